@@ -1,0 +1,133 @@
+// Package arch describes an instruction set architecture as a value.
+//
+// Everything that depends on an instruction set, and that more than one package
+// needs, is a field of [Arch]: how to decode one instruction, how a redirecting
+// jump is encoded, which relocations exist, how DWARF numbers the registers. The
+// packages arch/x86 and (later) arch/arm64 each hold one such value, and
+// arch/machines finds it by the e_machine of an ELF file. No build tag is
+// involved: an amd64 host diffs arm64 builds.
+//
+// The package is pure. It reads no file and touches no process.
+package arch
+
+import "debug/elf"
+
+// Addr is an address in the address space of a target process. It is never a
+// pointer of this process, and is therefore never a uintptr.
+type Addr uint64
+
+// ImageAddr is an address in an image as it was linked: what p_vaddr, st_value
+// and r_offset hold. It becomes an [Addr] by adding the bias at which the
+// image is mapped.
+type ImageAddr uint64
+
+// In returns where v lies in a process that maps the image at bias (zero for
+// ET_EXEC).
+func (v ImageAddr) In(bias Addr) Addr { return Addr(v) + bias }
+
+// Arch is one architecture. Its fields are set once by the package that defines
+// it and never change afterwards.
+type Arch struct {
+	Name    string      // "x86-64", "arm64"
+	Machine elf.Machine // e_machine
+	PtrSize int         // bytes
+	MaxInst int         // bytes in the longest instruction
+
+	// Decode decodes the first instruction of code. It never guesses: an opcode
+	// that it does not know, or code that ends early, is an error.
+	Decode func(code []byte) (Inst, error)
+
+	// Canon appends the canonical bytes of an instruction to dst: its encoding
+	// with every field of in.Ops and the branch displacement left out, with
+	// prefixes without effect dropped (notrack, bnd, a padding 0x67), and with
+	// short and near forms of one branch spelled the same. Two instructions with equal
+	// canonical bytes differ at most in what their operands name.
+	Canon func(dst, code []byte, in *Inst) []byte
+
+	// IsNop reports whether the instruction has no effect and serves as padding.
+	IsNop func(code []byte, in *Inst) bool
+
+	// Text disassembles one instruction at pc for people to read. symname may be nil.
+	Text func(code []byte, pc uint64, symname func(addr uint64) (name string, base uint64)) string
+
+	// CallBefore reports whether an instruction that ends at the end of code
+	// can be a call, and describes it. It is used to check return addresses;
+	// code holds up to MaxInst bytes in front of one.
+	CallBefore func(code []byte) (CallSite, bool)
+
+	Jump   Jump
+	DWARF  DWARF
+	Relocs map[uint32]Reloc // by ELF relocation type
+
+	// RedZone is the number of bytes below the stack pointer that a leaf
+	// function may use (System V ABI, x86-64 supplement, 3.2.2).
+	RedZone int
+}
+
+// CallSite describes the call in front of a return address.
+type CallSite struct {
+	Len      int   // bytes of the call instruction
+	Indirect bool  // target is in a register or in memory
+	Target   int64 // direct calls: target relative to the return address
+}
+
+// Jump holds what is needed to redirect a function by one jump at its entry.
+type Jump struct {
+	Len   int   // bytes of the jump
+	Reach int64 // largest displacement in either direction, in bytes, from the jump's first byte
+
+	// Landing returns how many bytes at a function's entry must stay in place
+	// in front of a jump: a landing pad such as endbr64 or bti c, or zero.
+	Landing func(code []byte) int
+
+	// Encode returns the jump that, placed at from, leads to to. A target out
+	// of reach is an error; a displacement is never truncated.
+	Encode func(from, to Addr) ([]byte, error)
+
+	// Recognize decodes a jump as Encode emits it.
+	Recognize func(from Addr, code []byte) (to Addr, ok bool)
+
+	// Stub returns the code of a stub, placed at from, that jumps to the
+	// address stored in the slot (a pointer-sized word) at slot. It is used for calls to other
+	// modules that may be out of a jump's reach. StubLen is its length.
+	Stub    func(from, slot Addr) ([]byte, error)
+	StubLen int
+
+	// IsPadding reports whether all of b is what compilers and linkers put
+	// between functions (NOPs, int3, zero bytes), so that no execution depends on it.
+	IsPadding func(b []byte) bool
+}
+
+// DWARF holds the register numbering of .eh_frame for the architecture.
+type DWARF struct {
+	NumRegs int      // registers an unwinder tracks: numbers 0..NumRegs-1, including the return address column
+	SP      int      // number of the stack pointer
+	RA      int      // number of the return address column (x86-64: 16) or link register (arm64: 30)
+	Names   []string // by number
+	Saved   []bool   // by number: preserved across calls by the ABI
+}
+
+// RelocKind says what value a relocation stores. S is the symbol, A the addend,
+// P the place, G the address of a slot that holds S (the names of the ELF
+// processor supplements).
+type RelocKind uint8
+
+const (
+	RelocNone  RelocKind = iota
+	RelocAbs             // S + A
+	RelocPC              // S + A - P
+	RelocPLT             // L + A - P: S itself, or a stub that leads to it
+	RelocGOTPC           // G + A - P
+)
+
+// Reloc describes one relocation type.
+type Reloc struct {
+	Type uint32
+	Name string // as in the ABI document: R_X86_64_PC32
+	Kind RelocKind
+	Size int // bytes of the field that is written
+
+	// Put stores v in field (Size bytes), keeping the bits that are not part of the relocated
+	// field. A value that does not fit is an error.
+	Put func(field []byte, v int64) error
+}
