@@ -1,0 +1,120 @@
+package image
+
+import "hotpatch/arch"
+
+// AtomKind says what an atom is.
+type AtomKind uint8
+
+const (
+	Func      AtomKind = iota // a function, or a .cold or .part piece of one
+	Object                    // data
+	TLSObject                 // thread-local data; Addr is in the TLS template
+	IFunc                     // STT_GNU_IFUNC: the resolver's code
+	Code                      // made by the linker or part of the C runtime's start files; never compared
+)
+
+func (k AtomKind) String() string {
+	return [...]string{"function", "object", "tls object", "ifunc", "linker code"}[k]
+}
+
+// Atom is a function or data object: a range of the image with one or more names.
+// All symbols with the same address and size are names of one atom.
+type Atom struct {
+	ID      int    // index in Image.Atoms
+	Name    string // the name that stands for the atom: a global one before a local one, then the first by spelling
+	Aliases []string
+	// Syms are all names with their scopes, Name's first, the others by scope and spelling.
+	Syms  []Symbol
+	File  string // source file of a local Name (STT_FILE); "" for global ones and where the file does not say
+	Local bool   // Name has local scope. Hidden global symbols count as global where the file shows it.
+	Kind  AtomKind
+
+	Addr    arch.ImageAddr
+	Size    uint64 // bytes; 0 only for labels that nothing bounds
+	Section *Section
+
+	Parent *Atom   // of a .cold or .part atom: the function that it belongs to
+	Parts  []*Atom // of a parent: its .cold and .part atoms, by Addr
+
+	Dynamic bool   // some name is in .dynsym (preemptible in a shared library unless its visibility says otherwise)
+	Weak    bool   // Name is a weak symbol
+	Version string // of the dynamic symbol, if it has one
+	Copy    bool   // target of a COPY relocation: the definition's initial value is another module's
+
+	SizeFrom string // "symbol"; "eh_frame", "next symbol" or "section end" for a symbol without a size
+	SizeNote string // how .eh_frame contradicts the symbol; "" if it does not
+	CRT      bool   // Kind is Code or Object, and the atom belongs to the C runtime's start files
+}
+
+// Symbol is one name of an atom.
+type Symbol struct {
+	Name   string
+	File   string // of a local symbol: the STT_FILE in front of it
+	Local  bool
+	Weak   bool
+	Hidden bool // STV_HIDDEN or STV_INTERNAL, or made local by the linker for that reason
+}
+
+// End is the address behind the atom's last byte.
+func (a *Atom) End() arch.ImageAddr { return a.Addr + arch.ImageAddr(a.Size) }
+
+// Unit returns the whole function that a belongs to: the atom with the entry first, then its parts.
+func (a *Atom) Unit() []*Atom {
+	head := a
+	if a.Parent != nil {
+		head = a.Parent
+	}
+	return append([]*Atom{head}, head.Parts...)
+}
+
+// Head returns the atom that holds the entry of the function that a belongs to.
+func (a *Atom) Head() *Atom {
+	if a.Parent != nil {
+		return a.Parent
+	}
+	return a
+}
+
+// IsCode reports whether the atom's bytes are instructions.
+func (a *Atom) IsCode() bool { return a.Kind == Func || a.Kind == IFunc || a.Kind == Code }
+
+// Import is a symbol that another module may define.
+type Import struct {
+	Name    string
+	Version string // required version, or ""
+	Weak    bool
+	Func    bool           // STT_FUNC, or called through a stub
+	Type    uint32         // dynamic relocation type that fills Slot
+	Slot    arch.ImageAddr // of the GOT slot; 0 if the reference does not go through one
+	// Local is the atom that the slot leads to if this very image defines the symbol (a preemptible symbol of a shared
+	// library, or an IRELATIVE slot's resolver); nil otherwise.
+	Local *Atom
+}
+
+// DynReloc is a word of data that the dynamic linker relocates.
+type DynReloc struct {
+	Addr    arch.ImageAddr
+	Type    uint32
+	Sym     string // "" for RELATIVE and IRELATIVE
+	Version string
+	SymDef  arch.ImageAddr // value of the symbol if this image defines it
+	Defined bool           // SymDef is valid
+	Weak    bool
+	Func    bool
+	Addend  int64 // RELATIVE: the image address that is stored
+	Size    uint8 // bytes that are written; 0 for COPY
+}
+
+// LinkReloc is a relocation that --emit-relocs kept.
+type LinkReloc struct {
+	Addr   arch.ImageAddr // of the field
+	Type   uint32
+	Sym    string // "" for a section symbol
+	Value  arch.ImageAddr
+	Addend int64
+	// Section is set where the relocation names a section symbol or a compiler's own label (.L*): Value then
+	// says only an address, not an object.
+	Section bool
+	TLS     bool
+	Undef   bool
+}

@@ -1,0 +1,164 @@
+package image
+
+import "hotpatch/arch"
+
+// Body is one decoded atom of code. It must not be changed.
+type Body struct {
+	Atom    *Atom
+	Code    []byte // the atom's bytes; shared with the file
+	Insts   []Inst // by Off
+	Refs    []Ref  // by Inst, then by Off
+	Tables  []*JumpTable
+	Escapes []Escape
+	Gaps    []Range // bytes that are in no instruction, by Off
+
+	// Indirect are the indices of indirect jumps (Insts) without a jump table: tail
+	// calls through pointers, or computed gotos (then Escapes says so).
+	Indirect []int32
+}
+
+// Inst is one instruction, without its operands: [Body.Decode] gives those again.
+type Inst struct {
+	Off    uint32 // from the atom's start
+	Target int32  // direct branch within the atom: index in Body.Insts; else -1
+	Len    uint8
+	Flow   arch.Flow
+	Flags  InstFlags
+}
+
+// InstFlags says more about an instruction.
+type InstFlags uint8
+
+const (
+	InstNop     InstFlags = 1 << iota // without effect: padding
+	InstTLSBase                       // loads the thread pointer
+	InstUnseen                        // reached by no known path: dead code, or an entry that is not known
+)
+
+// End is the offset behind the instruction.
+func (i *Inst) End() uint32 { return i.Off + uint32(i.Len) }
+
+// Range is a part of an atom that holds no instruction.
+type Range struct {
+	Off, Len uint32
+	Padding  bool // NOPs, int3 or zero bytes that no path reaches; else data among the code
+}
+
+// RefKind says how an instruction uses a place.
+type RefKind uint8
+
+const (
+	RefCall RefKind = iota // direct call
+	RefJump                // direct jump or branch that leaves the atom
+	RefMem                 // memory at the place is read or written (or jumped through)
+	RefAddr                // the address is computed relative to the program counter (lea)
+	RefImm                 // absolute immediate or displacement (ET_EXEC, or thread pointer offsets)
+	RefTLS                 // thread-local: an offset from the thread pointer, or a slot that holds one
+)
+
+func (k RefKind) String() string {
+	return [...]string{"call", "jump", "mem", "addr", "imm", "tls"}[k]
+}
+
+// PlaceKind says what a reference leads to.
+type PlaceKind uint8
+
+const (
+	PlaceNone    PlaceKind = iota // not a place: a plain number
+	PlaceAtom                     // Atom + Addend
+	PlaceImport                   // Import, of another module or preemptible
+	PlaceAnon                     // read-only data without a symbol, at Addr
+	PlaceTable                    // one of Body.Tables, at Addr
+	PlaceSelf                     // code of the same unit: Atom (the unit's atom) + Addend
+	PlaceTLS                      // Atom + Addend in the TLS template, or Import
+	PlaceLinker                   // defined by the linker: Linker is its name
+	PlaceUnknown                  // cannot be told
+)
+
+func (k PlaceKind) String() string {
+	return [...]string{"none", "atom", "import", "anon", "table", "self", "tls", "linker", "unknown"}[k]
+}
+
+// Place is what a reference leads to.
+//
+// Where the linker's relocations are not there, an address can belong to more than one object: one past the end of
+// an array is where the next object starts, and arr-8 lies in the object in front. Kind, Atom and Addend then
+// hold the likeliest reading, and Candidates all of them, that one first; the addend of candidate c is Addr - c.Addr. A
+// neighbour is a candidate only if something speaks for it: see [Image.Body].
+//
+// Proven means that no other reading is possible: a relocation says so, an access of known width lies wholly in the
+// atom, or a branch leads to a function's entry. A place that is neither Proven nor has several Candidates is an address (lea) within
+// one object, for which nothing speaks for a neighbour.
+type Place struct {
+	Kind       PlaceKind
+	ViaSlot    bool // through a GOT slot at Addr; the place is what the slot holds the address (or TLS offset) of
+	Proven     bool
+	Atom       *Atom
+	Addend     int64
+	Import     *Import
+	Addr       arch.ImageAddr // the address that the field yields (of the slot, if ViaSlot)
+	Candidates []*Atom        // more than one: ambiguous. With PlaceAnon: one or more is ambiguous
+	Linker     string         // PlaceLinker: "_GLOBAL_OFFSET_TABLE_", "_end", "section .init_array", ...
+	Why        string         // PlaceUnknown: what was found
+}
+
+// Ambiguous reports whether the place has more than one reading.
+func (p *Place) Ambiguous() bool {
+	return len(p.Candidates) > 1 || p.Kind == PlaceAnon && len(p.Candidates) > 0
+}
+
+// BranchField is Ref.Op for the displacement of a branch.
+const BranchField = 255
+
+// Ref is a field of an instruction that names a place, or could.
+type Ref struct {
+	Inst  int32  // index in Body.Insts
+	Off   uint32 // of the field, from the atom's start
+	Size  uint8  // bytes of the field
+	Kind  RefKind
+	Width uint8 // bytes accessed; 0: unknown or none
+	Op    uint8 // index in arch.Inst.Ops, or BranchField
+	Place Place
+}
+
+// Target is a place in the code of a unit.
+type Target struct {
+	Atom *Atom
+	Off  uint32 // from the atom's start; the start of an instruction
+}
+
+// JumpTable is a table of branch targets of one unit.
+type JumpTable struct {
+	Addr      arch.ImageAddr
+	EntrySize int  // bytes
+	Relative  bool // entries are offsets from Addr; else addresses
+	Entries   []Target
+	Size      uint64  // bytes: len(Entries) * EntrySize
+	Refs      []int32 // indices in Body.Refs of the references to it
+	// Bounded says that the extent is proven by a range check in front of the jump or by what
+	// follows the table; else it only ends where entries stop making sense.
+	Bounded bool
+}
+
+// Escape is the address of an instruction inside the unit, taken other than by one of its jump
+// tables: a label as a value (computed goto), or a stored return point.
+type Escape struct {
+	Target Target
+	Inst   int32          // index in Body.Insts of the instruction that takes it; -1: it is stored in data
+	Data   arch.ImageAddr // where it is stored, if Inst < 0
+}
+
+// DataRef is a pointer-sized (or smaller, link-time relative) field of a data atom that holds a place.
+type DataRef struct {
+	Off   uint64 // from the atom's start
+	Size  uint8  // bytes
+	Type  uint32 // relocation type: of the dynamic relocation, else of the link-time one
+	Place Place
+}
+
+// LineEntry is one row of the DWARF line table.
+type LineEntry struct {
+	Addr arch.ImageAddr
+	File string
+	Line int
+}
