@@ -103,6 +103,7 @@ type DWARF struct {
 	NumRegs int      // registers an unwinder tracks: numbers 0..NumRegs-1, including the return address column
 	SP      int      // number of the stack pointer
 	RA      int      // number of the return address column (x86-64: 16) or link register (arm64: 30)
+	PC      int      // number of the program counter, where RA is another register (arm64: 32); zero: RA is it
 	Names   []string // by number
 	Saved   []bool   // by number: preserved across calls by the ABI
 }
@@ -130,4 +131,12 @@ type Reloc struct {
 	// Put stores v in field (Size bytes), keeping the bits that are not part of the relocated
 	// field. A value that does not fit is an error.
 	Put func(field []byte, v int64) error
+}
+
+// PCReg returns the number under which an unwinder keeps the program counter.
+func (d *DWARF) PCReg() int {
+	if d.PC != 0 {
+		return d.PC
+	}
+	return d.RA
 }

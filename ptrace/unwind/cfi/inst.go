@@ -1,0 +1,157 @@
+package cfi
+
+import "fmt"
+
+// Call frame instructions (DWARF 5, 7.24; LSB Core 5.0, table 7-5 for the GNU ones;
+// AADWARF64 4.4.1). The three with an operand in the low six bits stand for
+// themselves with these bits clear.
+const (
+	cfaNop              = 0x00
+	cfaSetLoc           = 0x01
+	cfaAdvanceLoc1      = 0x02
+	cfaAdvanceLoc2      = 0x03
+	cfaAdvanceLoc4      = 0x04
+	cfaOffsetExtended   = 0x05
+	cfaRestoreExtended  = 0x06
+	cfaUndefined        = 0x07
+	cfaSameValue        = 0x08
+	cfaRegister         = 0x09
+	cfaRememberState    = 0x0a
+	cfaRestoreState     = 0x0b
+	cfaDefCFA           = 0x0c
+	cfaDefCFARegister   = 0x0d
+	cfaDefCFAOffset     = 0x0e
+	cfaDefCFAExpression = 0x0f
+	cfaExpression       = 0x10
+	cfaOffsetExtendedSF = 0x11
+	cfaDefCFASF         = 0x12
+	cfaDefCFAOffsetSF   = 0x13
+	cfaValOffset        = 0x14
+	cfaValOffsetSF      = 0x15
+	cfaValExpression    = 0x16
+	cfaNegateRAState    = 0x2d // arm64; on SPARC DW_CFA_GNU_window_save
+	cfaGNUArgsSize      = 0x2e
+	cfaGNUNegOffset     = 0x2f // DW_CFA_GNU_negative_offset_extended
+	cfaAdvanceLoc       = 0x40
+	cfaOffset           = 0x80
+	cfaRestore          = 0xc0
+)
+
+// operand says how an operand of a call frame instruction is stored.
+type operand uint8
+
+const (
+	opdNone operand = iota
+	opdReg          // LEB128 register number
+	opdU            // LEB128, unsigned
+	opdS            // LEB128, signed
+	opdU1           // 1, 2 or 4 bytes
+	opdU2
+	opdU4
+	opdLow   // the low six bits of the opcode
+	opdExpr  // block with a DWARF expression
+	opdPtr   // encoded as the FDE's start is
+	opdArm64 // none, and the instruction exists on arm64 only
+)
+
+// form describes a call frame instruction.
+type form struct {
+	known bool
+	args  [2]operand
+}
+
+// formOf returns the form of an opcode, of which only the high two bits count where
+// they are not zero.
+func formOf(op byte) form {
+	args := func(a ...operand) form {
+		f := form{known: true}
+		copy(f.args[:], a)
+		return f
+	}
+	switch op {
+	case cfaNop, cfaRememberState, cfaRestoreState:
+		return args()
+	case cfaSetLoc:
+		return args(opdPtr)
+	case cfaAdvanceLoc:
+		return args(opdLow)
+	case cfaAdvanceLoc1:
+		return args(opdU1)
+	case cfaAdvanceLoc2:
+		return args(opdU2)
+	case cfaAdvanceLoc4:
+		return args(opdU4)
+	case cfaOffset:
+		return args(opdLow, opdU)
+	case cfaRestore:
+		return args(opdLow)
+	case cfaRestoreExtended, cfaUndefined, cfaSameValue, cfaDefCFARegister:
+		return args(opdReg)
+	case cfaOffsetExtended, cfaDefCFA, cfaValOffset, cfaGNUNegOffset:
+		return args(opdReg, opdU)
+	case cfaOffsetExtendedSF, cfaDefCFASF, cfaValOffsetSF:
+		return args(opdReg, opdS)
+	case cfaRegister:
+		return args(opdReg, opdReg)
+	case cfaDefCFAOffset, cfaGNUArgsSize:
+		return args(opdU)
+	case cfaDefCFAOffsetSF:
+		return args(opdS)
+	case cfaDefCFAExpression:
+		return args(opdExpr)
+	case cfaExpression, cfaValExpression:
+		return args(opdReg, opdExpr)
+	case cfaNegateRAState:
+		return args(opdArm64)
+	}
+	return form{}
+}
+
+// inst is a decoded call frame instruction.
+type inst struct {
+	op   byte      // as the constants above
+	off  uint64    // in the section
+	arg  [2]uint64 // signed ones as two's complement
+	expr block
+	ptr  PtrField // DW_CFA_set_loc; Off in the section
+}
+
+// inst decodes the next instruction of a program of c or of one of its FDEs.
+func (r *reader) inst(c *CIE) inst {
+	in := inst{off: r.off}
+	b := r.u8()
+	in.op = b
+	if b&0xc0 != 0 {
+		in.op = b & 0xc0
+	}
+	f := formOf(in.op)
+	if !f.known {
+		r.fail(in.off, "unknown call frame instruction", b)
+		return in
+	}
+	for i, a := range f.args {
+		switch a {
+		case opdReg, opdU:
+			in.arg[i] = r.uleb()
+		case opdS:
+			in.arg[i] = uint64(r.sleb())
+		case opdU1:
+			in.arg[i] = r.uint(1)
+		case opdU2:
+			in.arg[i] = r.uint(2)
+		case opdU4:
+			in.arg[i] = r.uint(4)
+		case opdLow:
+			in.arg[i] = uint64(b & 0x3f)
+		case opdExpr:
+			in.expr = r.block()
+		case opdPtr:
+			in.ptr = r.pointer(c.FDEEnc)
+		case opdArm64:
+			if r.sec.arch.Machine != arm64Machine {
+				r.fail(in.off, fmt.Sprintf("call frame instruction is not used on %v", r.sec.arch.Machine), b)
+			}
+		}
+	}
+	return in
+}
