@@ -40,8 +40,23 @@ func newConn(l *Load, nc net.Conn, id int) *conn {
 	}
 }
 
+// clear deletes the keys of this connection that an earlier load may have left.
+func (c *conn) clear() error {
+	for _, kind := range []string{"t", "n"} {
+		for i := range keysPerConn {
+			if _, err := c.ask(fmt.Sprintf("DEL c%d.%s%d", c.id, kind, i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // run sends requests until stop is closed or something is wrong.
 func (c *conn) run(stop <-chan struct{}) error {
+	if err := c.clear(); err != nil {
+		return err
+	}
 	for {
 		select {
 		case <-stop:
