@@ -85,8 +85,7 @@ type FDE struct {
 	LSDAIndirect        bool // LSDA is that of a slot that holds the address
 	SignalFrame         bool // as in CIE
 
-	prog, end   uint64 // instructions: offsets in the section
-	start, lsda PtrField
+	body, prog, end uint64 // offsets in the section: of the start address, of the instructions, of what follows
 }
 
 // FDEs returns the table's entries in increasing Start order. Entries that cover no
@@ -159,9 +158,15 @@ type PtrField struct {
 // left out. It is an error if the record's program is malformed or holds an address in
 // a form that cannot be relocated (DW_OP_addr).
 func (f *FDE) PtrFields() ([]PtrField, error) {
-	fields := []PtrField{f.start}
-	if f.lsda.Value != 0 {
-		fields = append(fields, f.lsda)
+	a, err := f.CIE.address(f.body, f.end)
+	if err != nil {
+		return nil, err
+	}
+	a.start.Off -= f.Off
+	fields := []PtrField{a.start}
+	if a.lsda.Value != 0 {
+		a.lsda.Off -= f.Off
+		fields = append(fields, a.lsda)
 	}
 	return progPtrFields(fields, f.CIE, f.Off, f.prog, f.end)
 }

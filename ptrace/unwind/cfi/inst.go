@@ -60,51 +60,37 @@ type form struct {
 	args  [2]operand
 }
 
-// formOf returns the form of an opcode, of which only the high two bits count where
-// they are not zero.
-func formOf(op byte) form {
-	args := func(a ...operand) form {
-		f := form{known: true}
-		copy(f.args[:], a)
-		return f
-	}
-	switch op {
-	case cfaNop, cfaRememberState, cfaRestoreState:
-		return args()
-	case cfaSetLoc:
-		return args(opdPtr)
-	case cfaAdvanceLoc:
-		return args(opdLow)
-	case cfaAdvanceLoc1:
-		return args(opdU1)
-	case cfaAdvanceLoc2:
-		return args(opdU2)
-	case cfaAdvanceLoc4:
-		return args(opdU4)
-	case cfaOffset:
-		return args(opdLow, opdU)
-	case cfaRestore:
-		return args(opdLow)
-	case cfaRestoreExtended, cfaUndefined, cfaSameValue, cfaDefCFARegister:
-		return args(opdReg)
-	case cfaOffsetExtended, cfaDefCFA, cfaValOffset, cfaGNUNegOffset:
-		return args(opdReg, opdU)
-	case cfaOffsetExtendedSF, cfaDefCFASF, cfaValOffsetSF:
-		return args(opdReg, opdS)
-	case cfaRegister:
-		return args(opdReg, opdReg)
-	case cfaDefCFAOffset, cfaGNUArgsSize:
-		return args(opdU)
-	case cfaDefCFAOffsetSF:
-		return args(opdS)
-	case cfaDefCFAExpression:
-		return args(opdExpr)
-	case cfaExpression, cfaValExpression:
-		return args(opdReg, opdExpr)
-	case cfaNegateRAState:
-		return args(opdArm64)
-	}
-	return form{}
+// forms holds the instructions' forms by opcode.
+var forms = [256]form{
+	cfaNop:              {known: true},
+	cfaSetLoc:           {known: true, args: [2]operand{opdPtr}},
+	cfaAdvanceLoc1:      {known: true, args: [2]operand{opdU1}},
+	cfaAdvanceLoc2:      {known: true, args: [2]operand{opdU2}},
+	cfaAdvanceLoc4:      {known: true, args: [2]operand{opdU4}},
+	cfaOffsetExtended:   {known: true, args: [2]operand{opdReg, opdU}},
+	cfaRestoreExtended:  {known: true, args: [2]operand{opdReg}},
+	cfaUndefined:        {known: true, args: [2]operand{opdReg}},
+	cfaSameValue:        {known: true, args: [2]operand{opdReg}},
+	cfaRegister:         {known: true, args: [2]operand{opdReg, opdReg}},
+	cfaRememberState:    {known: true},
+	cfaRestoreState:     {known: true},
+	cfaDefCFA:           {known: true, args: [2]operand{opdReg, opdU}},
+	cfaDefCFARegister:   {known: true, args: [2]operand{opdReg}},
+	cfaDefCFAOffset:     {known: true, args: [2]operand{opdU}},
+	cfaDefCFAExpression: {known: true, args: [2]operand{opdExpr}},
+	cfaExpression:       {known: true, args: [2]operand{opdReg, opdExpr}},
+	cfaOffsetExtendedSF: {known: true, args: [2]operand{opdReg, opdS}},
+	cfaDefCFASF:         {known: true, args: [2]operand{opdReg, opdS}},
+	cfaDefCFAOffsetSF:   {known: true, args: [2]operand{opdS}},
+	cfaValOffset:        {known: true, args: [2]operand{opdReg, opdU}},
+	cfaValOffsetSF:      {known: true, args: [2]operand{opdReg, opdS}},
+	cfaValExpression:    {known: true, args: [2]operand{opdReg, opdExpr}},
+	cfaNegateRAState:    {known: true, args: [2]operand{opdArm64}},
+	cfaGNUArgsSize:      {known: true, args: [2]operand{opdU}},
+	cfaGNUNegOffset:     {known: true, args: [2]operand{opdReg, opdU}},
+	cfaAdvanceLoc:       {known: true, args: [2]operand{opdLow}},
+	cfaOffset:           {known: true, args: [2]operand{opdLow, opdU}},
+	cfaRestore:          {known: true, args: [2]operand{opdLow}},
 }
 
 // inst is a decoded call frame instruction.
@@ -124,7 +110,7 @@ func (r *reader) inst(c *CIE) inst {
 	if b&0xc0 != 0 {
 		in.op = b & 0xc0
 	}
-	f := formOf(in.op)
+	f := &forms[in.op]
 	if !f.known {
 		r.fail(in.off, "unknown call frame instruction", b)
 		return in

@@ -23,6 +23,8 @@ func Parse(a *arch.Arch, data []byte, addr arch.ImageAddr, order binary.ByteOrde
 		table: &Table{sec: section{arch: a, data: data, addr: addr, order: order}},
 		cies:  make(map[uint64]*CIE),
 	}
+	// An FDE takes at least 16 bytes, and the usual one about 40.
+	p.fdes = make([]FDE, 0, len(data)/32)
 	for off := uint64(0); off < uint64(len(data)); {
 		next, err := p.record(off)
 		if err != nil {
@@ -213,37 +215,48 @@ func (p *parser) fde(h header) error {
 	}
 	f := FDE{Off: h.off, Len: h.end - h.off, CIE: c, SignalFrame: c.SignalFrame,
 		Personality: c.Personality, PersonalityIndirect: c.PersonalityIndirect}
-	r := sec.reader(h.body, h.end)
-	f.start = r.pointer(c.FDEEnc)
-	f.start.Kind = PtrStart
-	f.start.Off -= h.off
-	f.Start = f.start.Value
-	rangeOff := r.off
-	size := r.encoded(c.FDEEnc & encForm)
-	f.End = f.Start + arch.ImageAddr(size)
-	if f.End < f.Start {
-		r.fail(rangeOff, "range wraps around the address space; its length is", size)
+	a, err := c.address(h.body, h.end)
+	if err != nil {
+		return err
 	}
-	if c.Augmentation != "" {
-		b := r.block()
-		if c.LSDAEnc != encOmit && r.err == nil {
-			d := sec.reader(b.off, b.off+b.len)
-			f.lsda = d.pointer(c.LSDAEnc)
-			f.lsda.Kind = PtrLSDA
-			f.lsda.Off -= h.off
-			f.LSDA = f.lsda.Value
-			f.LSDAIndirect = f.LSDA != 0 && c.LSDAEnc&encIndirect != 0
-			r.err = d.err
-		}
-	}
-	f.prog, f.end = r.off, h.end
-	if r.err != nil {
-		return r.err
-	}
+	f.Start, f.End = a.start.Value, a.start.Value+arch.ImageAddr(a.size)
+	f.LSDA, f.LSDAIndirect = a.lsda.Value, a.lsda.Value != 0 && c.LSDAEnc&encIndirect != 0
+	f.body, f.prog, f.end = h.body, a.prog, h.end
 	if f.Start != f.End {
 		p.fdes = append(p.fdes, f)
 	}
 	return nil
+}
+
+// addresses is the part of an FDE in front of its instructions.
+type addresses struct {
+	start, lsda PtrField // offsets in the section
+	size        uint64   // bytes of code
+	prog        uint64   // offset of the instructions
+}
+
+// address reads the addresses of an FDE of c, at [body, end) of the section.
+func (c *CIE) address(body, end uint64) (addresses, error) {
+	r := c.table.sec.reader(body, end)
+	var a addresses
+	a.start = r.pointer(c.FDEEnc)
+	a.start.Kind = PtrStart
+	rangeOff := r.off
+	a.size = r.encoded(c.FDEEnc & encForm)
+	if a.start.Value+arch.ImageAddr(a.size) < a.start.Value {
+		r.fail(rangeOff, "range wraps around the address space; its length is", a.size)
+	}
+	if c.Augmentation != "" {
+		b := r.block()
+		if c.LSDAEnc != encOmit && r.err == nil {
+			d := c.table.sec.reader(b.off, b.off+b.len)
+			a.lsda = d.pointer(c.LSDAEnc)
+			a.lsda.Kind = PtrLSDA
+			r.err = d.err
+		}
+	}
+	a.prog = r.off
+	return a, r.err
 }
 
 // index sorts the FDEs and notes overlaps.
