@@ -1,0 +1,183 @@
+package patch
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestRoundTrip(t *testing.T) {
+	p := samplePatch(t)
+	f := mustEncode(t, p)
+	if !reflect.DeepEqual(f.Patch, p) {
+		t.Errorf("read back:\n%+v\nwant:\n%+v", f.Patch, p)
+	}
+	g, err := f.Patch.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(f.Raw, g.Raw) || f.ID != g.ID {
+		t.Error("the same patch gave other bytes")
+	}
+}
+
+// TestSymbolOrder encodes a patch whose local symbol comes last: every index must follow.
+func TestSymbolOrder(t *testing.T) {
+	p := samplePatch(t)
+	n := len(p.Symbols)
+	move := func(i *int) {
+		if *i >= 0 {
+			*i = (*i + n - 1) % n
+		}
+	}
+	p.Symbols = append(p.Symbols[1:], p.Symbols[0])
+	for i := range p.Sections {
+		for j := range p.Sections[i].Relocs {
+			move(&p.Sections[i].Relocs[j].Sym)
+		}
+	}
+	for i := range p.Funcs {
+		move(&p.Funcs[i].New)
+	}
+	for i := range p.Map {
+		move(&p.Map[i].Sym)
+	}
+	f := mustEncode(t, p)
+	if want := mustEncode(t, samplePatch(t)); !bytes.Equal(f.Raw, want.Raw) {
+		t.Error("order of local symbols changed the file")
+	}
+	if p.Symbols[n-1].Name != ".rodata.table" {
+		t.Error("Encode changed its argument")
+	}
+}
+
+// TestAcksAndID: acknowledgements are kept, but are not part of the ID.
+func TestAcksAndID(t *testing.T) {
+	f := mustEncode(t, samplePatch(t))
+	p := samplePatch(t)
+	p.Acks[0].User = "somebody else"
+	g := mustEncode(t, p)
+	if f.ID != g.ID {
+		t.Errorf("the acknowledging user changed the ID: %v, %v", f.ID, g.ID)
+	}
+	if g.Acks[0].User != "somebody else" {
+		t.Errorf("acks %v", g.Acks)
+	}
+	p.Changes[0].Reasons[0] = "another reason"
+	if h := mustEncode(t, p); h.ID == f.ID {
+		t.Error("another report has the same ID")
+	}
+	// The list of one patch does not pass for that of another, nor with another user.
+	raw := bytes.Replace(f.Raw, []byte("\x02op\x14"), []byte("\x02po\x14"), 1)
+	if _, err := Decode(raw); err == nil || !strings.Contains(err.Error(), "acknowledgements are damaged") {
+		t.Errorf("changed user: %v", err)
+	}
+}
+
+// TestBinutils: readelf and objdump read the file without a warning and see what is in it.
+func TestBinutils(t *testing.T) {
+	f := mustEncode(t, samplePatch(t))
+	path := filepath.Join(t.TempDir(), "fix.patch")
+	if err := os.WriteFile(path, f.Raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		args []string
+		want []string
+	}{
+		{args: []string{"readelf", "-a", "-W"}, want: []string{
+			"REL (Relocatable file)", ".text.handle", ".rela.text.handle", ".hotpatch.identity",
+			"FUNC    GLOBAL DEFAULT  ABS handle", "FUNC    GLOBAL DEFAULT  UND strtoul@GLIBC_2.2.5", "FUNC    WEAK   DEFAULT  UND trace",
+			"OBJECT  GLOBAL DEFAULT  ABS state", "OBJECT  LOCAL  DEFAULT    3 .rodata.table",
+		}},
+		{args: []string{"readelf", "--debug-dump=frames", "-W"}, want: []string{"DW_CFA_def_cfa: r7 (rsp) ofs 8", "FDE cie=00000000"}},
+		{args: []string{"objdump", "-dr", "-w"}, want: []string{
+			"<handle>:", "<helper>:", "R_X86_64_PLT32\tstrtoul@GLIBC_2.2.5-0x4", "R_X86_64_PC32\t.rodata.table-0x4", "endbr64",
+		}},
+		{args: []string{"objdump", "-x", "-w"}, want: []string{".eh_frame"}},
+	}
+	for _, tt := range tests {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			var out, msg bytes.Buffer
+			cmd := exec.Command(tt.args[0], append(tt.args[1:], path)...)
+			cmd.Stdout, cmd.Stderr = &out, &msg
+			if err := cmd.Run(); err != nil {
+				t.Fatalf("%v: %v\n%s", cmd.Args, err, &msg)
+			}
+			if msg.Len() > 0 || strings.Contains(strings.ToLower(out.String()), "warning") {
+				t.Errorf("%v warns: %s\n%s", cmd.Args, &msg, &out)
+			}
+			for _, w := range tt.want {
+				if !strings.Contains(out.String(), w) {
+					t.Errorf("%v does not show %q:\n%s", cmd.Args, w, &out)
+				}
+			}
+		})
+	}
+}
+
+// TestMutations changes single bytes all over a file. What is still accepted must be the same
+// patch, what is not must be a FormatError with an offset in the file.
+func TestMutations(t *testing.T) {
+	f := mustEncode(t, samplePatch(t))
+	for off := range f.Raw {
+		for _, flip := range []byte{0x01, 0x80, 0xff} {
+			raw := slices.Clone(f.Raw)
+			raw[off] ^= flip
+			checkDecode(t, raw)
+			g, err := Decode(raw)
+			if err == nil && (g.ID != f.ID || !reflect.DeepEqual(g.Patch, f.Patch)) {
+				t.Errorf("byte %#x flipped by %#x: another patch is accepted", off, flip)
+			}
+		}
+	}
+	for n := range len(f.Raw) {
+		if _, err := Decode(f.Raw[:n:n]); err == nil {
+			t.Errorf("the first %d bytes are accepted", n)
+		}
+	}
+	if _, err := Decode(append(slices.Clone(f.Raw), 0)); err == nil {
+		t.Error("a byte behind the end is accepted")
+	}
+}
+
+// checkDecode holds Decode to its invariants for any bytes.
+func checkDecode(t *testing.T, raw []byte) {
+	t.Helper()
+	f, err := Decode(raw)
+	if (f != nil) != (err == nil) {
+		t.Fatalf("Decode gave %v, %v", f, err)
+	}
+	if err != nil {
+		var fe *FormatError
+		if !errors.As(err, &fe) {
+			t.Fatalf("Decode's error is a %T: %v", err, err)
+		}
+		if fe.Off < 0 || fe.Off > int64(len(raw)) {
+			t.Fatalf("offset %#x in a file of %#x bytes: %v", fe.Off, len(raw), err)
+		}
+		return
+	}
+	g, err := f.Patch.Encode()
+	if err != nil {
+		t.Fatalf("what was read cannot be written: %v", err)
+	}
+	if !bytes.Equal(g.Raw, raw) || g.ID != f.ID {
+		t.Fatal("what was read is written otherwise")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(mustEncode(f, samplePatch(f)).Raw)
+	small := samplePatch(f)
+	small.Consts, small.Slots, small.Map, small.Changes, small.Acks, small.Needed = nil, nil, nil, nil, nil, nil
+	f.Add(mustEncode(f, small).Raw)
+	f.Add([]byte("\x7fELF"))
+	f.Fuzz(checkDecode)
+}
