@@ -180,7 +180,7 @@ func (r *elfReader) tables(p *Patch, identity *decoder, id ID, where *locator) e
 	}
 	bodies := open(nameBodies)
 	for _, step := range []func() error{
-		func() error { return p.decodeIdentity(identity) },
+		func() error { return p.decodeIdentity(identity, where) },
 		func() error { return p.decodeFuncs(open(nameFuncs), bodies, where) },
 		func() error { return p.decodeConsts(open(nameConsts), bodies, where) },
 		bodies.done,

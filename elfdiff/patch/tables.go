@@ -47,7 +47,8 @@ func (p *Patch) encodeIdentity(id ID) []byte {
 }
 
 // decodeIdentity reads what follows the fixed part.
-func (p *Patch) decodeIdentity(d *decoder) error {
+func (p *Patch) decodeIdentity(d *decoder, where *locator) error {
+	where.record(tabIdentity, d.pos())
 	for _, b := range []*Build{&p.Old, &p.New} {
 		b.ID = d.bytes()
 		b.HasBuildID = d.bool()
