@@ -44,6 +44,14 @@ type Arch struct {
 	// canonical bytes differ at most in what their operands name.
 	Canon func(dst, code []byte, in *Inst) []byte
 
+	// Relax appends the canonical bytes that the instruction would have if the
+	// linker had relaxed it in the given way, knowing that its memory operand (OpPC) is a
+	// GOT slot. What the slot holds then takes the place of the operand. It
+	// returns dst unchanged and false if the linker has no such form. Two functions of which one was
+	// relaxed are equal if Canon of one instruction is Relax of the other and
+	// both name the same place.
+	Relax func(dst, code []byte, in *Inst, form Relaxation) ([]byte, bool)
+
 	// IsNop reports whether the instruction has no effect and serves as padding.
 	IsNop func(code []byte, in *Inst) bool
 
@@ -64,11 +72,21 @@ type Arch struct {
 	RedZone int
 }
 
+// Relaxation says what takes the place of a GOT slot.
+type Relaxation uint8
+
+const (
+	RelaxPC  Relaxation = iota // the symbol, relative to the program counter
+	RelaxAbs                   // the symbol's address as an immediate (images that are not position-independent)
+	RelaxTLS                   // a thread pointer offset (initial exec to local exec)
+)
+
 // CallSite describes the call in front of a return address.
 type CallSite struct {
 	Len      int   // bytes of the call instruction
 	Indirect bool  // target is in a register or in memory
 	Target   int64 // direct calls: target relative to the return address
+	Either   bool  // the bytes fit a direct call, described here, as well as an indirect one
 }
 
 // Jump holds what is needed to redirect a function by one jump at its entry.

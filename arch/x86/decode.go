@@ -1,0 +1,399 @@
+package x86
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"hotpatch/arch"
+)
+
+// Errors of [Decode]. They say why code is not decoded; they never come with a length.
+var (
+	ErrTruncated = errors.New("code ends within an instruction")
+	ErrUnknown   = errors.New("unknown opcode")
+	ErrTooLong   = errors.New("instruction is longer than 15 bytes")
+	ErrPrefix    = errors.New("prefix that this instruction does not allow")
+	ErrBranch16  = errors.New("branch with an operand size prefix, which processors read differently")
+	ErrEIP       = errors.New("memory operand relative to a truncated instruction pointer")
+	ErrAPX       = errors.New("APX instruction (REX2 or extended EVEX)")
+)
+
+// maxInst is the longest instruction that processors accept (SDM volume 2, 2.3.11).
+const maxInst = 15
+
+// encoding is an instruction taken apart. Offsets count from its first byte;
+// a size of zero means that the field is absent.
+type encoding struct {
+	prefixes
+
+	n      int    // bytes decoded so far; in the end, the length
+	m      *opmap // which map op belongs to
+	op     byte
+	opOff  int // of op
+	vector vectorPrefix
+
+	hasModRM      bool
+	modrm, sib    byte
+	dispOff       int
+	dispSize      int
+	immOff        int
+	immSize       int
+	form          *form
+	opsize        int  // bytes: 2, 4 or 8
+	rip, absolute bool // memory operand without registers
+}
+
+func (e *encoding) mod() byte { return e.modrm >> 6 }
+func (e *encoding) reg() byte { return e.modrm >> 3 & 7 }
+func (e *encoding) rm() byte  { return e.modrm & 7 }
+
+// memory reports whether the ModRM byte names memory.
+func (e *encoding) memory() bool { return e.hasModRM && e.mod() != 3 }
+
+// wbit returns W as REX, VEX or EVEX gives it.
+func (e *encoding) wbit() uint8 {
+	if e.vector.kind != vectorNone {
+		return e.vector.w
+	}
+	return e.rex >> 3 & 1
+}
+
+// Decode decodes the first instruction of code: [arch.Arch.Decode].
+func Decode(code []byte) (arch.Inst, error) {
+	var e encoding
+	if err := e.decode(code); err != nil {
+		return arch.Inst{}, err
+	}
+	return e.inst(code), nil
+}
+
+// decode takes the first instruction of code apart.
+func (e *encoding) decode(code []byte) error {
+	short := ErrTruncated
+	if len(code) > maxInst {
+		code, short = code[:maxInst], ErrTooLong
+	}
+	err := e.read(code)
+	if err == ErrTruncated {
+		return short
+	}
+	return err
+}
+
+func (e *encoding) read(code []byte) error {
+	if err := e.prefixes.scan(code); err != nil {
+		return err
+	}
+	e.n = e.prefixes.len
+	if err := e.opcode(code); err != nil {
+		return err
+	}
+	s := &e.m.ops[e.op]
+	if s.n == 0 {
+		return ErrUnknown
+	}
+	if s.modRM {
+		if e.n >= len(code) {
+			return ErrTruncated
+		}
+		e.hasModRM = true
+		e.modrm = code[e.n]
+		e.n++
+	}
+	if e.form = e.match(s); e.form == nil {
+		return ErrUnknown
+	}
+	if err := e.check(); err != nil {
+		return err
+	}
+	if e.memory() {
+		if err := e.address(code); err != nil {
+			return err
+		}
+	}
+	return e.immediate(code)
+}
+
+// opcode finds the opcode byte and the map it belongs to.
+func (e *encoding) opcode(code []byte) error {
+	if e.n >= len(code) {
+		return ErrTruncated
+	}
+	b := code[e.n]
+	e.n++
+	switch b {
+	case 0x0f:
+		return e.opcode0F(code)
+	case 0xc4, 0xc5, 0x62:
+		return e.vectorOpcode(code, b)
+	case 0x8f: // pop if the five low bits are below 8: those select the XOP map
+		if e.n < len(code) && code[e.n]&0x1f >= 8 {
+			return e.vectorOpcode(code, b)
+		}
+	case 0xd5:
+		return ErrAPX
+	}
+	e.m, e.op, e.opOff = map1, b, e.n-1
+	return nil
+}
+
+// opcode0F continues behind 0F.
+func (e *encoding) opcode0F(code []byte) error {
+	e.m = map0F
+	for {
+		if e.n >= len(code) {
+			return ErrTruncated
+		}
+		e.op, e.opOff = code[e.n], e.n
+		e.n++
+		switch {
+		case e.m == map0F && e.op == 0x38:
+			e.m = map38
+		case e.m == map0F && e.op == 0x3a:
+			e.m = map3A
+		default:
+			return nil
+		}
+	}
+}
+
+// match returns the form of the opcode that fits prefixes and ModRM, or nil.
+func (e *encoding) match(s *span) *form {
+	var pp, w, l uint8
+	if e.vector.kind != vectorNone {
+		pp, w, l = 1<<e.vector.pp, 1<<e.vector.w, 1<<e.vector.l
+	} else {
+		pp, w, l = 1<<e.prefixes.pp(), 1<<(e.rex>>3&1), 1
+	}
+	for i := range e.m.forms[s.first:][:s.n] {
+		f := &e.m.forms[int(s.first)+i]
+		if f.pps&pp == 0 || f.ws&w == 0 {
+			continue
+		}
+		if e.hasModRM {
+			if e.mod() != 3 {
+				if f.mem>>e.reg()&1 == 0 {
+					continue
+				}
+			} else if f.reg>>e.reg()&1 == 0 || f.rm>>e.rm()&1 == 0 {
+				continue
+			} else if e.vector.round && f.flags&fRound != 0 {
+				return f // EVEX.L'L is the rounding mode
+			}
+		}
+		if f.ls&l != 0 {
+			return f
+		}
+	}
+	return nil
+}
+
+// check refuses combinations that the form does not have.
+func (e *encoding) check() error {
+	f := e.form
+	if e.lock && (f.flags&fLock == 0 || !e.memory()) {
+		return ErrPrefix
+	}
+	w := e.rex&8 != 0
+	switch {
+	case e.vector.kind != vectorNone:
+		if err := e.vector.check(f, e.memory()); err != nil {
+			return err
+		}
+		e.opsize = 4
+	case w:
+		e.opsize = 8
+	case e.data16:
+		e.opsize = 2
+	default:
+		e.opsize = 4
+	}
+	if f.flags&fNo66 != 0 && e.data16 && !w {
+		return ErrBranch16
+	}
+	return nil
+}
+
+// address reads SIB and displacement of a memory operand (SDM volume 2, 2.1.5 and 2.2.1.6).
+func (e *encoding) address(code []byte) error {
+	base := e.rm()
+	index := byte(4) // none
+	if base == 4 {
+		if e.n >= len(code) {
+			return ErrTruncated
+		}
+		e.sib = code[e.n]
+		e.n++
+		base = e.sib & 7
+		index = e.sib >> 3 & 7
+		if e.extendsIndex() {
+			index |= 8
+		}
+	} else if e.form.flags&fSIB != 0 {
+		return ErrUnknown
+	}
+	switch e.mod() {
+	case 0:
+		if base != 5 {
+			return nil
+		}
+		e.dispSize = 4
+		e.rip = e.rm() == 5
+		e.absolute = !e.rip && index == 4 && e.form.flags&fSIB == 0
+	case 1:
+		e.dispSize = 1
+	case 2:
+		e.dispSize = 4
+	}
+	if e.rip && e.addr32 {
+		return ErrEIP
+	}
+	e.dispOff = e.n
+	e.n += e.dispSize
+	if e.n > len(code) {
+		return ErrTruncated
+	}
+	return nil
+}
+
+// extendsIndex reports whether REX.X or its like makes an index of 4 mean r12.
+func (e *encoding) extendsIndex() bool {
+	if e.vector.kind != vectorNone {
+		return e.vector.x
+	}
+	return e.rex&2 != 0
+}
+
+// immediate reads what follows the operands.
+func (e *encoding) immediate(code []byte) error {
+	switch e.form.imm {
+	case immNone:
+		return nil
+	case imm1, immRel1:
+		e.immSize = 1
+	case imm2:
+		e.immSize = 2
+	case imm3:
+		e.immSize = 3
+	case immRel4:
+		e.immSize = 4
+	case immZ:
+		e.immSize = min(e.opsize, 4)
+	case immV:
+		e.immSize = e.opsize
+	case immMoffs:
+		e.immSize = 8
+		if e.addr32 {
+			e.immSize = 4
+		}
+	}
+	e.immOff = e.n
+	e.n += e.immSize
+	if e.n > len(code) {
+		return ErrTruncated
+	}
+	if e.form.flags&f3DNow != 0 && !suffix[code[e.immOff]] {
+		return ErrUnknown
+	}
+	return nil
+}
+
+// inst describes the decoded instruction.
+func (e *encoding) inst(code []byte) arch.Inst {
+	in := arch.Inst{Len: e.n, Flow: e.form.flow}
+	if e.dispSize == 4 {
+		in.Ops[0] = e.memOperand(code)
+		in.NumOps = 1
+	}
+	switch e.form.imm {
+	case immRel1:
+		in.Target = int64(e.n) + int64(int8(code[e.immOff]))
+		in.BrOff, in.BrSize = uint8(e.immOff), 1
+	case immRel4:
+		in.Target = int64(e.n) + disp32(code[e.immOff:])
+		in.BrOff, in.BrSize = uint8(e.immOff), 4
+	case immMoffs:
+		in.Ops[0] = e.moffs(code)
+		in.NumOps = 1
+	default:
+		if e.immSize < 4 {
+			break
+		}
+		op := arch.Operand{
+			Kind: arch.OpImm, Off: uint8(e.immOff), Size: uint8(e.immSize),
+			Arith: e.form.flags&fArith != 0,
+		}
+		if e.immSize == 8 {
+			op.Value = int64(binary.LittleEndian.Uint64(code[e.immOff:]))
+		} else {
+			op.Value = disp32(code[e.immOff:])
+		}
+		in.Ops[in.NumOps] = op
+		in.NumOps++
+	}
+	in.TLSBase = e.loadsThreadPointer(&in)
+	return in
+}
+
+// memOperand describes a memory operand with a displacement of 32 bits.
+func (e *encoding) memOperand(code []byte) arch.Operand {
+	f := e.form
+	op := arch.Operand{
+		Kind: arch.OpDisp, Off: uint8(e.dispOff), Size: 4,
+		Addr: f.flags&fAddr != 0, Write: f.flags&fWrite != 0,
+		Value: disp32(code[e.dispOff:]),
+	}
+	w := f.width
+	if e.vector.kind == vectorEVEX && e.vector.round {
+		w = f.broadcast
+	}
+	op.Width = w.bytes(e.opsize, e.wbit(), e.vector.l)
+	op.Seg = (e.seg == segFS || e.seg == segGS) && !op.Addr
+	switch {
+	case e.rip:
+		op.Kind = arch.OpPC
+		op.Value += int64(e.n)
+	case e.absolute:
+		op.Kind = arch.OpAbs
+		if e.addr32 {
+			op.Value = int64(uint32(op.Value))
+		}
+	}
+	return op
+}
+
+// moffs describes the operand of the mov that holds a whole address.
+func (e *encoding) moffs(code []byte) arch.Operand {
+	op := arch.Operand{
+		Kind: arch.OpAbs, Off: uint8(e.immOff), Size: uint8(e.immSize),
+		Width: e.form.width.bytes(e.opsize, 0, 0),
+		Write: e.form.flags&fWrite != 0,
+		Seg:   e.seg == segFS || e.seg == segGS,
+	}
+	if e.immSize == 8 {
+		op.Value = int64(binary.LittleEndian.Uint64(code[e.immOff:]))
+	} else {
+		op.Value = int64(binary.LittleEndian.Uint32(code[e.immOff:]))
+	}
+	return op
+}
+
+// loadsThreadPointer reports whether the instruction is mov %fs:0,%reg or
+// rdfsbase %reg: the x86-64 supplement to the System V ABI, 3.4.2 and the ELF TLS
+// document, 4.4.6, keep the thread pointer at offset 0.
+func (e *encoding) loadsThreadPointer(in *arch.Inst) bool {
+	if e.vector.kind != vectorNone || e.rex&8 == 0 {
+		return false
+	}
+	switch {
+	case e.m == map1 && (e.op == 0x8b || e.op == 0xa1):
+		op := &in.Ops[0]
+		return e.seg == segFS && op.Kind == arch.OpAbs && op.Value == 0
+	case e.m == map0F && e.op == 0xae:
+		return e.rep == 0xf3 && e.mod() == 3 && e.reg() == 0
+	}
+	return false
+}
+
+// disp32 reads a displacement of 32 bits.
+func disp32(b []byte) int64 { return int64(int32(binary.LittleEndian.Uint32(b))) }

@@ -1,0 +1,57 @@
+package x86
+
+import (
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"hotpatch/arch"
+)
+
+// relocs is the part of table 4.9 of the x86-64 supplement to the System V ABI
+// that a patch file uses.
+var relocs = relocTable([]arch.Reloc{
+	{Type: uint32(elf.R_X86_64_64), Kind: arch.RelocAbs, Size: 8, Put: put64},
+	{Type: uint32(elf.R_X86_64_PC32), Kind: arch.RelocPC, Size: 4, Put: putInt32},
+	{Type: uint32(elf.R_X86_64_PLT32), Kind: arch.RelocPLT, Size: 4, Put: putInt32},
+	{Type: uint32(elf.R_X86_64_GOTPCREL), Kind: arch.RelocGOTPC, Size: 4, Put: putInt32},
+	{Type: uint32(elf.R_X86_64_32), Kind: arch.RelocAbs, Size: 4, Put: putUint32},
+	{Type: uint32(elf.R_X86_64_32S), Kind: arch.RelocAbs, Size: 4, Put: putInt32},
+	{Type: uint32(elf.R_X86_64_PC64), Kind: arch.RelocPC, Size: 8, Put: put64},
+	{Type: uint32(elf.R_X86_64_GOTPCRELX), Kind: arch.RelocGOTPC, Size: 4, Put: putInt32},
+	{Type: uint32(elf.R_X86_64_REX_GOTPCRELX), Kind: arch.RelocGOTPC, Size: 4, Put: putInt32},
+})
+
+// relocTable names the relocations and indexes them by type.
+func relocTable(list []arch.Reloc) map[uint32]arch.Reloc {
+	table := make(map[uint32]arch.Reloc, len(list))
+	for _, r := range list {
+		r.Name = elf.R_X86_64(r.Type).String()
+		table[r.Type] = r
+	}
+	return table
+}
+
+func put64(field []byte, v int64) error {
+	if len(field) < 8 {
+		return fmt.Errorf("relocated field has %d bytes, needs 8", len(field))
+	}
+	binary.LittleEndian.PutUint64(field, uint64(v))
+	return nil
+}
+
+func putInt32(field []byte, v int64) error { return put32(field, v, math.MinInt32, math.MaxInt32) }
+
+func putUint32(field []byte, v int64) error { return put32(field, v, 0, math.MaxUint32) }
+
+func put32(field []byte, v, lo, hi int64) error {
+	if len(field) < 4 {
+		return fmt.Errorf("relocated field has %d bytes, needs 4", len(field))
+	}
+	if v < lo || v > hi {
+		return fmt.Errorf("value %#x is not within %#x to %#x", v, lo, hi)
+	}
+	binary.LittleEndian.PutUint32(field, uint32(v))
+	return nil
+}
