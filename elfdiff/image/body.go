@@ -1,6 +1,10 @@
 package image
 
-import "hotpatch/arch"
+import (
+	"sort"
+
+	"hotpatch/arch"
+)
 
 // Body is one decoded atom of code. It must not be changed.
 type Body struct {
@@ -15,25 +19,31 @@ type Body struct {
 	// Indirect are the indices of indirect jumps (Insts) without a jump table: tail
 	// calls through pointers, or computed gotos (then Escapes says so).
 	Indirect []int32
+
+	// Falls is set if the last instruction runs on into whatever follows the atom.
+	Falls bool
 }
 
-// Inst is one instruction, without its operands: [Body.Decode] gives those again.
+// InstAt returns the index of the instruction that starts at off bytes from the
+// atom's start, or -1 if none does.
+func (b *Body) InstAt(off int64) int {
+	i := sort.Search(len(b.Insts), func(i int) bool { return int64(b.Insts[i].Off) >= off })
+	if i == len(b.Insts) || int64(b.Insts[i].Off) != off {
+		return -1
+	}
+	return i
+}
+
+// Inst is one instruction, without its operands: decoding Body.Code[Off:] gives those again.
 type Inst struct {
-	Off    uint32 // from the atom's start
-	Target int32  // direct branch within the atom: index in Body.Insts; else -1
-	Len    uint8
-	Flow   arch.Flow
-	Flags  InstFlags
+	Off     uint32 // from the atom's start
+	Target  int32  // direct branch within the atom: index in Body.Insts; else -1
+	Len     uint8
+	Flow    arch.Flow
+	Nop     bool // without effect: padding
+	TLSBase bool // loads the thread pointer
+	Unseen  bool // no known path reaches it: dead code, or an entry that is not known
 }
-
-// InstFlags says more about an instruction.
-type InstFlags uint8
-
-const (
-	InstNop     InstFlags = 1 << iota // without effect: padding
-	InstTLSBase                       // loads the thread pointer
-	InstUnseen                        // reached by no known path: dead code, or an entry that is not known
-)
 
 // End is the offset behind the instruction.
 func (i *Inst) End() uint32 { return i.Off + uint32(i.Len) }
@@ -97,14 +107,19 @@ type Place struct {
 	Addend     int64
 	Import     *Import
 	Addr       arch.ImageAddr // the address that the field yields (of the slot, if ViaSlot)
-	Candidates []*Atom        // more than one: ambiguous. With PlaceAnon: one or more is ambiguous
-	Linker     string         // PlaceLinker: "_GLOBAL_OFFSET_TABLE_", "_end", "section .init_array", ...
+	Candidates []*Atom        // more than one: ambiguous. With PlaceAnon or PlaceLinker: one or more is ambiguous
+	Number     bool           // ET_EXEC without relocations: an immediate that could as well be a plain number
+	Linker     string         // PlaceLinker: "_GLOBAL_OFFSET_TABLE_", "_end", "section .init_array" (its start), ...
 	Why        string         // PlaceUnknown: what was found
 }
 
 // Ambiguous reports whether the place has more than one reading.
 func (p *Place) Ambiguous() bool {
-	return len(p.Candidates) > 1 || p.Kind == PlaceAnon && len(p.Candidates) > 0
+	n := 1
+	if p.Kind == PlaceAnon || p.Kind == PlaceLinker {
+		n = 0
+	}
+	return p.Number || len(p.Candidates) > n
 }
 
 // BranchField is Ref.Op for the displacement of a branch.

@@ -21,7 +21,6 @@ package image
 
 import (
 	"debug/elf"
-	"sync"
 
 	"hotpatch/arch"
 	"hotpatch/ptrace/unwind/cfi"
@@ -66,21 +65,15 @@ type Image struct {
 	CanUnwind bool
 	UnwindWhy string
 
-	file  *file // the loaded file
-	debug *file // the file with symbols and DWARF; may be == file
-
-	index  index
-	dyn    dynamic
-	stubs  map[arch.ImageAddr]*Import
-	links  []LinkReloc // by Addr
-	marks  linkerMarks
-	fields fieldSet
-
-	scan   sync.Once
-	places refIndex // filled by scan
-
-	bodies bodyCache
-	lines  lineTable
+	segments []segment
+	index    index
+	dyn      dynamic
+	stubs    map[arch.ImageAddr]*Import
+	links    []LinkReloc // by Addr
+	marks    marks
+	places   refIndex
+	bodies   bodyCache
+	lines    lineTable
 }
 
 // Section is an allocated section of the image.

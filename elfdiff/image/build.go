@@ -1,0 +1,148 @@
+package image
+
+import (
+	"slices"
+
+	"hotpatch/arch"
+)
+
+// build makes the bodies of the unit out of the bytes' states.
+func (d *decoder) build() error {
+	uses := d.objectsUsed()
+	for i := range d.parts {
+		d.instructions(i)
+	}
+	for i := range d.parts {
+		if err := d.references(i, uses); err != nil {
+			return err
+		}
+		d.gapList(i)
+	}
+	for i := range d.inner {
+		d.escape(&d.inner[i])
+	}
+	return nil
+}
+
+// instructions lists the instructions of part i, without branch targets.
+func (d *decoder) instructions(i int) {
+	p, a := &d.parts[i], d.atoms[i]
+	n := 0
+	for _, s := range p.state {
+		if s == byteStart || s == byteUnseen {
+			n++
+		}
+	}
+	p.body = &Body{Atom: a, Code: p.code, Insts: make([]Inst, 0, n)}
+	for off := 0; off < len(p.state); off++ {
+		if s := p.state[off]; s == byteStart || s == byteUnseen {
+			p.body.Insts = append(p.body.Insts, Inst{Off: uint32(off), Target: -1, Unseen: s == byteUnseen})
+		}
+	}
+}
+
+// references fills in the rest of part i's instructions, and its references.
+func (d *decoder) references(i int, uses []*Atom) error {
+	b, p := d.parts[i].body, &d.parts[i]
+	r := resolver{im: d.im, d: d, body: b, uses: uses}
+	r.tls = d.usesTLS(b)
+	for k := range b.Insts {
+		in := &b.Insts[k]
+		di, err := d.im.Arch.Decode(p.code[in.Off:])
+		if err != nil {
+			return &DecodeError{Atom: b.Atom, Off: in.Off, Code: head(p.code[in.Off:]), Msg: "unknown instruction", Err: err}
+		}
+		in.Len, in.Flow, in.TLSBase = uint8(di.Len), di.Flow, di.TLSBase
+		in.Nop = d.im.Arch.IsNop(p.code[in.Off:], &di)
+		r.inst(int32(k), in, &di)
+		if di.Flow == arch.FlowJumpInd && !d.isTableJump(Target{b.Atom, in.Off}) {
+			b.Indirect = append(b.Indirect, int32(k))
+		}
+	}
+	b.Refs = slices.Clip(b.Refs)
+	if n := len(b.Insts); n > 0 {
+		last := b.Insts[n-1]
+		falls := last.Flow == arch.FlowNext || last.Flow == arch.FlowBranch || last.Flow == arch.FlowSyscall || last.Flow == arch.FlowCallInd
+		b.Falls = falls && int(last.End()) == len(b.Code) && !last.Nop && !last.Unseen
+	}
+	return nil
+}
+
+// gapList lists the bytes of part i that are in no instruction.
+func (d *decoder) gapList(i int) {
+	p := &d.parts[i]
+	for start, end, ok := p.nextGap(0); ok; start, end, ok = p.nextGap(end) {
+		p.body.Gaps = append(p.body.Gaps, Range{Off: uint32(start), Len: uint32(end - start), Padding: d.idle(p.code[start:end])})
+	}
+}
+
+// idle reports whether unreached bytes are padding: what linkers and compilers fill with, or code that does nothing.
+func (d *decoder) idle(code []byte) bool {
+	if d.im.Arch.Jump.IsPadding(code) {
+		return true
+	}
+	for len(code) > 0 {
+		in, err := d.im.Arch.Decode(code)
+		if err != nil || !d.im.Arch.IsNop(code, &in) && in.Flow != arch.FlowStop {
+			return false
+		}
+		code = code[in.Len:]
+	}
+	return true
+}
+
+// escape records an address inside the unit that is not a jump table's.
+func (d *decoder) escape(r *innerRef) {
+	if r.data != 0 {
+		for _, t := range d.table {
+			if r.data >= t.Addr && uint64(r.data-t.Addr) < t.Size {
+				return
+			}
+		}
+		if i := d.partOf(r.to.Atom); i >= 0 {
+			b := d.parts[i].body
+			b.Escapes = append(b.Escapes, Escape{Target: r.to, Inst: -1, Data: r.data})
+		}
+		return
+	}
+	b := d.parts[d.partOf(r.from.Atom)].body
+	b.Escapes = append(b.Escapes, Escape{Target: r.to, Inst: int32(b.InstAt(int64(r.from.Off)))})
+}
+
+// objectsUsed lists the data objects that the unit refers to at an address where they are the only reading: inside, or
+// at the start with nothing that ends there. They speak for a neighbour, see [Image.Body].
+func (d *decoder) objectsUsed() []*Atom {
+	var uses []*Atom
+	for i := range d.parts {
+		p, a := &d.parts[i], d.atoms[i]
+		for off, s := range p.state {
+			if s != byteStart && s != byteUnseen {
+				continue
+			}
+			in, err := d.im.Arch.Decode(p.code[off:])
+			if err != nil {
+				continue
+			}
+			for k := range in.NumOps {
+				v, ok := d.im.opAddress(a.Addr+arch.ImageAddr(off), &in.Ops[k])
+				if !ok {
+					continue
+				}
+				if o := d.im.AtomAt(v); o != nil && !o.IsCode() && !slices.Contains(uses, o) {
+					uses = append(uses, o)
+				}
+			}
+		}
+	}
+	return uses
+}
+
+// usesTLS reports whether the part computes with the thread pointer.
+func (d *decoder) usesTLS(b *Body) bool {
+	for k := range b.Insts {
+		if in, err := d.im.Arch.Decode(b.Code[b.Insts[k].Off:]); err == nil && in.TLSBase {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,111 @@
+package image
+
+import (
+	"debug/elf"
+	"fmt"
+
+	"hotpatch/arch"
+)
+
+// DataRefs returns the fields of a data atom that hold places: those that the dynamic linker relocates, and, if the file has
+// link-time relocations, those as well. In an ET_EXEC file without link-time relocations, nothing tells the linked-in
+// pointers from numbers, and they are not listed.
+func (im *Image) DataRefs(a *Atom) []DataRef {
+	if a.Kind == TLSObject {
+		return im.DataRefsIn(a.Addr, min(a.End(), im.TLS.Addr+arch.ImageAddr(im.TLS.FileSize)))
+	}
+	return im.DataRefsIn(a.Addr, a.End())
+}
+
+// DataRefsIn is DataRefs for the bytes in [start, end), such as a constant without a symbol.
+func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
+	if end <= start {
+		return nil
+	}
+	dyn, links := im.DynRelocs(start, end), im.LinkRelocs(start, end)
+	refs := make([]DataRef, 0, max(len(dyn), len(links)))
+	for len(dyn) > 0 || len(links) > 0 {
+		var r DataRef
+		switch {
+		case len(links) == 0 || len(dyn) > 0 && dyn[0].Addr <= links[0].Addr:
+			var link *LinkReloc
+			at := dyn[0].Addr
+			for len(links) > 0 && links[0].Addr == at {
+				link, links = &links[0], links[1:]
+			}
+			r = im.dynRef(&dyn[0], link)
+			r.Off = uint64(at - start)
+			dyn = dyn[1:]
+		default:
+			r = im.linkRef(&links[0])
+			r.Off = uint64(links[0].Addr - start)
+			links = links[1:]
+		}
+		if r.Size > 0 {
+			refs = append(refs, r)
+		}
+	}
+	return refs
+}
+
+// dynRef resolves a dynamically relocated word.
+func (im *Image) dynRef(r *DynReloc, link *LinkReloc) DataRef {
+	ref := DataRef{Size: r.Size, Type: r.Type}
+	switch typ := elf.R_X86_64(r.Type); {
+	case typ == elf.R_X86_64_RELATIVE:
+		sym := ""
+		if link != nil && !link.Section {
+			sym = link.Sym
+		}
+		ref.Place = im.addressPlace(arch.ImageAddr(r.Addend), sym, nil)
+	case typ == elf.R_X86_64_IRELATIVE:
+		a := im.AtomAt(arch.ImageAddr(r.Addend))
+		ref.Place = Place{Kind: PlaceAtom, Atom: a, Addr: arch.ImageAddr(r.Addend), Proven: true}
+		if a == nil {
+			ref.Place = Place{Kind: PlaceUnknown, Addr: arch.ImageAddr(r.Addend), Why: "IFUNC resolver without a symbol"}
+		}
+	case r.Sym != "":
+		imp := &Import{Name: r.Sym, Version: r.Version, Weak: r.Weak, Func: r.Func, Type: r.Type}
+		if r.Defined {
+			imp.Local = im.symbolAtom(r)
+		}
+		ref.Place = Place{Kind: PlaceImport, Import: imp, Addend: r.Addend, Addr: r.Addr, Proven: true}
+	default:
+		ref.Place = Place{Kind: PlaceUnknown, Addr: r.Addr, Why: fmt.Sprintf("dynamic relocation of type %d", r.Type)}
+	}
+	return ref
+}
+
+// linkRef resolves a field that only a link-time relocation tells of.
+func (im *Image) linkRef(l *LinkReloc) DataRef {
+	ref := DataRef{Type: l.Type}
+	v := l.Value + arch.ImageAddr(l.Addend)
+	switch elf.R_X86_64(l.Type) {
+	case elf.R_X86_64_64:
+		ref.Size = 8
+	case elf.R_X86_64_32, elf.R_X86_64_32S, elf.R_X86_64_PC32, elf.R_X86_64_PLT32:
+		ref.Size = 4
+	case elf.R_X86_64_PC64:
+		ref.Size = 8
+	default:
+		return DataRef{}
+	}
+	sym := l.Sym
+	if l.Undef {
+		if b, ok := im.Bytes(l.Addr, uint64(ref.Size)); ok && allZero(b) {
+			return DataRef{} // a weak symbol that nothing defines: the null pointer
+		}
+		sym = ""
+	}
+	ref.Place = im.addressPlace(v, sym, nil)
+	return ref
+}
+
+func allZero(b []byte) bool {
+	for _, x := range b {
+		if x != 0 {
+			return false
+		}
+	}
+	return true
+}

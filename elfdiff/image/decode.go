@@ -1,0 +1,323 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"hotpatch/arch"
+)
+
+// DecodeError says why a function cannot be decoded.
+type DecodeError struct {
+	Atom *Atom
+	Off  uint32 // from the atom's start
+	Code []byte // the bytes there
+	Msg  string
+	Err  error // of the decoder, or nil
+}
+
+func (e *DecodeError) Error() string {
+	s := fmt.Sprintf("decode %s+%#x: %s", e.Atom.Name, e.Off, e.Msg)
+	if len(e.Code) > 0 {
+		s += fmt.Sprintf(" (bytes % x)", e.Code)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// errNotCode is what Body returns for data.
+var errNotCode = errors.New("not code")
+
+// bodyCache holds decoded bodies by atom ID.
+type bodyCache struct {
+	entries []atomic.Pointer[bodyEntry]
+}
+
+type bodyEntry struct {
+	body *Body
+	err  error
+}
+
+func (c *bodyCache) init(n int) { c.entries = make([]atomic.Pointer[bodyEntry], n) }
+
+// Body decodes an atom of code, together with the other parts of its unit, and resolves its references.
+// The result is cached and shared. An error says which instruction could not be decoded; it is a [*DecodeError].
+//
+// Instructions are found by following control flow from the entry, from landing pads in the exception table, from jump tables and from labels
+// whose address is taken. What is left and decodes consistently to the end is taken as code that no path reaches (Inst.Unseen); the rest is in
+// Body.Gaps.
+//
+// # Neighbours
+//
+// The address in a lea or an immediate is a candidate for a neighbour, too, in these cases. One past the end: another object ends
+// exactly there, and the same unit also refers to that object. In front of the start: another object starts at most
+// 64 bytes later, the address is not where an object starts, and either no object is there (padding) or the unit also refers to
+// the other one. Accesses of known width that lie wholly in one object are proven to be to that object, since a compiler knows what it addresses
+// directly.
+func (im *Image) Body(a *Atom) (*Body, error) {
+	if !a.IsCode() {
+		return nil, fmt.Errorf("decode %s: %w", a.Name, errNotCode)
+	}
+	if e := im.bodies.entries[a.ID].Load(); e != nil {
+		return e.body, e.err
+	}
+	im.decodeUnit(a)
+	e := im.bodies.entries[a.ID].Load()
+	return e.body, e.err
+}
+
+// Decode decodes all functions with the given number of workers (0: one for each CPU) and caches them. Functions that cannot be decoded are no error here: Body
+// reports them. The error is the context's.
+func (im *Image) Decode(ctx context.Context, workers int) error {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	const batch = 32
+	for range workers {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(batch)) - batch
+				if i >= len(im.Atoms) {
+					return
+				}
+				for _, a := range im.Atoms[i:min(i+batch, len(im.Atoms))] {
+					if a.IsCode() && a.Parent == nil {
+						im.Body(a)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return ctx.Err()
+}
+
+// decodeUnit decodes the unit of a and stores the result for each of its atoms.
+func (im *Image) decodeUnit(a *Atom) {
+	d := decoderPool.Get().(*decoder)
+	defer decoderPool.Put(d)
+	d.reset(im, a.Unit())
+	err := d.run()
+	for i, p := range d.atoms {
+		e := &bodyEntry{err: err}
+		if err == nil {
+			e.body = d.parts[i].body
+		}
+		im.bodies.entries[p.ID].CompareAndSwap(nil, e)
+	}
+}
+
+var decoderPool = sync.Pool{New: func() any { return new(decoder) }}
+
+// State of a byte of code.
+const (
+	byteUnknown = iota
+	byteStart   // first byte of an instruction that some path reaches
+	byteUnseen  // first byte of an instruction that none reaches
+	byteInside  // a later byte of an instruction
+)
+
+// decoder decodes one unit. Its buffers are reused.
+type decoder struct {
+	im    *Image
+	atoms []*Atom
+	parts []part
+	work  []Target
+	jumps []Target // indirect jumps
+	leas  []arch.ImageAddr
+	disps []arch.ImageAddr // ET_EXEC: absolute displacements
+	seen  map[tableKey]bool
+	table []*JumpTable
+	inner []innerRef // addresses taken inside the unit
+}
+
+type part struct {
+	code  []byte
+	state []uint8
+	body  *Body
+}
+
+// innerRef is an address inside the unit that code or data takes.
+type innerRef struct {
+	to   Target
+	from Target         // the instruction, if data is zero
+	data arch.ImageAddr // the word that holds it
+}
+
+func (d *decoder) reset(im *Image, atoms []*Atom) {
+	d.im, d.atoms = im, atoms
+	d.parts = slices.Grow(d.parts[:0], len(atoms))[:len(atoms)]
+	d.work, d.jumps, d.leas, d.disps, d.inner = d.work[:0], d.jumps[:0], d.leas[:0], d.disps[:0], d.inner[:0]
+	d.table = nil
+	clear(d.seen)
+	if d.seen == nil {
+		d.seen = make(map[tableKey]bool)
+	}
+}
+
+// maxUnit bounds the bytes of one function: offsets are 32 bits wide.
+const maxUnit = 1 << 30
+
+// run decodes the unit and fills in the parts' bodies.
+func (d *decoder) run() error {
+	for i, a := range d.atoms {
+		code, ok := d.im.Bytes(a.Addr, a.Size)
+		if !ok || a.Size > maxUnit {
+			return &DecodeError{Atom: a, Msg: fmt.Sprintf("its %d bytes are not in the file", a.Size)}
+		}
+		p := &d.parts[i]
+		p.code, p.body = code, nil
+		p.state = slices.Grow(p.state[:0], len(code))[:len(code)]
+		clear(p.state)
+	}
+	d.seed()
+	if err := d.reach(); err != nil {
+		return err
+	}
+	if err := d.fillGaps(); err != nil {
+		return err
+	}
+	if err := d.checkIndirect(); err != nil {
+		return err
+	}
+	return d.build()
+}
+
+// locate returns the place of addr in the unit.
+func (d *decoder) locate(addr arch.ImageAddr) (Target, int, bool) {
+	for i, a := range d.atoms {
+		if addr >= a.Addr && addr < a.End() {
+			return Target{a, uint32(addr - a.Addr)}, i, true
+		}
+	}
+	return Target{}, 0, false
+}
+
+// partOf returns the index of the atom in the unit.
+func (d *decoder) partOf(a *Atom) int {
+	for i, b := range d.atoms {
+		if a == b {
+			return i
+		}
+	}
+	return -1
+}
+
+// seed starts with the entries that are known before any instruction is.
+func (d *decoder) seed() {
+	x := &d.im.places
+	for i, a := range d.atoms {
+		if len(d.parts[i].code) > 0 && (i == 0 || !d.hasJumps(a)) {
+			d.work = append(d.work, Target{a, 0})
+		}
+		k, _ := slices.BinarySearch(x.labels, a.Addr)
+		for ; k < len(x.labels) && x.labels[k] < a.End(); k++ {
+			to := Target{a, uint32(x.labels[k] - a.Addr)}
+			d.work = append(d.work, to)
+			for _, from := range x.stored[x.labels[k]] {
+				d.inner = append(d.inner, innerRef{to: to, data: from})
+			}
+		}
+		for _, pad := range d.im.landingPads(a) {
+			if t, _, ok := d.locate(pad); ok {
+				d.work = append(d.work, t)
+			}
+		}
+	}
+}
+
+// hasJumps reports whether direct jumps lead into the part, so that its entries will be found.
+func (d *decoder) hasJumps(a *Atom) bool { return len(d.im.places.jumps[a]) > 0 }
+
+// reach follows control flow until neither code nor jump tables give anything new.
+func (d *decoder) reach() error {
+	for {
+		for len(d.work) > 0 {
+			t := d.work[len(d.work)-1]
+			d.work = d.work[:len(d.work)-1]
+			if err := d.follow(t, byteStart); err != nil {
+				return err
+			}
+		}
+		if len(d.jumps) == 0 || !d.findTables() {
+			return nil
+		}
+	}
+}
+
+// follow decodes straight on from t, and queues branch targets.
+func (d *decoder) follow(t Target, state uint8) error {
+	i := d.partOf(t.Atom)
+	p := &d.parts[i]
+	for off := t.Off; int(off) < len(p.code); {
+		switch p.state[off] {
+		case byteStart, byteUnseen:
+			return nil
+		case byteInside:
+			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "control flow enters the middle of an instruction"}
+		}
+		in, err := d.im.Arch.Decode(p.code[off:])
+		if err != nil {
+			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "unknown instruction", Err: err}
+		}
+		end := off + uint32(in.Len)
+		for k := off + 1; k < end; k++ {
+			if p.state[k] != byteUnknown {
+				return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "two instructions overlap"}
+			}
+			p.state[k] = byteInside
+		}
+		p.state[off] = state
+		d.note(Target{t.Atom, off}, &in)
+		switch in.Flow {
+		case arch.FlowJump, arch.FlowJumpInd, arch.FlowReturn, arch.FlowStop:
+			return nil
+		}
+		off = end
+	}
+	return nil
+}
+
+// note records what an instruction refers to.
+func (d *decoder) note(t Target, in *arch.Inst) {
+	at := t.Atom.Addr + arch.ImageAddr(t.Off)
+	if in.BrSize > 0 {
+		if to, _, ok := d.locate(at + arch.ImageAddr(in.Target)); ok {
+			d.work = append(d.work, to)
+		}
+	}
+	if in.Flow == arch.FlowJumpInd {
+		d.jumps = append(d.jumps, t)
+	}
+	for i := range in.NumOps {
+		op := &in.Ops[i]
+		v, ok := d.im.opAddress(at, op)
+		if !ok {
+			continue
+		}
+		if op.Kind == arch.OpDisp || op.Kind == arch.OpImm {
+			d.disps = append(d.disps, v)
+		} else if op.Kind == arch.OpPC && op.Addr {
+			d.leas = append(d.leas, v)
+		}
+		// The address of an instruction of this unit; the entry of the function is an ordinary place.
+		if to, k, ok := d.locate(v); ok && (k > 0 || to.Off > 0) && (op.Addr || op.Kind == arch.OpImm) {
+			d.work = append(d.work, to)
+			d.inner = append(d.inner, innerRef{to: to, from: t})
+		}
+	}
+}
+
+// head returns the bytes of code that an error shows.
+func head(code []byte) []byte { return slices.Clone(code[:min(len(code), 16)]) }

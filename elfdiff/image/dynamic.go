@@ -1,0 +1,249 @@
+package image
+
+import (
+	"debug/elf"
+	"sort"
+
+	"hotpatch/arch"
+)
+
+// dynamic is what the dynamic linker would read of the image.
+type dynamic struct {
+	syms   []dynSymbol
+	relocs []DynReloc // by Addr
+}
+
+// dynSymbol is an entry of .dynsym.
+type dynSymbol struct {
+	name    string
+	version string
+	value   uint64
+	size    uint64
+	typ     elf.SymType
+	bind    elf.SymBind
+	defined bool
+}
+
+// readDynamic reads DT_NEEDED and its like, .dynsym with versions, and the dynamic relocations.
+func (im *Image) readDynamic(f *file) error {
+	if err := im.readDynTags(f); err != nil {
+		return err
+	}
+	if err := im.readDynsym(f); err != nil {
+		return err
+	}
+	for _, s := range f.elf.Sections {
+		if s.Flags&elf.SHF_ALLOC == 0 {
+			continue
+		}
+		var err error
+		switch s.Type {
+		case elf.SHT_RELA:
+			err = im.readRela(f, s)
+		case shtRelr:
+			err = im.readRelr(f, s)
+		case elf.SHT_REL:
+			err = &FormatError{f.path, s.Offset, "relocations without addends are not part of the ABI", s.Name}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	sort.SliceStable(im.dyn.relocs, func(i, j int) bool { return im.dyn.relocs[i].Addr < im.dyn.relocs[j].Addr })
+	return nil
+}
+
+// shtRelr is SHT_RELR of the ELF gABI: relative relocations, packed.
+const shtRelr elf.SectionType = 19
+
+func (im *Image) readDynTags(f *file) error {
+	s := f.byType(elf.SHT_DYNAMIC)
+	if s == nil || s.Type == elf.SHT_NOBITS {
+		return nil
+	}
+	data, err := f.read(s)
+	if err != nil {
+		return err
+	}
+	_, strs, err := f.link(s)
+	if err != nil {
+		return err
+	}
+	for ; len(data) >= 16; data = data[16:] {
+		tag, val := elf.DynTag(order.Uint64(data)), order.Uint64(data[8:])
+		switch tag {
+		case elf.DT_NULL:
+			return nil
+		case elf.DT_NEEDED:
+			im.Needed = append(im.Needed, str(strs, val))
+		case elf.DT_SONAME:
+			im.SONAME = str(strs, val)
+		case elf.DT_TEXTREL:
+			im.TextRel = true
+		case elf.DT_FLAGS:
+			im.TextRel = im.TextRel || elf.DynFlag(val)&elf.DF_TEXTREL != 0
+		case elf.DT_FLAGS_1:
+			im.PIE = im.PIE || elf.DynFlag1(val)&elf.DF_1_PIE != 0
+		}
+	}
+	return nil
+}
+
+func (im *Image) readDynsym(f *file) error {
+	s := f.byType(elf.SHT_DYNSYM)
+	if s == nil {
+		return nil
+	}
+	data, err := f.read(s)
+	if err != nil {
+		return err
+	}
+	_, strs, err := f.link(s)
+	if err != nil {
+		return err
+	}
+	vers, err := readVersions(f)
+	if err != nil {
+		return err
+	}
+	n := len(data) / elf.Sym64Size
+	im.dyn.syms = make([]dynSymbol, n)
+	for i := 0; i < n; i++ {
+		b := data[i*elf.Sym64Size:]
+		im.dyn.syms[i] = dynSymbol{
+			name: str(strs, uint64(order.Uint32(b))), version: vers.of(i),
+			typ: elf.ST_TYPE(b[4]), bind: elf.ST_BIND(b[4]),
+			defined: order.Uint16(b[6:]) != uint16(elf.SHN_UNDEF),
+			value:   order.Uint64(b[8:]), size: order.Uint64(b[16:]),
+		}
+	}
+	return nil
+}
+
+// relaSize is the size of an Elf64_Rela.
+const relaSize = 24
+
+func (im *Image) readRela(f *file, s *elf.Section) error {
+	data, err := f.read(s)
+	if err != nil {
+		return err
+	}
+	if len(data)%relaSize != 0 {
+		return &FormatError{f.path, s.Offset, "section " + s.Name + " size", uint64(len(data))}
+	}
+	for off := 0; off < len(data); off += relaSize {
+		b := data[off:]
+		info := order.Uint64(b[8:])
+		r := DynReloc{Addr: arch.ImageAddr(order.Uint64(b)), Type: uint32(info), Addend: int64(order.Uint64(b[16:]))}
+		if sym := info >> 32; sym != 0 {
+			if sym >= uint64(len(im.dyn.syms)) {
+				return &FormatError{f.path, s.Offset + uint64(off), "relocation of symbol number", sym}
+			}
+			d := &im.dyn.syms[sym]
+			r.Sym, r.Version, r.Defined, r.SymDef = d.name, d.version, d.defined, arch.ImageAddr(d.value)
+			r.Weak = d.bind == elf.STB_WEAK
+			r.Func = d.typ == elf.STT_FUNC || d.typ == elf.STT_GNU_IFUNC
+		}
+		r.Size = dynRelocSize(r.Type)
+		im.dyn.relocs = append(im.dyn.relocs, r)
+	}
+	return nil
+}
+
+// dynRelocSize returns the bytes that an x86-64 dynamic relocation writes.
+func dynRelocSize(typ uint32) uint8 {
+	switch elf.R_X86_64(typ) {
+	case elf.R_X86_64_NONE, elf.R_X86_64_COPY:
+		return 0
+	case elf.R_X86_64_32, elf.R_X86_64_32S, elf.R_X86_64_PC32, elf.R_X86_64_SIZE32:
+		return 4
+	case elf.R_X86_64_TLSDESC:
+		return 16
+	}
+	return 8
+}
+
+// readRelr reads packed relative relocations: an even word is the address of a word to
+// relocate; an odd one is a bitmap of the 63 words that follow the last.
+func (im *Image) readRelr(f *file, s *elf.Section) error {
+	data, err := f.read(s)
+	if err != nil {
+		return err
+	}
+	var at uint64
+	for off := 0; off+8 <= len(data); off += 8 {
+		w := order.Uint64(data[off:])
+		if w&1 == 0 {
+			if err := im.addRelr(f, s, w); err != nil {
+				return err
+			}
+			at = w + 8
+			continue
+		}
+		for i := uint64(0); i < 63; i++ {
+			if w>>(i+1)&1 == 0 {
+				continue
+			}
+			if err := im.addRelr(f, s, at+8*i); err != nil {
+				return err
+			}
+		}
+		at += 63 * 8
+	}
+	return nil
+}
+
+func (im *Image) addRelr(f *file, s *elf.Section, addr uint64) error {
+	b, ok := im.Bytes(arch.ImageAddr(addr), 8)
+	if !ok {
+		return &FormatError{f.path, s.Offset, "section " + s.Name + " relocates an address outside the file's data", addr}
+	}
+	im.dyn.relocs = append(im.dyn.relocs, DynReloc{
+		Addr: arch.ImageAddr(addr), Type: uint32(elf.R_X86_64_RELATIVE), Addend: int64(order.Uint64(b)), Size: 8})
+	return nil
+}
+
+// DynReloc returns the dynamic relocation of the word at addr.
+func (im *Image) DynReloc(addr arch.ImageAddr) (DynReloc, bool) {
+	rs := im.dyn.relocs
+	i := sort.Search(len(rs), func(i int) bool { return rs[i].Addr >= addr })
+	if i == len(rs) || rs[i].Addr != addr {
+		return DynReloc{}, false
+	}
+	return rs[i], true
+}
+
+// DynRelocs returns the dynamic relocations in [start, end), by address. The caller must not change them.
+func (im *Image) DynRelocs(start, end arch.ImageAddr) []DynReloc {
+	rs := im.dyn.relocs
+	i := sort.Search(len(rs), func(i int) bool { return rs[i].Addr >= start })
+	j := i + sort.Search(len(rs)-i, func(k int) bool { return rs[i+k].Addr >= end })
+	return rs[i:j:j]
+}
+
+// joinDynamic marks the atoms that .dynsym names, and those that COPY relocations fill.
+func (im *Image) joinDynamic() {
+	for i := range im.dyn.syms {
+		d := &im.dyn.syms[i]
+		if !d.defined || d.name == "" {
+			continue
+		}
+		for _, a := range im.index.byName[d.name] {
+			at := uint64(a.Addr)
+			if a.Kind == TLSObject {
+				at -= uint64(im.TLS.Addr)
+			}
+			if at == d.value {
+				a.Dynamic = true
+				a.Version = d.version
+			}
+		}
+	}
+	for i := range im.dyn.relocs {
+		if r := &im.dyn.relocs[i]; elf.R_X86_64(r.Type) == elf.R_X86_64_COPY {
+			for _, a := range im.Covering(r.Addr) {
+				a.Copy = true
+			}
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package image
+
+import (
+	"strings"
+
+	"hotpatch/arch"
+)
+
+// linkerNames are the symbols that GNU ld, lld and the start files define for
+// addresses of the link itself (ld(1) "PROVIDE", the default linker script).
+func isLinkerName(name string) bool {
+	switch name {
+	case "_GLOBAL_OFFSET_TABLE_", "_PROCEDURE_LINKAGE_TABLE_", "_DYNAMIC", "__ehdr_start", "__executable_start",
+		"__dso_handle", "__bss_start", "_edata", "edata", "_end", "end", "_etext", "etext", "__etext",
+		"__GNU_EH_FRAME_HDR", "__TMC_END__", "__data_start", "data_start",
+		"__preinit_array_start", "__preinit_array_end", "__init_array_start", "__init_array_end",
+		"__fini_array_start", "__fini_array_end", "__rela_iplt_start", "__rela_iplt_end", "_TLS_MODULE_BASE_":
+		return true
+	}
+	return isSectionMark(name)
+}
+
+// isSectionMark reports whether the name marks the bounds of a section that the linker collects.
+func isSectionMark(name string) bool {
+	return strings.HasPrefix(name, "__start_") || strings.HasPrefix(name, "__stop_")
+}
+
+// markCRT recognises what the C runtime's start files (crt1.o, crti.o, crtbegin.o) bring along.
+// crt tells whether the image has any.
+func (im *Image) markCRT(a *Atom, crt bool) {
+	if !crt {
+		return
+	}
+	is := a.Local && (a.File == "crtstuff.c" || strings.HasSuffix(a.File, "crt1.o"))
+	switch a.Name {
+	case "_start", "_dl_relocate_static_pie":
+		is = is || a.IsCode()
+	case "_init", "_fini":
+		is = is || a.Section != nil && a.Section.Name == "."+a.Name[1:]
+	case "_IO_stdin_used", "__libc_csu_init", "__libc_csu_fini":
+		is = is || !a.Local
+	}
+	if !is {
+		return
+	}
+	a.CRT = true
+	if a.IsCode() {
+		a.Kind = Code
+	}
+}
+
+// linkerMark returns the linker-defined symbol at addr, or "".
+func (im *Image) linkerMark(addr arch.ImageAddr) string {
+	names := im.marks[addr]
+	best := ""
+	for _, n := range names {
+		if best == "" || isSectionMark(n) || !isSectionMark(best) && n < best {
+			best = n
+		}
+	}
+	return best
+}
+
+// findConstructors lists the functions that run before main, the start files' own left out.
+func (im *Image) findConstructors() {
+	for _, name := range []string{".preinit_array", ".init_array", ".ctors"} {
+		s := im.sectionNamed(name)
+		if s == nil || s.Data == nil {
+			continue
+		}
+		for off := uint64(0); off+8 <= s.Size; off += 8 {
+			at := s.Addr + arch.ImageAddr(off)
+			v := arch.ImageAddr(order.Uint64(s.Data[off:]))
+			if r, ok := im.DynReloc(at); ok {
+				v = arch.ImageAddr(r.Addend)
+				if r.Defined {
+					v = r.SymDef + arch.ImageAddr(r.Addend)
+				}
+			}
+			if a := im.AtomAt(v); a != nil && a.CRT || v == 0 || v == ^arch.ImageAddr(0) {
+				continue
+			}
+			im.Constructors = append(im.Constructors, v)
+		}
+	}
+}

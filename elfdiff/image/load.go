@@ -1,0 +1,208 @@
+package image
+
+import (
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sort"
+
+	"hotpatch/arch"
+	"hotpatch/arch/machines"
+	"hotpatch/ptrace/unwind/cfi"
+)
+
+// Load reads an executable or shared library and, if its symbols are elsewhere, its
+// separate debug file. An error about the file's contents is a [*FormatError]; a file without symbols
+// is a [*NoSymbolsError].
+func Load(path string, opt Options) (*Image, error) {
+	f, closeFile, err := openFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("load image: %w", err)
+	}
+	defer closeFile()
+	im, err := load(f, func(im *Image) (*file, func() error, error) { return im.findDebug(f, opt) })
+	if err != nil {
+		return nil, fmt.Errorf("load image: %w", err)
+	}
+	return im, nil
+}
+
+// LoadBytes is Load for a file that is in memory and holds its own symbols. The name stands for its path.
+func LoadBytes(name string, r io.ReaderAt, size uint64) (*Image, error) {
+	f, err := newFile(name, r, size)
+	if err != nil {
+		return nil, fmt.Errorf("load image: %w", err)
+	}
+	im, err := load(f, func(im *Image) (*file, func() error, error) {
+		return nil, nil, &NoSymbolsError{Path: name, BuildID: im.BuildID}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load image: %w", err)
+	}
+	return im, nil
+}
+
+// load builds the image from f; separate opens the file with the symbols if f has none.
+func load(f *file, separate func(*Image) (*file, func() error, error)) (*Image, error) {
+	im, err := newImage(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := im.readDynamic(f); err != nil {
+		return nil, err
+	}
+	symFile := f
+	if f.byType(elf.SHT_SYMTAB) == nil {
+		d, closeDebug, err := separate(im)
+		if err != nil {
+			return nil, err
+		}
+		defer closeDebug()
+		symFile = d
+	}
+	im.DebugPath = symFile.path
+	if symFile == f {
+		im.DebugPath = ""
+	}
+	if err := im.readCFI(f); err != nil {
+		return nil, err
+	}
+	if err := im.readSymbols(f, symFile); err != nil {
+		return nil, err
+	}
+	if err := im.readLinkRelocs(f); err != nil {
+		return nil, err
+	}
+	im.findStubs()
+	im.scanCode()
+	im.joinParts()
+	im.findConstructors()
+	im.judgeUnwind()
+	im.bodies.init(len(im.Atoms))
+	return im, nil
+}
+
+// newImage reads headers, sections and the build-id.
+func newImage(f *file) (*Image, error) {
+	h := &f.elf.FileHeader
+	if h.Type != elf.ET_EXEC && h.Type != elf.ET_DYN {
+		return nil, &FormatError{f.path, 16, "not an executable or a shared library (e_type)", h.Type}
+	}
+	a, err := machines.Lookup(h.Machine)
+	if err != nil {
+		return nil, &FormatError{f.path, 18, "e_machine", err}
+	}
+	im := &Image{Path: f.path, Arch: a, Type: h.Type}
+	if err := im.readSegments(f); err != nil {
+		return nil, err
+	}
+	if err := im.readSections(f); err != nil {
+		return nil, err
+	}
+	if im.BuildID, err = f.buildID(); err != nil {
+		return nil, err
+	}
+	if im.HasBuildID = im.BuildID != nil; !im.HasBuildID {
+		im.BuildID = im.contentHash()
+	}
+	return im, nil
+}
+
+func (im *Image) readSegments(f *file) error {
+	for _, p := range f.elf.Progs {
+		if p.Vaddr+p.Memsz < p.Vaddr || p.Vaddr+p.Memsz > 1<<62 {
+			return &FormatError{f.path, p.Off, fmt.Sprintf("segment %v wraps around the address space", p.Type), p.Vaddr}
+		}
+		switch p.Type {
+		case elf.PT_LOAD:
+			im.segments = append(im.segments, segment{arch.ImageAddr(p.Vaddr), p.Memsz, p.Filesz, p.Flags})
+		case elf.PT_TLS:
+			if p.Align&(p.Align-1) != 0 || p.Align > 1<<30 || p.Filesz > p.Memsz {
+				return &FormatError{f.path, p.Off, "PT_TLS alignment", p.Align}
+			}
+			im.TLS = TLS{Addr: arch.ImageAddr(p.Vaddr), FileSize: p.Filesz, MemSize: p.Memsz, Align: p.Align}
+		case elf.PT_INTERP:
+			im.PIE = im.Type == elf.ET_DYN
+		}
+	}
+	return nil
+}
+
+func (im *Image) readSections(f *file) error {
+	if len(f.elf.Sections) == 0 {
+		return &FormatError{f.path, 60, "no section headers (e_shnum)", uint64(0)}
+	}
+	for _, s := range f.elf.Sections {
+		if s.Flags&elf.SHF_ALLOC == 0 || s.Size == 0 {
+			continue
+		}
+		if s.Addr+s.Size < s.Addr || s.Addr+s.Size > 1<<62 {
+			return &FormatError{f.path, s.Offset, "section " + s.Name + " wraps around the address space", s.Addr}
+		}
+		b, err := f.read(s)
+		if err != nil {
+			return err
+		}
+		if b != nil && uint64(len(b)) != s.Size {
+			return &FormatError{f.path, s.Offset, "section " + s.Name + " size", s.Size}
+		}
+		im.Sections = append(im.Sections, &Section{
+			Name: s.Name, Addr: arch.ImageAddr(s.Addr), Size: s.Size, Align: s.Addralign,
+			Type: s.Type, Flags: s.Flags, Data: b, RelRO: inRelRO(f, s),
+		})
+	}
+	sort.SliceStable(im.Sections, func(i, j int) bool { return im.Sections[i].Addr < im.Sections[j].Addr })
+	return im.checkOverlap(f)
+}
+
+// checkOverlap refuses sections that share addresses (.tbss, which has none of its own, aside), and builds
+// the list by which addresses are looked up.
+func (im *Image) checkOverlap(f *file) error {
+	for _, s := range im.Sections {
+		if s.IsTLS() && s.Type == elf.SHT_NOBITS {
+			continue
+		}
+		if n := len(im.index.sections); n > 0 && im.index.sections[n-1].End() > s.Addr {
+			return &FormatError{f.path, 0, "section " + s.Name + " overlaps " + im.index.sections[n-1].Name + " at address", uint64(s.Addr)}
+		}
+		im.index.sections = append(im.index.sections, s)
+	}
+	return nil
+}
+
+func inRelRO(f *file, s *elf.Section) bool {
+	for _, p := range f.elf.Progs {
+		if p.Type == elf.PT_GNU_RELRO && s.Addr >= p.Vaddr && s.Addr+s.Size <= p.Vaddr+p.Memsz && s.Flags&elf.SHF_TLS == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// contentHash identifies a build that has no build-id.
+func (im *Image) contentHash() []byte {
+	h := sha256.New()
+	for _, s := range im.Sections {
+		fmt.Fprintf(h, "%s\x00", s.Name)
+		binary.Write(h, order, []uint64{uint64(s.Addr), s.Size, uint64(s.Flags), uint64(len(s.Data))})
+		h.Write(s.Data)
+	}
+	return h.Sum(nil)
+}
+
+// readCFI parses .eh_frame.
+func (im *Image) readCFI(f *file) error {
+	var data []byte
+	var addr arch.ImageAddr
+	if s := im.sectionNamed(".eh_frame"); s != nil {
+		data, addr = s.Data, s.Addr
+	}
+	t, err := cfi.Parse(im.Arch, data, addr, order)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.path, err)
+	}
+	im.CFI = t
+	return nil
+}

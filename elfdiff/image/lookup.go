@@ -1,0 +1,150 @@
+package image
+
+import (
+	"sort"
+
+	"hotpatch/arch"
+)
+
+// index finds sections and atoms by address.
+type index struct {
+	sections []*Section // disjoint, by Addr; .tbss left out
+	atoms    []*Atom    // TLS objects left out, as in Image.Atoms
+	reach    []arch.ImageAddr
+	tls      []*Atom // by Addr
+	byName   map[string][]*Atom
+}
+
+func (ix *index) build(atoms []*Atom) {
+	ix.byName = make(map[string][]*Atom, len(atoms))
+	var high arch.ImageAddr
+	for _, a := range atoms {
+		for i, s := range a.Syms {
+			if i == 0 || s.Name != a.Syms[i-1].Name {
+				ix.byName[s.Name] = append(ix.byName[s.Name], a)
+			}
+		}
+		if a.Kind == TLSObject {
+			ix.tls = append(ix.tls, a)
+			continue
+		}
+		high = max(high, a.End())
+		ix.atoms = append(ix.atoms, a)
+		ix.reach = append(ix.reach, high)
+	}
+}
+
+// after returns the index of the first atom that starts behind addr.
+func (ix *index) after(addr arch.ImageAddr) int {
+	return sort.Search(len(ix.atoms), func(i int) bool { return ix.atoms[i].Addr > addr })
+}
+
+// SectionAt returns the section that holds addr, or nil. Thread-local zero data (.tbss) has no address.
+func (im *Image) SectionAt(addr arch.ImageAddr) *Section {
+	ss := im.index.sections
+	i := sort.Search(len(ss), func(i int) bool { return ss[i].Addr > addr }) - 1
+	if i < 0 || addr >= ss[i].End() {
+		return nil
+	}
+	return ss[i]
+}
+
+func (im *Image) sectionNamed(name string) *Section {
+	for _, s := range im.Sections {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Bytes returns size bytes of the file's contents at addr. It is false if they are not
+// in one section, or not in the file (NOBITS). The caller must not change them.
+func (im *Image) Bytes(addr arch.ImageAddr, size uint64) ([]byte, bool) {
+	s := im.SectionAt(addr)
+	if s == nil || s.Data == nil || size > uint64(s.End()-addr) {
+		return nil, false
+	}
+	off := uint64(addr - s.Addr)
+	return s.Data[off : off+size : off+size], true
+}
+
+// AtomAt returns the atom at addr: one that starts there (the largest), else the smallest
+// one that covers addr, else nil. Thread-local objects are not found, see [Image.TLSAt].
+func (im *Image) AtomAt(addr arch.ImageAddr) *Atom {
+	cover := im.Covering(addr)
+	if len(cover) > 0 {
+		return cover[0]
+	}
+	// A label without a size covers nothing but stands for its address.
+	if i := im.index.after(addr) - 1; i >= 0 && im.index.atoms[i].Addr == addr {
+		return im.index.atoms[i]
+	}
+	return nil
+}
+
+// Covering returns the atoms whose range holds addr: those that start there first, by falling
+// size, then the others from the smallest to the largest.
+func (im *Image) Covering(addr arch.ImageAddr) []*Atom {
+	ix := &im.index
+	var found []*Atom
+	for i := ix.after(addr) - 1; i >= 0 && ix.reach[i] > addr; i-- {
+		if a := ix.atoms[i]; addr < a.End() {
+			found = append(found, a)
+		}
+	}
+	if len(found) > 1 {
+		sort.SliceStable(found, func(i, j int) bool {
+			a, b := found[i], found[j]
+			if (a.Addr == addr) != (b.Addr == addr) {
+				return a.Addr == addr
+			}
+			if a.Addr == addr {
+				return a.Size > b.Size
+			}
+			return a.Size < b.Size
+		})
+	}
+	return found
+}
+
+// EndingAt returns the atoms whose last byte is the one in front of addr.
+func (im *Image) EndingAt(addr arch.ImageAddr) []*Atom {
+	if addr == 0 {
+		return nil
+	}
+	var found []*Atom
+	for _, a := range im.Covering(addr - 1) {
+		if a.End() == addr {
+			found = append(found, a)
+		}
+	}
+	return found
+}
+
+// TLSAt returns the thread-local object that covers the address in the TLS template, or nil.
+func (im *Image) TLSAt(addr arch.ImageAddr) *Atom {
+	t := im.index.tls
+	for i := sort.Search(len(t), func(i int) bool { return t[i].Addr > addr }) - 1; i >= 0; i-- {
+		if addr < t[i].End() {
+			return t[i]
+		}
+		if t[i].Size > 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// Named returns the atoms that have the name, by address. The caller must not change the slice.
+func (im *Image) Named(name string) []*Atom { return im.index.byName[name] }
+
+// contains reports whether addr lies in a loaded segment, or directly behind one.
+func (im *Image) contains(addr arch.ImageAddr) bool {
+	for _, s := range im.segments {
+		if addr >= s.addr && uint64(addr-s.addr) <= s.size {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,290 @@
+package image
+
+import (
+	"debug/elf"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"hotpatch/arch"
+)
+
+// refIndex knows every address that something in the image refers to. It is a superset: code is scanned
+// from each symbol straight on, so that data among code may add addresses that mean nothing.
+type refIndex struct {
+	addrs []arch.ImageAddr // sorted, unique
+	jumps map[*Atom][]*Atom
+	calls map[*Atom]bool
+	// labels are addresses inside code atoms that data holds, sorted.
+	labels []arch.ImageAddr
+	stored map[arch.ImageAddr][]arch.ImageAddr // label -> words that hold it
+}
+
+// next returns the lowest referenced address above addr, but at most limit.
+func (x *refIndex) next(addr, limit arch.ImageAddr) arch.ImageAddr {
+	i, found := slices.BinarySearch(x.addrs, addr)
+	if found {
+		i++
+	}
+	if i < len(x.addrs) && x.addrs[i] < limit {
+		return x.addrs[i]
+	}
+	return limit
+}
+
+// scanResult is what one worker finds.
+type scanResult struct {
+	addrs []arch.ImageAddr
+	jumps [][2]*Atom // from, to: direct jumps into atoms that may be parts
+	calls []*Atom    // direct calls into such atoms
+}
+
+// scanCode finds every referenced address, in parallel.
+func (im *Image) scanCode() {
+	atoms := make([]*Atom, 0, len(im.Atoms))
+	for _, a := range im.Atoms {
+		if a.IsCode() && a.Size > 0 {
+			atoms = append(atoms, a)
+		}
+	}
+	results := make([]scanResult, runtime.GOMAXPROCS(0))
+	var wg sync.WaitGroup
+	for w := range results {
+		wg.Go(func() {
+			// Interleaved, so that workers get equal shares of hot and cold sections.
+			for i := w; i < len(atoms); i += len(results) {
+				im.scanAtom(atoms[i], &results[w])
+			}
+		})
+	}
+	wg.Wait()
+	x := &im.places
+	x.jumps, x.calls = map[*Atom][]*Atom{}, map[*Atom]bool{}
+	x.stored = map[arch.ImageAddr][]arch.ImageAddr{}
+	for _, r := range results {
+		x.addrs = append(x.addrs, r.addrs...)
+		for _, j := range r.jumps {
+			if !slices.Contains(x.jumps[j[1]], j[0]) {
+				x.jumps[j[1]] = append(x.jumps[j[1]], j[0])
+			}
+		}
+		for _, c := range r.calls {
+			x.calls[c] = true
+		}
+	}
+	im.scanData()
+	slices.Sort(x.addrs)
+	x.addrs = slices.Compact(x.addrs)
+	slices.Sort(x.labels)
+	x.labels = slices.Compact(x.labels)
+}
+
+// scanAtom adds what the code of a refers to.
+func (im *Image) scanAtom(a *Atom, r *scanResult) {
+	code, ok := im.Bytes(a.Addr, a.Size)
+	if !ok {
+		return
+	}
+	for off := 0; off < len(code); {
+		in, err := im.Arch.Decode(code[off:])
+		if err != nil {
+			off++
+			continue
+		}
+		at := a.Addr + arch.ImageAddr(off)
+		for i := range in.NumOps {
+			if v, ok := im.opAddress(at, &in.Ops[i]); ok {
+				r.addrs = append(r.addrs, v)
+			}
+		}
+		if in.BrSize > 0 {
+			im.scanBranch(a, &in, at+arch.ImageAddr(in.Target), r)
+		}
+		off += in.Len
+	}
+}
+
+// scanBranch notes a direct branch into an atom that may be a part of another function.
+func (im *Image) scanBranch(from *Atom, in *arch.Inst, to arch.ImageAddr, r *scanResult) {
+	if to >= from.Addr && to < from.End() {
+		return
+	}
+	t := im.AtomAt(to)
+	if t == nil || t.Kind != Func {
+		return
+	}
+	if _, ok := partBase(t.Name); !ok {
+		return
+	}
+	if in.Flow == arch.FlowCall {
+		r.calls = append(r.calls, t)
+	} else {
+		r.jumps = append(r.jumps, [2]*Atom{from, t})
+	}
+}
+
+// opAddress returns the address in the image that an operand names, if it can name one.
+func (im *Image) opAddress(at arch.ImageAddr, op *arch.Operand) (arch.ImageAddr, bool) {
+	switch op.Kind {
+	case arch.OpPC:
+		return at + arch.ImageAddr(op.Value), true
+	case arch.OpAbs, arch.OpDisp, arch.OpImm:
+		if !im.absolute(op) {
+			return 0, false
+		}
+		return arch.ImageAddr(op.Value), true
+	}
+	return 0, false
+}
+
+// absolute reports whether the field may hold an absolute address of the image. Only code that is
+// linked for a fixed address has such fields.
+func (im *Image) absolute(op *arch.Operand) bool {
+	if im.Type != elf.ET_EXEC || op.Seg || op.Arith || op.Size < 4 {
+		return false
+	}
+	return op.Value > 0 && im.contains(arch.ImageAddr(op.Value))
+}
+
+// scanData adds what relocated words of data hold.
+func (im *Image) scanData() {
+	x := &im.places
+	for i := range im.dyn.relocs {
+		r := &im.dyn.relocs[i]
+		var v arch.ImageAddr
+		switch {
+		case r.Size == 0:
+			continue
+		case r.Defined:
+			v = r.SymDef + arch.ImageAddr(r.Addend)
+		case r.Sym == "":
+			v = arch.ImageAddr(r.Addend)
+		default:
+			continue
+		}
+		x.addrs = append(x.addrs, v)
+		im.noteLabel(v, r.Addr)
+	}
+	for i := range im.links {
+		l := &im.links[i]
+		if s := im.SectionAt(l.Addr); l.Undef || l.TLS || s == nil || s.Exec() {
+			continue
+		}
+		switch elf.R_X86_64(l.Type) {
+		case elf.R_X86_64_64, elf.R_X86_64_32, elf.R_X86_64_32S:
+			v := l.Value + arch.ImageAddr(l.Addend)
+			x.addrs = append(x.addrs, v)
+			im.noteLabel(v, l.Addr)
+		}
+	}
+}
+
+// noteLabel remembers an address inside a function that the word at from holds.
+func (im *Image) noteLabel(v, from arch.ImageAddr) {
+	if s := im.SectionAt(v); s == nil || !s.Exec() {
+		return
+	}
+	if a := im.AtomAt(v); a == nil || a.Addr == v {
+		return
+	}
+	x := &im.places
+	x.labels = append(x.labels, v)
+	if !slices.Contains(x.stored[v], from) {
+		x.stored[v] = append(x.stored[v], from)
+	}
+}
+
+// partBase returns the name of the function that an atom of this name was split from, by the compilers' spelling: NAME.cold,
+// NAME.cold.N, NAME.part.N.
+func partBase(name string) (string, bool) {
+	base, num, hasNum := cutLast(name)
+	if hasNum && isNumber(num) {
+		if b, kind, ok := cutLast(base); ok && (kind == "part" || kind == "cold") {
+			return b, true
+		}
+		return "", false
+	}
+	if hasNum && num == "cold" {
+		return base, true
+	}
+	return "", false
+}
+
+func cutLast(s string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, '.')
+	if i <= 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// joinParts finds the parent of every .cold and .part atom. It is the function of the base name that jumps there;
+// if an exception is the only way in, the one of that name and file. A piece that is also called is a function of its own.
+func (im *Image) joinParts() {
+	for _, a := range im.Atoms {
+		if a.Kind != Func {
+			continue
+		}
+		base, ok := partBase(a.Name)
+		if !ok || im.places.calls[a] {
+			continue
+		}
+		cold := !strings.Contains(a.Name[len(base):], ".part.")
+		if p := im.parentOf(a, base, cold); p != nil {
+			a.Parent = p
+		}
+	}
+	for _, a := range im.Atoms {
+		if a.Parent == nil {
+			continue
+		}
+		for a.Parent.Parent != nil { // foo.part.0.cold, with foo.part.0 a part of foo
+			a.Parent = a.Parent.Parent
+		}
+		a.Parent.Parts = append(a.Parent.Parts, a)
+	}
+}
+
+func (im *Image) parentOf(part *Atom, base string, cold bool) *Atom {
+	var parent *Atom
+	named := func(a *Atom) bool {
+		return slices.ContainsFunc(a.Syms, func(s Symbol) bool { return s.Name == base })
+	}
+	if !cold && (part.Dynamic || im.refersData(part.Addr)) {
+		return nil
+	}
+	for _, j := range im.places.jumps[part] {
+		if named(j) {
+			if parent != nil && parent != j {
+				return nil // two functions of that name jump there: neither owns it
+			}
+			parent = j
+		} else if !cold && j.Head() != part {
+			return nil // others jump to it as well
+		}
+	}
+	if parent != nil || !cold {
+		return parent
+	}
+	for _, a := range im.index.byName[base] {
+		if a.Kind != Func || a.Local && a.File != part.File {
+			continue
+		}
+		if parent != nil {
+			return nil
+		}
+		parent = a
+	}
+	return parent
+}
+
+// refersData reports whether some data or code takes the address (a call or a jump is none).
+func (im *Image) refersData(addr arch.ImageAddr) bool {
+	_, ok := slices.BinarySearch(im.places.addrs, addr)
+	return ok
+}

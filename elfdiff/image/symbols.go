@@ -1,0 +1,323 @@
+package image
+
+import (
+	"debug/elf"
+	"fmt"
+	"sort"
+	"strings"
+
+	"hotpatch/arch"
+)
+
+// rawSymbol is one entry of .symtab that names a place in the image.
+type rawSymbol struct {
+	Symbol
+	typ   elf.SymType
+	value uint64
+	size  uint64
+	sec   *Section
+	index int // in .symtab
+}
+
+// marks are symbols that the linker defines.
+type marks map[arch.ImageAddr][]string
+
+// readSymbols turns .symtab into atoms.
+func (im *Image) readSymbols(f, symFile *file) error {
+	syms, crt, err := im.parseSymtab(f, symFile)
+	if err != nil {
+		return err
+	}
+	im.marks = marks{}
+	rest := syms[:0]
+	for _, s := range syms {
+		if isLinkerName(s.Name) {
+			a := arch.ImageAddr(s.value)
+			im.marks[a] = append(im.marks[a], s.Name)
+			continue
+		}
+		rest = append(rest, s)
+	}
+	im.Atoms = im.group(rest)
+	im.boundLabels()
+	im.dropInnerLabels()
+	sort.SliceStable(im.Atoms, func(i, j int) bool { return atomLess(im.Atoms[i], im.Atoms[j]) })
+	for i, a := range im.Atoms {
+		a.ID = i
+		im.markCRT(a, crt)
+		im.checkFDE(a)
+	}
+	im.index.build(im.Atoms)
+	im.joinDynamic()
+	return nil
+}
+
+func atomLess(a, b *Atom) bool {
+	if at, bt := a.Kind == TLSObject, b.Kind == TLSObject; at != bt && a.Addr == b.Addr {
+		return bt
+	}
+	if a.Addr != b.Addr {
+		return a.Addr < b.Addr
+	}
+	if a.Size != b.Size {
+		return a.Size > b.Size
+	}
+	return a.Name < b.Name
+}
+
+// parseSymtab reads the symbols that name places. The second result says whether
+// the C runtime's start files are linked in.
+func (im *Image) parseSymtab(f, symFile *file) ([]rawSymbol, bool, error) {
+	sec := symFile.byType(elf.SHT_SYMTAB)
+	if sec == nil {
+		return nil, false, &NoSymbolsError{Path: f.path, BuildID: im.BuildID}
+	}
+	data, err := symFile.read(sec)
+	if err != nil {
+		return nil, false, err
+	}
+	_, strs, err := symFile.link(sec)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(data)%elf.Sym64Size != 0 {
+		return nil, false, &FormatError{symFile.path, sec.Offset, ".symtab size", uint64(len(data))}
+	}
+	p := symParser{im: im, file: symFile, sec: sec, strs: strs, syms: make([]rawSymbol, 0, len(data)/elf.Sym64Size)}
+	for i := 1; i < len(data)/elf.Sym64Size; i++ {
+		if err := p.entry(i, data[i*elf.Sym64Size:]); err != nil {
+			return nil, false, err
+		}
+	}
+	return p.syms, p.crt, nil
+}
+
+// symParser holds what one symbol needs to know of those in front of it.
+type symParser struct {
+	im    *Image
+	file  *file
+	sec   *elf.Section
+	strs  []byte
+	syms  []rawSymbol
+	scope string // name of the last STT_FILE
+	// hidden is set behind an STT_FILE without a name: GNU ld puts its own local symbols there, and the
+	// global ones that visibility made local.
+	hidden bool
+	crt    bool
+}
+
+func (p *symParser) entry(i int, b []byte) error {
+	info, other, shndx := b[4], b[5], order.Uint16(b[6:])
+	s := rawSymbol{typ: elf.ST_TYPE(info), value: order.Uint64(b[8:]), size: order.Uint64(b[16:]), index: i}
+	s.Name = str(p.strs, uint64(order.Uint32(b)))
+	if s.typ == elf.STT_FILE {
+		p.scope, p.hidden = s.Name, s.Name == ""
+		p.crt = p.crt || s.Name == "crtstuff.c" || strings.HasSuffix(s.Name, "crt1.o")
+		return nil
+	}
+	if s.typ == elf.STT_SECTION || shndx == uint16(elf.SHN_UNDEF) || s.Name == "" || isLocalLabel(s.Name) {
+		return nil
+	}
+	if shndx >= uint16(elf.SHN_LORESERVE) && shndx != uint16(elf.SHN_XINDEX) {
+		return nil // absolute or common: not a place of the image
+	}
+	vis := elf.ST_VISIBILITY(other)
+	s.Hidden = vis == elf.STV_HIDDEN || vis == elf.STV_INTERNAL
+	switch elf.ST_BIND(info) {
+	case elf.STB_LOCAL:
+		s.Local = !p.hidden
+		s.Hidden = s.Hidden || p.hidden
+		s.File = p.scope
+	case elf.STB_WEAK:
+		s.Weak = true
+	}
+	if s.typ == elf.STT_TLS {
+		if s.value > p.im.TLS.MemSize || s.size > p.im.TLS.MemSize-s.value {
+			return p.errorf(i, "thread-local symbol "+s.Name+" lies outside PT_TLS: offset", s.value)
+		}
+		s.value += uint64(p.im.TLS.Addr)
+		p.syms = append(p.syms, s)
+		return nil
+	}
+	if isLinkerName(s.Name) {
+		p.syms = append(p.syms, s)
+		return nil
+	}
+	s.sec = p.im.homeSection(arch.ImageAddr(s.value), s.size)
+	if s.sec == nil {
+		if s.size == 0 {
+			return nil // a label at the end of something
+		}
+		return p.errorf(i, "symbol "+s.Name+" lies in no section: address", s.value)
+	}
+	p.syms = append(p.syms, s)
+	return nil
+}
+
+func (p *symParser) errorf(i int, msg string, val any) error {
+	return &FormatError{p.file.path, p.sec.Offset + uint64(i)*elf.Sym64Size, msg, val}
+}
+
+// homeSection returns the section that holds [addr, addr+size); for a size of zero also one that ends at addr.
+func (im *Image) homeSection(addr arch.ImageAddr, size uint64) *Section {
+	s := im.SectionAt(addr)
+	if s == nil || size > uint64(s.End()-addr) {
+		return nil
+	}
+	return s
+}
+
+// isLocalLabel reports whether an assembler made the name: .L labels that
+// --emit-relocs keeps, and arm64's mapping symbols.
+func isLocalLabel(name string) bool {
+	return strings.HasPrefix(name, ".L") || strings.HasPrefix(name, "$")
+}
+
+// group makes one atom of all symbols with the same address, size and nature.
+func (im *Image) group(syms []rawSymbol) []*Atom {
+	sort.SliceStable(syms, func(i, j int) bool {
+		a, b := &syms[i], &syms[j]
+		if a.value != b.value {
+			return a.value < b.value
+		}
+		if at, bt := a.typ == elf.STT_TLS, b.typ == elf.STT_TLS; at != bt {
+			return bt
+		}
+		return a.size > b.size
+	})
+	var atoms []*Atom
+	for len(syms) > 0 {
+		n := 1
+		for n < len(syms) && sameAtom(&syms[0], &syms[n]) {
+			n++
+		}
+		// A label at the start of something sized is another name of it.
+		if last := len(atoms) - 1; syms[0].size == 0 && last >= 0 && uint64(atoms[last].Addr) == syms[0].value &&
+			(syms[0].typ == elf.STT_TLS) == (atoms[last].Kind == TLSObject) {
+			atoms[last].addNames(syms[:n])
+		} else {
+			atoms = append(atoms, newAtom(syms[:n]))
+		}
+		syms = syms[n:]
+	}
+	return atoms
+}
+
+func sameAtom(a, b *rawSymbol) bool {
+	return a.value == b.value && a.size == b.size && (a.typ == elf.STT_TLS) == (b.typ == elf.STT_TLS)
+}
+
+func newAtom(syms []rawSymbol) *Atom {
+	a := &Atom{Addr: arch.ImageAddr(syms[0].value), Size: syms[0].size, Section: syms[0].sec, SizeFrom: "symbol"}
+	a.Kind = kindOf(syms)
+	a.addNames(syms)
+	return a
+}
+
+// kindOf decides by the strongest type among the names.
+func kindOf(syms []rawSymbol) AtomKind {
+	kind := Object
+	if s := syms[0].sec; s != nil && s.Exec() {
+		kind = Func
+	}
+	for _, s := range syms {
+		switch s.typ {
+		case elf.STT_TLS:
+			return TLSObject
+		case elf.STT_GNU_IFUNC:
+			return IFunc
+		case elf.STT_FUNC:
+			kind = Func
+		case elf.STT_OBJECT:
+			kind = Object
+		}
+	}
+	return kind
+}
+
+// addNames adds the symbols' names and chooses the one that stands for the atom.
+func (a *Atom) addNames(syms []rawSymbol) {
+	for _, s := range syms {
+		a.Syms = append(a.Syms, s.Symbol)
+	}
+	sort.SliceStable(a.Syms, func(i, j int) bool {
+		x, y := &a.Syms[i], &a.Syms[j]
+		if x.Local != y.Local {
+			return y.Local
+		}
+		if x.Weak != y.Weak {
+			return y.Weak
+		}
+		if x.Name != y.Name {
+			return x.Name < y.Name
+		}
+		return x.File < y.File
+	})
+	first := a.Syms[0]
+	a.Name, a.Local, a.Weak = first.Name, first.Local, first.Weak
+	a.File = ""
+	if first.Local {
+		a.File = first.File
+	}
+	a.Aliases = nil
+	for _, s := range a.Syms[1:] {
+		a.Aliases = append(a.Aliases, s.Name)
+	}
+}
+
+// boundLabels gives a size to atoms whose symbol has none. Atoms are in Addr order.
+func (im *Image) boundLabels() {
+	var sized []*Atom
+	for _, a := range im.Atoms {
+		if a.Size > 0 && a.Kind != TLSObject {
+			sized = append(sized, a)
+		}
+	}
+	for i, a := range im.Atoms {
+		if a.Size > 0 || a.Section == nil {
+			continue
+		}
+		end, from := a.Section.End(), "section end"
+		for _, b := range im.Atoms[i+1:] {
+			if b.Addr > a.Addr && b.Kind != TLSObject {
+				if b.Addr < end && b.Section == a.Section {
+					end, from = b.Addr, "next symbol"
+				}
+				break
+			}
+		}
+		if f := im.CFI.Find(a.Addr); a.Kind != Object && f != nil && f.Start == a.Addr && f.End <= a.Section.End() {
+			end, from = f.End, "eh_frame"
+		}
+		a.Size, a.SizeFrom = uint64(end-a.Addr), from
+		if k := sort.Search(len(sized), func(k int) bool { return sized[k].Addr > a.Addr }) - 1; k >= 0 && a.Addr < sized[k].End() && from != "eh_frame" {
+			a.SizeFrom = "" // a label inside something sized
+		}
+	}
+}
+
+// dropInnerLabels drops labels without a size that lie inside sized atoms.
+func (im *Image) dropInnerLabels() {
+	kept := im.Atoms[:0]
+	for _, a := range im.Atoms {
+		if a.SizeFrom != "" {
+			kept = append(kept, a)
+		}
+	}
+	im.Atoms = kept
+}
+
+// checkFDE compares a function's range with .eh_frame.
+func (im *Image) checkFDE(a *Atom) {
+	if !a.IsCode() || a.Size == 0 {
+		return
+	}
+	f := im.CFI.Find(a.Addr)
+	switch {
+	case f == nil:
+	case f.Start < a.Addr:
+		a.SizeNote = fmt.Sprintf("eh_frame: a function that starts at %#x covers the symbol", uint64(f.Start))
+	case f.End != a.End():
+		a.SizeNote = fmt.Sprintf("eh_frame: %d bytes, symbol: %d", uint64(f.End-f.Start), a.Size)
+	}
+}

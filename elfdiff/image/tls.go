@@ -1,0 +1,68 @@
+package image
+
+import (
+	"debug/elf"
+	"fmt"
+
+	"hotpatch/arch"
+)
+
+// tlsOperand resolves an operand that is an offset from the thread pointer. Its kind is RefTLS
+// only if it can be one.
+func (r *resolver) tlsOperand(di *arch.Inst, op *arch.Operand, link *LinkReloc) (Place, RefKind) {
+	if link != nil {
+		switch elf.R_X86_64(link.Type) {
+		case elf.R_X86_64_TPOFF32, elf.R_X86_64_DTPOFF32:
+			return r.im.tlsNamed(link, op.Value), RefTLS
+		}
+		return Place{}, RefMem
+	}
+	if r.im.HasRelocs && !op.Seg {
+		return Place{}, RefMem
+	}
+	switch {
+	case op.Seg && (op.Kind == arch.OpAbs || op.Kind == arch.OpDisp):
+		if op.Value >= 0 {
+			// At and above the thread pointer is the thread's control block (the canary at 0x28).
+			return Place{Kind: PlaceNone}, RefTLS
+		}
+		p := r.im.tlsPlace(op.Value)
+		p.Proven = p.Kind == PlaceTLS
+		if p.Kind == PlaceNone {
+			p = Place{Kind: PlaceUnknown, Why: fmt.Sprintf("thread pointer %+d is outside the program's TLS", op.Value)}
+		}
+		return p, RefTLS
+	case r.tls && (op.Kind == arch.OpDisp || op.Kind == arch.OpImm && !op.Arith) && op.Size == 4:
+		if p := r.im.tlsPlace(op.Value); p.Kind == PlaceTLS {
+			return p, RefTLS
+		}
+	}
+	return Place{}, RefMem
+}
+
+// tlsNamed resolves a thread-local reference whose symbol a link-time relocation names.
+func (im *Image) tlsNamed(l *LinkReloc, v int64) Place {
+	for _, a := range im.index.byName[l.Sym] {
+		if a.Kind == TLSObject && (a.Addr == im.TLS.Addr+l.Value || a.Addr == l.Value) {
+			return Place{Kind: PlaceTLS, Atom: a, Addend: l.Addend, Proven: true}
+		}
+	}
+	p := im.tlsPlace(v)
+	p.Proven = p.Kind == PlaceTLS
+	return p
+}
+
+// tlsPlace resolves an offset from the thread pointer. The TLS block of a program ends at the thread pointer
+// (System V ABI, "ELF Handling For Thread-Local Storage", variant II), so the offsets of its objects are negative.
+func (im *Image) tlsPlace(off int64) Place {
+	block := int64(alignUp(im.TLS.MemSize, im.TLS.Align))
+	if off >= 0 || off < -block || block == 0 || im.Type == elf.ET_DYN && !im.PIE && len(im.Needed) > 0 {
+		return Place{}
+	}
+	at := im.TLS.Addr + arch.ImageAddr(off+block)
+	a := im.TLSAt(at)
+	if a == nil {
+		return Place{}
+	}
+	return Place{Kind: PlaceTLS, Atom: a, Addend: int64(at - a.Addr)}
+}
