@@ -1,0 +1,268 @@
+package ptrace
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
+)
+
+// BorrowOptions say which threads may be borrowed.
+type BorrowOptions struct {
+	// AllowFiltered also takes a thread with a seccomp filter, if there is none without. The
+	// filter may then refuse the calls, or kill the process.
+	AllowFiltered bool
+}
+
+// Borrow stops one thread, lets fn make system calls in it, and puts it back exactly as it was. The
+// others run on. A thread with a seccomp filter is not taken. fn runs on the tracer's OS thread and must not
+// call methods of the Process that trace.
+//
+// If this process dies in between, the thread is lost: its registers are those of the borrowed
+// call. A later version runs the calls from a stub that restores the thread by itself.
+func (p *Process) Borrow(fn func(r *Remote) error) error {
+	return p.BorrowWith(BorrowOptions{}, fn)
+}
+
+// BorrowWith is Borrow with options.
+func (p *Process) BorrowWith(opts BorrowOptions, fn func(r *Remote) error) error {
+	return p.do("borrow", func(tr *tracer) error {
+		if err := tr.seize(); err != nil {
+			return err
+		}
+		if err := tr.seizeAll(); err != nil {
+			return err
+		}
+		if err := tr.findSyscall(); err != nil {
+			return err
+		}
+		t, err := tr.choose(opts)
+		if err != nil {
+			return err
+		}
+		if err := tr.openMem(); err != nil {
+			return errors.Join(err, tr.giveBack(t))
+		}
+		r := &Remote{tr: tr, t: t, saved: t.regs}
+		defer func() { // if fn panics
+			if r != nil {
+				r.restore()
+				tr.giveBack(t)
+			}
+		}()
+		err = fn(r)
+		err = errors.Join(err, r.freeScratch(), r.restore(), tr.giveBack(t))
+		r = nil
+		return err
+	})
+}
+
+// giveBack resumes a borrowed thread.
+func (tr *tracer) giveBack(t *tracee) error {
+	if tr.byTID[t.tid] == t && t.stopped {
+		tr.resume(t)
+	}
+	return nil
+}
+
+// candidate is a thread that may be borrowed, and how gladly.
+type candidate struct {
+	t    *tracee
+	rank int
+}
+
+// choose stops the thread that is best borrowed and returns it.
+func (tr *tracer) choose(opts BorrowOptions) (*tracee, error) {
+	var refused []string
+	for round := range 3 {
+		cands := tr.candidates()
+		for _, filtered := range []bool{false, true} {
+			if filtered && !opts.AllowFiltered {
+				break
+			}
+			for _, c := range cands {
+				if tr.byTID[c.t.tid] != c.t {
+					continue
+				}
+				why, err := tr.tryBorrow(c.t, filtered, round)
+				if err != nil {
+					return nil, err
+				}
+				if why == "" {
+					return c.t, nil
+				}
+				refused = append(refused, fmt.Sprintf("%d: %s", c.t.tid, why))
+			}
+		}
+		if err := tr.usable("borrow"); err != nil {
+			return nil, err
+		}
+	}
+	const show = 8
+	if more := len(refused) - show; more > 0 {
+		refused = append(refused[:show], fmt.Sprintf("%d more", more))
+	}
+	return nil, tr.p.fail("borrow", 0, ErrNoThread, strings.Join(refused, ", "), nil)
+}
+
+// candidates ranks the threads by what they do, without stopping them.
+func (tr *tracer) candidates() []candidate {
+	var out []candidate
+	for _, t := range tr.threads {
+		if t.worker || t.zombie {
+			continue
+		}
+		in, err := tr.p.syscallInfo(t.tid)
+		if err != nil {
+			continue
+		}
+		out = append(out, candidate{t, restartRank(&in)})
+	}
+	slices.SortStableFunc(out, func(a, b candidate) int { return a.rank - b.rank })
+	return out
+}
+
+// borrowPatience is how long one thread may take to stop before another is tried, in the first
+// round; later rounds allow more.
+const borrowPatience = 20 * time.Millisecond
+
+// tryBorrow stops a thread and examines it. why says why it cannot be borrowed; it then runs again.
+func (tr *tracer) tryBorrow(t *tracee, allowFiltered bool, round int) (why string, err error) {
+	status, err := readTask(tr.p.PID, t.tid, "status")
+	if err != nil {
+		return "has ended", nil
+	}
+	if mode := statusInt(status, "Seccomp", 0); mode != 0 && !allowFiltered {
+		return fmt.Sprintf("has a seccomp filter (mode %d)", mode), nil
+	}
+	err = tr.park(t, borrowPatience<<(2*round))
+	var e *Error
+	switch {
+	case errors.As(err, &e) && e.Kind == ErrTimeout:
+		return e.Why, nil
+	case err != nil:
+		return "", err
+	case tr.byTID[t.tid] != t:
+		return "has ended", nil
+	case t.zombie:
+		return "has ended", nil
+	}
+	if why = tr.unfit(t); why != "" {
+		tr.resume(t)
+	}
+	return why, nil
+}
+
+// park brings a running thread into a stop by PTRACE_INTERRUPT; other stops on the way are answered. From
+// such a stop the kernel restarts an interrupted call by the registers that it finds on resume.
+func (tr *tracer) park(t *tracee, limit time.Duration) error {
+	ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
+	return tr.settle(t, time.Now().Add(limit))
+}
+
+// settle waits for the stop of a PTRACE_INTERRUPT that has been made.
+func (tr *tracer) settle(t *tracee, end time.Time) error {
+	for {
+		if err := tr.awaitUntil(t, end); err != nil {
+			return err
+		}
+		if tr.byTID[t.tid] != t || t.zombie || t.stop.event == unix.PTRACE_EVENT_STOP {
+			return nil
+		}
+		if err := tr.usable("borrow"); err != nil {
+			return err
+		}
+		// Any stop uses up the interrupt. It is asked for again before the thread goes on, so that
+		// it gets nowhere.
+		ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
+		tr.resume(t)
+	}
+}
+
+// unfit says why a stopped thread cannot be borrowed; "" if it can.
+func (tr *tracer) unfit(t *tracee) string {
+	if t.regs.PC() == 0 && t.regs.SP() == 0 {
+		return "runs no user code"
+	}
+	var conf [24]byte // struct ptrace_rseq_configuration: pointer, size, signature, flags
+	n, e := ptraceBytes(unix.PTRACE_GET_RSEQ_CONFIGURATION, t.tid, conf[:])
+	if e != 0 || n < 16 {
+		return "" // a kernel before 5.13; checked by no one there
+	}
+	area := arch.Addr(binary.LittleEndian.Uint64(conf[:]))
+	if area == 0 {
+		return ""
+	}
+	in, err := inRseq(t.tid, area, t.regs.PC())
+	if err != nil {
+		return fmt.Sprintf("its restartable sequence cannot be read: %v", err)
+	}
+	if in {
+		return "is in a restartable sequence"
+	}
+	return ""
+}
+
+// inRseq reports whether pc is in the critical section that struct rseq at area names
+// (linux/rseq.h): moving pc out and back would lose its abort.
+func inRseq(tid int, area, pc arch.Addr) (bool, error) {
+	const rseqCS = 8 // offset of rseq_cs
+	var b [24]byte
+	if err := readVM(tid, b[:8], area+rseqCS); err != nil {
+		return false, err
+	}
+	cs := arch.Addr(binary.LittleEndian.Uint64(b[:]))
+	if cs == 0 {
+		return false, nil
+	}
+	// struct rseq_cs: version, flags (4 bytes each), start_ip, post_commit_offset, abort_ip.
+	if err := readVM(tid, b[:], cs); err != nil {
+		return false, err
+	}
+	start, length := binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])
+	return uint64(pc)-start < length, nil
+}
+
+// findSyscall finds an instruction in the target that enters the kernel: in the vDSO, else in any
+// executable mapping.
+func (tr *tracer) findSyscall() error {
+	if tr.syscall != 0 {
+		return nil
+	}
+	maps, err := tr.p.Maps()
+	if err != nil {
+		return err
+	}
+	slices.SortStableFunc(maps, func(a, b Mapping) int { return vdsoFirst(&a) - vdsoFirst(&b) })
+	buf := make([]byte, 1<<16)
+	for _, m := range maps {
+		if m.Perm&PermExec == 0 || m.Path == "[vsyscall]" {
+			continue
+		}
+		for a := m.Start; a < m.End; a += arch.Addr(len(buf) - len(syscallInst)) {
+			part := buf[:min(uint64(len(buf)), uint64(m.End-a))]
+			if tr.p.ReadMem(part, a) != nil {
+				break
+			}
+			if i := bytes.Index(part, syscallInst); i >= 0 {
+				tr.syscall = a + arch.Addr(i)
+				return nil
+			}
+		}
+	}
+	return tr.p.fail("borrow", 0, ErrNoThread, "no syscall instruction in its executable memory", nil)
+}
+
+func vdsoFirst(m *Mapping) int {
+	if m.Path == "[vdso]" {
+		return 0
+	}
+	return 1
+}

@@ -1,0 +1,56 @@
+// Package ptrace stops, reads and changes a running process. It is the only
+// package that makes raw system calls on a target, and it is Linux only.
+//
+// # The protocol
+//
+// A [Process] is opened without touching the target: [Open] checks what it is and
+// holds on to its identity (a pidfd and the start time in /proc/PID/stat), so that a
+// reused PID is never taken for it.
+//
+// ptrace(2) belongs to a thread of the tracer, not to a process. The first method
+// that needs it starts the tracer: one goroutine, locked to one OS thread that has no
+// children of its own, which alone makes ptrace and wait calls and alone owns the
+// table of tracees. Everything else sends it closures and waits for them
+// ([Process.do]). Between closures the tracer serves events: whatever a tracee
+// reports is answered at once with what would have happened without us.
+//
+//   - [Process.Seize] makes every thread a tracee with PTRACE_SEIZE, which stops none,
+//     in passes over /proc/PID/task until a pass finds nothing new. The options
+//     TRACECLONE, TRACEFORK, TRACEVFORK and TRACEEXEC make new threads tracees from birth
+//     and tell of new processes, which are let go untouched before their first instruction.
+//   - [Process.Stop] interrupts all, waits until all have stopped, proves by the
+//     link count of /proc/PID/task that there is no other thread, runs a function on
+//     the tracer's thread, and resumes all.
+//   - [Process.Borrow] stops one thread, makes system calls in it, and puts it back.
+//   - [Process.Close] ends the tracer's OS thread. The kernel then detaches all
+//     tracees, without stopping those that run (exit_ptrace in kernel/ptrace.c).
+//
+// # Stops
+//
+// Stops are looked at with waitid(WNOWAIT) and never consumed: a consumed
+// signal-delivery-stop forgets its signal if the tracer dies before it resumes the tracee
+// (wait_task_stopped in kernel/exit.c clears exit_code). Only the death of a thread is reaped, and at
+// once, because execve and the death of a process wait for that.
+//
+// A tracee that reports a stop is resumed according to it (ptrace(2), "Stopped states"):
+//
+//	signal-delivery-stop    with that signal, so none is lost and none invented
+//	group-stop              PTRACE_LISTEN: a process stopped by SIGSTOP stays stopped
+//	clone, fork, vfork      the parent at once; a new process is detached
+//	exec                    at once; every later call gives ErrExec
+//
+// PTRACE_EVENT_EXIT is not asked for: it would hold dying threads.
+//
+// # System calls that a stop interrupts
+//
+// Most are restarted by the kernel. Those that return a plain EINTR on any stop (signal(7),
+// "Interruption of system calls and library functions by stop signals") are made to restart by turning
+// the result into -ERESTARTNOHAND; see eintr.go.
+//
+// # Time
+//
+// Every wait has an end. Inside a stop the garbage collector is off, the library
+// allocates nothing, system calls bypass the Go scheduler, and the tracer's own thread runs with
+// SCHED_FIFO and SCHED_RESET_ON_FORK if permitted, because otherwise each resumed
+// thread competes with it for the CPU that the rest wait for.
+package ptrace

@@ -1,0 +1,129 @@
+package ptrace
+
+import (
+	"syscall"
+
+	"hotpatch/arch"
+)
+
+// Regs are the general registers of a stopped thread: struct user_regs_struct of
+// sys/user.h, which is also what NT_PRSTATUS holds.
+type Regs struct {
+	word [regWords]uint64
+}
+
+// Indices into user_regs_struct.
+const (
+	regR15 = iota
+	regR14
+	regR13
+	regR12
+	regRBP
+	regRBX
+	regR11
+	regR10
+	regR9
+	regR8
+	regRAX
+	regRCX
+	regRDX
+	regRSI
+	regRDI
+	regOrigRAX
+	regRIP
+	regCS
+	regEflags
+	regRSP
+	regSS
+	regFSBase
+	regGSBase
+	regDS
+	regES
+	regFS
+	regGS
+	regWords
+)
+
+// regSize is what NT_PRSTATUS has for a 64-bit thread, in bytes.
+const regSize = regWords * 8
+
+// codeSegment64 is __USER_CS, the code segment of a 64-bit thread (asm/segment.h).
+const codeSegment64 = 0x33
+
+// dwarfRegs are the registers by DWARF number (System V ABI, x86-64 supplement, figure
+// 3.36). Number 16 is the return address column, which holds the pc.
+var dwarfRegs = [...]uint8{
+	regRAX, regRDX, regRCX, regRBX, regRSI, regRDI, regRBP, regRSP,
+	regR8, regR9, regR10, regR11, regR12, regR13, regR14, regR15, regRIP,
+}
+
+// DWARF returns the register with DWARF number i; false if it is not a general register.
+func (r *Regs) DWARF(i int) (uint64, bool) {
+	if i < 0 || i >= len(dwarfRegs) {
+		return 0, false
+	}
+	return r.word[dwarfRegs[i]], true
+}
+
+// NumDWARF is the number of registers that [Regs.DWARF] knows, from 0 upwards.
+func (r *Regs) NumDWARF() int { return len(dwarfRegs) }
+
+// PC is the address of the next instruction. In a system call it lies behind the
+// syscall instruction, also if the call is going to be restarted.
+func (r *Regs) PC() arch.Addr { return arch.Addr(r.word[regRIP]) }
+
+// SP is the stack pointer.
+func (r *Regs) SP() arch.Addr { return arch.Addr(r.word[regRSP]) }
+
+// TLSBase is the thread pointer, fs_base.
+func (r *Regs) TLSBase() arch.Addr { return arch.Addr(r.word[regFSBase]) }
+
+// Syscall returns the number of the system call that the thread is in; false if it is
+// in none (orig_rax is negative).
+func (r *Regs) Syscall() (nr int, ok bool) {
+	v := int64(r.word[regOrigRAX])
+	return int(v), v >= 0
+}
+
+// Arg returns argument i (0-5) of the system call.
+func (r *Regs) Arg(i int) uint64 {
+	return r.word[[...]uint8{regRDI, regRSI, regRDX, regR10, regR8, regR9}[i]]
+}
+
+// Result is the result register; for a system call that was interrupted a negative errno, which may be
+// one of the kernel's own (-ERESTARTSYS and others).
+func (r *Regs) Result() int64 { return int64(r.word[regRAX]) }
+
+// setResult changes what [Regs.Result] returns.
+func (r *Regs) setResult(v int64) { r.word[regRAX] = uint64(v) }
+
+// setTimeout replaces argument i.
+func (r *Regs) setArg(i int, v uint64) {
+	r.word[[...]uint8{regRDI, regRSI, regRDX, regR10, regR8, regR9}[i]] = v
+}
+
+// call turns the registers into those of a thread that is about to execute the
+// syscall instruction at pc. orig_rax of -1 says that it is in no system call, so the kernel
+// restarts none.
+func (r *Regs) call(pc arch.Addr, nr uintptr, args [6]uint64) {
+	r.word[regRIP] = uint64(pc)
+	r.word[regRAX] = uint64(nr)
+	r.word[regOrigRAX] = ^uint64(0)
+	for i, a := range args {
+		r.setArg(i, a)
+	}
+}
+
+// native reports whether the thread runs 64-bit code.
+func (r *Regs) native() bool { return r.word[regCS] == codeSegment64 }
+
+// syscallInst is the instruction that enters the kernel: syscall (AMD64 manual volume 3).
+var syscallInst = []byte{0x0f, 0x05}
+
+// errnoOf splits the raw result of a system call.
+func errnoOf(v uint64) (uint64, syscall.Errno) {
+	if v > ^uint64(4095) {
+		return 0, syscall.Errno(-int64(v))
+	}
+	return v, 0
+}

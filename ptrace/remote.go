@@ -1,0 +1,183 @@
+package ptrace
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
+)
+
+// Remote makes system calls in a borrowed thread. It is valid inside the function given to Borrow.
+//
+// The target's stack is not touched (nor its red zone), and neither are floating-point and vector state. No
+// signal is blocked: one that arrives in between is delivered to the thread as it was before, and
+// the call is made from its handler's first instruction.
+type Remote struct {
+	tr      *tracer
+	t       *tracee
+	saved   Regs // of the thread, to be restored
+	dirty   bool // the thread's registers are not the saved ones
+	scratch arch.Addr
+}
+
+// remotePatience is how long one borrowed call may take.
+const remotePatience = 5 * time.Second
+
+// scratchSize is the size of the page that [Remote.Scratch] maps, in bytes.
+const scratchSize = 4096
+
+// TID is the borrowed thread.
+func (r *Remote) TID() int { return r.t.tid }
+
+// CallError is a system call in the target that failed.
+type CallError struct {
+	Call string // name and arguments
+	Err  syscall.Errno
+}
+
+func (e *CallError) Error() string {
+	return fmt.Sprintf("in the target: %s: %v (%s)", e.Call, e.Err, unix.ErrnoName(e.Err))
+}
+
+func (e *CallError) Unwrap() error { return e.Err }
+
+// Syscall makes a system call in the target and returns its result. An errno is a [*CallError].
+func (r *Remote) Syscall(nr uintptr, args ...uint64) (uint64, error) {
+	return r.named(fmt.Sprintf("syscall %d%#x", nr, args), nr, args...)
+}
+
+// named is Syscall with a text for the error.
+func (r *Remote) named(text string, nr uintptr, args ...uint64) (uint64, error) {
+	if len(args) > 6 {
+		return 0, fmt.Errorf("%s: %d arguments, at most 6", text, len(args))
+	}
+	var a [6]uint64
+	copy(a[:], args)
+	raw, err := r.call(nr, a)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", text, err)
+	}
+	v, e := errnoOf(raw)
+	if e != 0 {
+		return 0, &CallError{Call: text, Err: e}
+	}
+	return v, nil
+}
+
+// call runs one system call and returns the raw result.
+func (r *Remote) call(nr uintptr, args [6]uint64) (uint64, error) {
+	end := time.Now().Add(remotePatience)
+	for {
+		regs := r.saved
+		regs.call(r.tr.syscall, nr, args)
+		r.t.regs, r.dirty = regs, true
+		if _, e := regset(unix.PTRACE_SETREGSET, r.t.tid, &regs); e != 0 {
+			return 0, r.lost(e)
+		}
+		entered, err := r.step(end)
+		if err != nil {
+			return 0, err
+		}
+		if !entered { // a signal came first and has been delivered
+			continue
+		}
+		if _, err := r.step(end); err != nil {
+			return 0, err
+		}
+		return uint64(r.t.regs.Result()), nil
+	}
+}
+
+// step runs the thread to the next entry to or exit from a system call. It reports false if a signal
+// was delivered instead; the thread is then parked with other registers, which are the saved ones now.
+func (r *Remote) step(end time.Time) (bool, error) {
+	for {
+		r.t.stopped = false
+		if e := ptrace(unix.PTRACE_SYSCALL, r.t.tid, 0, 0); e != 0 {
+			return false, r.lost(e)
+		}
+		if err := r.tr.awaitStop(r.t, end); err != nil {
+			return false, err
+		}
+		if r.tr.byTID[r.t.tid] != r.t {
+			return false, r.lost(syscall.ESRCH)
+		}
+		switch {
+		case r.t.stop.sys:
+			return true, nil
+		case r.t.stop.delivery():
+			return false, r.deliver()
+		}
+		// A stop of the group: the thread goes on until it is given back.
+	}
+}
+
+// deliver gives the thread its own registers back, lets it take the signal that it is stopped for, and
+// parks it behind that.
+func (r *Remote) deliver() error {
+	const sysSeccomp, sysUserDispatch = 1, 2 // si_code of SIGSYS
+	if r.t.stop.sig == int(unix.SIGSYS) {
+		r.t.stop.sig = 0 // caused by the borrowed call
+		return errors.Join(errors.New("the call was answered with SIGSYS, by a seccomp filter or syscall user dispatch"), r.restore())
+	}
+	if err := r.putBack(); err != nil {
+		return err
+	}
+	ptrace(unix.PTRACE_INTERRUPT, r.t.tid, 0, 0)
+	r.tr.resume(r.t)
+	if err := r.tr.settle(r.t, time.Now().Add(remotePatience)); err != nil {
+		return err
+	}
+	if r.tr.byTID[r.t.tid] != r.t {
+		return r.lost(syscall.ESRCH)
+	}
+	r.saved = r.t.regs
+	return nil
+}
+
+// putBack writes the saved registers.
+func (r *Remote) putBack() error {
+	if !r.dirty || r.tr.byTID[r.t.tid] != r.t {
+		return nil
+	}
+	r.t.regs = r.saved
+	if _, e := regset(unix.PTRACE_SETREGSET, r.t.tid, &r.t.regs); e != 0 {
+		return r.lost(e)
+	}
+	r.dirty = false
+	return nil
+}
+
+// restore gives the thread its registers back and parks it, so that the kernel looks at them once more
+// for a call to restart: it does so only on the way out of a signal or an interrupt, not out of
+// the stop at the exit of a system call.
+func (r *Remote) restore() error {
+	if !r.dirty || r.tr.byTID[r.t.tid] != r.t {
+		return nil
+	}
+	end := time.Now().Add(remotePatience)
+	if !r.t.stopped {
+		ptrace(unix.PTRACE_INTERRUPT, r.t.tid, 0, 0)
+		if err := r.tr.awaitStop(r.t, end); err != nil {
+			return fmt.Errorf("the registers of thread %d are not restored, because a borrowed call does not end: %w", r.t.tid, err)
+		}
+	}
+	if err := r.putBack(); err != nil || r.t.stop.event == unix.PTRACE_EVENT_STOP {
+		return err
+	}
+	ptrace(unix.PTRACE_INTERRUPT, r.t.tid, 0, 0)
+	r.tr.resume(r.t)
+	return r.tr.settle(r.t, end)
+}
+
+// lost explains a failed request on the borrowed thread, which was stopped: it was killed.
+func (r *Remote) lost(e syscall.Errno) error {
+	if r.tr.byTID[r.t.tid] == r.t {
+		r.tr.awaitDeath(r.t)
+	}
+	return r.tr.p.fail("borrow", r.t.tid, ErrExited, "killed during a borrowed call", e)
+}

@@ -1,0 +1,221 @@
+package ptrace
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// seizeOptions are set on every tracee and inherited by those that it creates.
+const seizeOptions = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACEFORK |
+	unix.PTRACE_O_TRACEVFORK | unix.PTRACE_O_TRACEEXEC
+
+// maxSeizePasses bounds the passes over /proc/PID/task. Threads that a seized thread creates
+// are tracees from birth, so only unseized ones can add to the work.
+const maxSeizePasses = 1000
+
+// Seize makes every thread a tracee without stopping any. [Process.Borrow] and [Process.Stop] do it
+// themselves; calling it early moves its cost. It lasts until Close or a Stop with Detach.
+func (p *Process) Seize() error {
+	return p.do("seize", func(tr *tracer) error { return tr.seize() })
+}
+
+func (tr *tracer) seize() error {
+	if err := tr.usable("seize"); err != nil {
+		return err
+	}
+	tr.serve()
+	if err := tr.usable("seize"); err != nil || tr.seized {
+		return err
+	}
+	if err := tr.p.check("seize"); err != nil {
+		return err
+	}
+	st, err := readStat(tr.p.PID)
+	if err != nil {
+		return tr.p.readError("seize", err)
+	}
+	tr.unasked = st.PPID == os.Getpid()
+	if tr.taskDir < 0 {
+		fd, err := unix.Open("/proc/"+strconv.Itoa(tr.p.PID)+"/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return tr.p.readError("seize", err)
+		}
+		tr.taskDir = fd
+	}
+	if tr.sigchld == nil {
+		tr.sigchld = make(chan os.Signal, 1)
+		signal.Notify(tr.sigchld, unix.SIGCHLD)
+	}
+	tr.seized = true
+	if err := tr.seizeAll(); err != nil {
+		return errors.Join(err, tr.detachAll())
+	}
+	return tr.findLibc()
+}
+
+// seizeAll makes passes over the threads until one finds nothing new.
+func (tr *tracer) seizeAll() error {
+	for range maxSeizePasses {
+		n, err := tr.seizeNew()
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+	return tr.p.fail("seize", 0, ErrTimeout, fmt.Sprintf("still finding new threads after %d passes over /proc/%d/task",
+		maxSeizePasses, tr.p.PID), nil)
+}
+
+// seizeNew seizes the threads that are not in the table and returns how many there were.
+func (tr *tracer) seizeNew() (int, error) {
+	tids, err := tr.p.tids()
+	if err != nil {
+		return 0, tr.p.readError("seize", err)
+	}
+	n := 0
+	for _, tid := range tids {
+		if tr.byTID[tid] != nil {
+			continue
+		}
+		t, err := tr.seizeOne(tid)
+		if err != nil {
+			return n, err
+		}
+		if t != nil {
+			tr.add(t)
+			n++
+		}
+	}
+	return n, nil
+}
+
+// seizeOne seizes one thread; nil if it has ended. A worker of the kernel is left alone: it runs no
+// user code, and a stop would fail the request that it works on with EINTR.
+func (tr *tracer) seizeOne(tid int) (*tracee, error) {
+	st, err := taskStat(tr.p.PID, tid)
+	if isGone(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, tr.p.readError("seize", err)
+	}
+	if st.Flags&(pfIOWorker|pfUserWorker) != 0 {
+		in, _ := tr.p.syscallInfo(tid)
+		if isWorker(st.Flags, in) {
+			return &tracee{tid: tid, worker: true}, nil
+		}
+	}
+	e := ptrace(unix.PTRACE_SEIZE, tid, 0, seizeOptions)
+	switch e {
+	case 0:
+		return &tracee{tid: tid}, nil
+	case syscall.ESRCH:
+		return nil, nil
+	}
+	return tr.seizeFailed(tid, e)
+}
+
+// seizeFailed finds out why PTRACE_SEIZE failed.
+func (tr *tracer) seizeFailed(tid int, e syscall.Errno) (*tracee, error) {
+	status, err := readTask(tr.p.PID, tid, "status")
+	if isGone(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, tr.p.readError("seize", err)
+	}
+	state, _ := StatusField(status, "State")
+	switch tracer := statusInt(status, "TracerPid", 0); {
+	case tracer == tr.tid: // a new thread of one that is seized
+		return &tracee{tid: tid}, nil
+	case tracer != 0:
+		return nil, tr.p.tracedBy("seize", tracer)
+	case strings.HasPrefix(state, "Z"), strings.HasPrefix(state, "X"):
+		if tid == tr.p.PID {
+			return &tracee{tid: tid, zombie: true}, nil
+		}
+		return nil, nil
+	case e == syscall.EPERM:
+		return nil, tr.p.denied("seize", status, e)
+	}
+	return nil, fmt.Errorf("seize process %d: thread %d: PTRACE_SEIZE: %w", tr.p.PID, tid, e)
+}
+
+// detachAll lets every tracee go, by stopping it for a moment if it runs. What cannot be detached
+// because it has ended is reaped.
+func (tr *tracer) detachAll() error {
+	for _, t := range append([]*tracee(nil), tr.threads...) {
+		if t.worker || t.zombie {
+			continue
+		}
+		if !t.stopped {
+			ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
+			if err := tr.await(t, defaultPatience); err != nil {
+				return err
+			}
+		}
+		tr.detach(t)
+	}
+	tr.forget()
+	return nil
+}
+
+// detach lets one stopped tracee go, with its signal.
+func (tr *tracer) detach(t *tracee) {
+	if tr.byTID[t.tid] != t {
+		return
+	}
+	sig := 0
+	if t.stop.delivery() {
+		sig = t.stop.sig
+	}
+	if e := ptrace(unix.PTRACE_DETACH, t.tid, 0, uintptr(sig)); e != 0 {
+		if tr.peek(t); tr.byTID[t.tid] == t {
+			tr.awaitDeath(t)
+		}
+	}
+}
+
+// awaitDeath waits until a killed tracee can be reaped.
+func (tr *tracer) awaitDeath(t *tracee) {
+	for end := time.Now().Add(defaultPatience); tr.byTID[t.tid] == t && time.Now().Before(end); nap(20_000) {
+		t.stopped = false
+		tr.peek(t)
+	}
+}
+
+// forget empties the table after all have been detached.
+func (tr *tracer) forget() {
+	tr.threads = tr.threads[:0]
+	clear(tr.byTID)
+	tr.seized = false
+	tr.mem.close()
+}
+
+// findLibc notes where the C library's code is; see eintr.go.
+func (tr *tracer) findLibc() error {
+	maps, err := tr.p.Maps()
+	if err != nil {
+		return err
+	}
+	tr.libc = tr.libc[:0]
+	for _, m := range maps {
+		if m.Perm&PermExec != 0 && isLibc(strings.TrimSuffix(m.Path, " (deleted)")) {
+			tr.libc = append(tr.libc, m)
+		}
+	}
+	return nil
+}
+
+// isLibc recognises glibc and musl by the file's name.
+func isLibc(path string) bool {
+	base := filepath.Base(path)
+	return base == "libc.so.6" || strings.HasPrefix(base, "ld-musl-") || base == "libc.so" ||
+		strings.HasPrefix(base, "libc-") && strings.HasSuffix(base, ".so")
+}

@@ -1,0 +1,391 @@
+package ptrace
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
+)
+
+// tracer is the goroutine that owns ptrace for a process, and what it owns. Fields
+// below "table" are touched on its OS thread only.
+type tracer struct {
+	p    *Process
+	jobs chan job
+	done chan struct{} // closed when the goroutine has ended
+	tid  int           // of its OS thread
+
+	// table
+	threads []*tracee       // in the order in which they were found
+	byTID   map[int]*tracee // the same
+	strays  []int           // new processes whose first stop is awaited, to let them go
+	sharers []int           // processes seen to share the target's memory
+	taskDir int             // open /proc/PID/task; -1: none
+	mem     memFile         // for forced writes
+	sigchld chan os.Signal  // nil until the first Seize
+	seized  bool
+	exec    bool // the process has executed another program
+	ended   bool // the process has ended
+	unasked bool // the target is a child of this process: its leader is not ours to reap
+	libc    []Mapping
+	syscall arch.Addr // of a syscall instruction in the target; 0: not looked for
+	si      siginfo   // scratch of waitPeek
+	view    []Thread  // scratch of Stop
+	local   []unix.Iovec
+	remote  []unix.RemoteIovec
+}
+
+// job is a closure to be run on the tracer's thread.
+type job struct {
+	fn     func(*tracer) error
+	result chan<- error
+}
+
+// tracee is one traced thread.
+type tracee struct {
+	tid     int
+	worker  bool // runs no user code; is not traced, never stopped
+	zombie  bool // the main thread, ended before the others
+	stopped bool
+	stop    stop // why; valid while stopped
+	regs    Regs // valid while stopped
+	wait    waitRecord
+}
+
+// stop says why a tracee has stopped (ptrace(2), "Stopped states").
+type stop struct {
+	sig   int // the signal to be delivered, or that stopped the group
+	event int // PTRACE_EVENT_*; 0: none
+	sys   bool
+}
+
+const sysgood = 0x80 // set in the signal number of syscall-stops by PTRACE_O_TRACESYSGOOD
+
+// decodeStop takes apart what waitid reports as si_status of a traced thread.
+func decodeStop(status int32) stop {
+	s := stop{sig: int(status & 0xff), event: int(status >> 8)}
+	if s.event == 0 && s.sig == int(unix.SIGTRAP)|sysgood {
+		return stop{sys: true}
+	}
+	return s
+}
+
+// group reports a group-stop: the whole process is stopped by a signal.
+func (s stop) group() bool { return s.event == unix.PTRACE_EVENT_STOP && s.sig != int(unix.SIGTRAP) }
+
+// delivery reports a signal-delivery-stop.
+func (s stop) delivery() bool { return s.event == 0 && !s.sys }
+
+// newTracer starts the goroutine and waits until it has a thread.
+func newTracer(p *Process) (*tracer, error) {
+	tr := &tracer{p: p, jobs: make(chan job), done: make(chan struct{}), byTID: make(map[int]*tracee),
+		taskDir: -1, mem: memFile{fd: -1}}
+	ready := make(chan error, 1)
+	go tr.start(ready, 16)
+	return tr, <-ready
+}
+
+// start finds an OS thread that is not the process's first (which Go never ends) and has no children
+// (whose deaths would hide our events), and runs the tracer on it. An unfit thread is kept locked
+// until the next has been found.
+func (tr *tracer) start(ready chan<- error, tries int) {
+	runtime.LockOSThread()
+	fit := unix.Gettid() != os.Getpid() && waitPeek(waitAny, &tr.si) == syscall.ECHILD
+	if fit {
+		tr.tid = unix.Gettid()
+		ready <- nil
+		tr.loop() // ends locked, so the OS thread ends too and the kernel detaches all tracees
+		return
+	}
+	defer runtime.UnlockOSThread()
+	if tries == 0 {
+		close(tr.done)
+		ready <- errors.New("ptrace: every OS thread of this process has children")
+		return
+	}
+	inner := make(chan error)
+	go tr.start(inner, tries-1)
+	ready <- <-inner
+}
+
+// loop runs jobs and serves events between them until jobs is closed.
+func (tr *tracer) loop() {
+	defer close(tr.done)
+	defer tr.release()
+	for {
+		select {
+		case j, ok := <-tr.jobs:
+			if !ok {
+				return
+			}
+			j.result <- tr.run(j.fn)
+		case <-tr.sigchld:
+		}
+		tr.serve()
+	}
+}
+
+// run calls fn; a panic in it is handed to the goroutine that waits for the result.
+func (tr *tracer) run(fn func(*tracer) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked{v}
+		}
+	}()
+	return fn(tr)
+}
+
+// panicked carries a panic from the tracer's goroutine to the caller's.
+type panicked struct{ value any }
+
+func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// release closes what the tracer holds.
+func (tr *tracer) release() {
+	if tr.sigchld != nil {
+		signal.Stop(tr.sigchld)
+	}
+	if tr.taskDir >= 0 {
+		unix.Close(tr.taskDir)
+	}
+	tr.mem.close()
+}
+
+// end lets the OS thread end, which detaches every tracee, and waits for that.
+func (tr *tracer) end() error {
+	close(tr.jobs)
+	<-tr.done
+	path := "/proc/self/task/" + strconv.Itoa(tr.tid)
+	for end := time.Now().Add(10 * time.Second); ; nap(50_000) {
+		if _, err := os.Stat(path); err != nil {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("ptrace: thread %d, which traces process %d, does not end", tr.tid, tr.p.PID)
+		}
+	}
+}
+
+// do runs fn on the tracer's thread, starting the tracer if there is none.
+func (p *Process) do(op string, fn func(*tracer) error) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return p.fail(op, 0, ErrClosed, "", nil)
+	}
+	if p.tracer == nil {
+		tr, err := newTracer(p)
+		if err != nil {
+			p.mu.Unlock()
+			return err
+		}
+		p.tracer = tr
+	}
+	result := make(chan error, 1)
+	// The lock is held while the job is handed over, so that Close cannot close the channel.
+	p.tracer.jobs <- job{fn, result}
+	p.mu.Unlock()
+	err := <-result
+	if pv, ok := err.(panicked); ok {
+		panic(pv.value)
+	}
+	return err
+}
+
+// usable reports why nothing can be done with the target any more; nil if it can.
+func (tr *tracer) usable(op string) error {
+	switch {
+	case tr.exec:
+		return tr.p.fail(op, 0, ErrExec, "", nil)
+	case tr.ended:
+		return tr.p.fail(op, 0, ErrExited, "", nil)
+	}
+	return nil
+}
+
+// add enters a thread into the table.
+func (tr *tracer) add(t *tracee) *tracee {
+	tr.threads = append(tr.threads, t)
+	tr.byTID[t.tid] = t
+	return t
+}
+
+// remove takes a thread out of the table.
+func (tr *tracer) remove(t *tracee) {
+	delete(tr.byTID, t.tid)
+	for i := range tr.threads {
+		if tr.threads[i] == t {
+			tr.threads = append(tr.threads[:i], tr.threads[i+1:]...)
+			break
+		}
+	}
+	for _, t := range tr.threads {
+		if !t.zombie && !t.worker {
+			return
+		}
+	}
+	tr.ended = tr.seized && !tr.exec
+}
+
+// buried deals with the death of a traced thread: it is reaped at once, because its process waits
+// for that. The main thread of a child of ours is left to whoever started it.
+func (tr *tracer) buried(tid int) {
+	if tid != tr.p.PID || !tr.unasked {
+		waitReap(tid)
+	}
+	if t := tr.byTID[tid]; t != nil {
+		tr.remove(t)
+	}
+	if tid == tr.p.PID {
+		tr.ended = true
+	}
+}
+
+// peek looks for a stop or the death of t, without waiting. It reports whether there was
+// one; after a death t is no longer in the table.
+func (tr *tracer) peek(t *tracee) bool {
+	switch e := waitPeek(t.tid, &tr.si); {
+	case e == syscall.ECHILD:
+		// It took over the identity of the main thread (execve), or it is gone.
+		tr.remove(t)
+		return true
+	case e != 0 || tr.si.PID == 0:
+		return false
+	}
+	if tr.si.Code != cldTrapped && tr.si.Code != cldStopped {
+		tr.buried(t.tid)
+		return true
+	}
+	t.stopped, t.stop = true, decodeStop(tr.si.Status)
+	return true
+}
+
+// Codes of SIGCHLD (sigaction(2)).
+const (
+	cldTrapped = 4
+	cldStopped = 5
+)
+
+// serve answers every event that is pending.
+func (tr *tracer) serve() {
+	for tr.seized {
+		if e := waitPeek(waitAny, &tr.si); e != 0 || tr.si.PID == 0 {
+			if e == syscall.ECHILD {
+				tr.ended = tr.ended || tr.p.Ended()
+			}
+			return
+		}
+		tid := int(tr.si.PID)
+		if tr.si.Code != cldTrapped && tr.si.Code != cldStopped {
+			if tid == tr.p.PID && tr.unasked {
+				// Left as a zombie for our own process's wait; it would be reported for ever.
+				tr.ended = true
+				tr.seized = false
+				return
+			}
+			tr.buried(tid)
+			continue
+		}
+		t := tr.byTID[tid]
+		if t == nil {
+			if t = tr.adopt(tid); t == nil {
+				continue
+			}
+		}
+		t.stopped, t.stop = true, decodeStop(tr.si.Status)
+		if tr.readRegs(t) == nil {
+			tr.repair(t)
+		}
+		tr.note(t)
+		tr.resume(t)
+	}
+}
+
+// adopt deals with a tracee that is not in the table: a new thread is entered, a new process
+// is let go. Preconditions: tid is stopped.
+func (tr *tracer) adopt(tid int) *tracee {
+	if _, err := os.Stat("/proc/" + strconv.Itoa(tr.p.PID) + "/task/" + strconv.Itoa(tid)); err == nil {
+		return tr.add(&tracee{tid: tid})
+	}
+	tr.letGo(tid)
+	return nil
+}
+
+// letGo detaches a new process before its first instruction, and remembers it if it shares the
+// target's memory.
+func (tr *tracer) letGo(tid int) {
+	if same, _ := sharesMemory(tr.anyLive(), tid); same {
+		tr.sharers = append(tr.sharers, tid)
+	}
+	ptrace(unix.PTRACE_DETACH, tid, 0, 0)
+	for i, s := range tr.strays {
+		if s == tid {
+			tr.strays = append(tr.strays[:i], tr.strays[i+1:]...)
+			break
+		}
+	}
+}
+
+// anyLive returns a thread of the target that has not ended.
+func (tr *tracer) anyLive() int {
+	for _, t := range tr.threads {
+		if !t.zombie && !t.worker {
+			return t.tid
+		}
+	}
+	return tr.p.PID
+}
+
+// note records what an event of a stopped tracee means for the process.
+func (tr *tracer) note(t *tracee) {
+	switch t.stop.event {
+	case unix.PTRACE_EVENT_EXEC:
+		// All other threads are gone, and t is the main thread now (ptrace(2), "execve(2) under ptrace").
+		tr.exec = true
+		for i := len(tr.threads) - 1; i >= 0; i-- {
+			if o := tr.threads[i]; o != t {
+				tr.remove(o)
+			}
+		}
+	case unix.PTRACE_EVENT_CLONE, unix.PTRACE_EVENT_FORK, unix.PTRACE_EVENT_VFORK:
+		msg, e := ptraceEventMsg(t.tid)
+		if e != 0 || msg == 0 {
+			return
+		}
+		child := int(msg)
+		if tr.byTID[child] != nil {
+			return
+		}
+		if _, err := os.Stat("/proc/" + strconv.Itoa(tr.p.PID) + "/task/" + strconv.Itoa(child)); err == nil {
+			tr.add(&tracee{tid: child})
+		} else {
+			tr.strays = append(tr.strays, child)
+		}
+	}
+}
+
+// resume lets a stopped tracee go on as it would have without us. Preconditions: t.stopped.
+func (tr *tracer) resume(t *tracee) {
+	t.stopped = false
+	t.wait.resumed = time.Now()
+	var e syscall.Errno
+	switch {
+	case t.stop.group():
+		e = ptrace(unix.PTRACE_LISTEN, t.tid, 0, 0)
+	case t.stop.delivery():
+		e = ptrace(unix.PTRACE_CONT, t.tid, 0, uintptr(t.stop.sig))
+	default:
+		e = ptrace(unix.PTRACE_CONT, t.tid, 0, 0)
+	}
+	if e != 0 { // killed meanwhile; its death is reported next
+		tr.peek(t)
+	}
+}
