@@ -1,0 +1,210 @@
+package elfdiff
+
+import (
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
+)
+
+// funcChange is a function that differs, or that only one build has.
+type funcChange struct {
+	old, new *unit // one of them may be nil
+	how      patch.How
+	line     bool     // differs in nothing but line numbers
+	reasons  []string // in words
+	verdict
+}
+
+// carried reports whether the new body goes into the patch.
+func (c *funcChange) carried(opt *Options) bool {
+	return c.new != nil && (!c.line || opt.Lines)
+}
+
+// compare finds every function and object that differs.
+func (d *differ) compare() {
+	d.byNew = make(map[*unit]*funcChange)
+	d.objNew = make(map[*image.Atom]*objChange)
+	d.compareObjects()
+	pairs := make([]struct {
+		u, v  *unit
+		equal bool
+	}, 0, len(d.old.units))
+	for _, u := range d.old.units {
+		v := d.new.of[d.fwd[u.atom()]]
+		if v == nil {
+			d.funcs = append(d.funcs, &funcChange{old: u, how: patch.Removed})
+			continue
+		}
+		pairs = append(pairs, struct {
+			u, v  *unit
+			equal bool
+		}{u: u, v: v})
+	}
+	parallel(len(pairs), func(i int) { pairs[i].equal = d.unitsEqual(pairs[i].u, pairs[i].v) })
+	for _, p := range pairs {
+		if p.equal {
+			d.equal++
+			continue
+		}
+		d.addChange(&funcChange{old: p.u, new: p.v, how: patch.Changed})
+	}
+	for _, v := range d.new.units {
+		if d.rev[v.atom()] == nil {
+			d.addChange(&funcChange{new: v, how: patch.Added})
+		}
+	}
+	d.closeOverObjects()
+	for _, c := range d.funcs {
+		d.explain(c)
+	}
+}
+
+func (d *differ) addChange(c *funcChange) {
+	d.funcs = append(d.funcs, c)
+	d.byNew[c.new] = c
+}
+
+// closeOverObjects takes the readers of every object that gets a new place into the patch:
+// an unchanged function would go on reading the old one.
+func (d *differ) closeOverObjects() {
+	for _, o := range d.objects {
+		if !o.moves() {
+			continue
+		}
+		for _, v := range d.new.users[o.new] {
+			if d.byNew[v] != nil {
+				continue
+			}
+			u := d.old.of[d.rev[v.atom()]]
+			d.equal--
+			d.addChange(&funcChange{old: u, new: v, how: patch.Changed, reasons: []string{"reads " + o.new.Name + ", which has a new place because its size changed"}})
+		}
+	}
+}
+
+// unitsEqual reports whether two paired functions have the same canonical form.
+func (d *differ) unitsEqual(u, v *unit) bool {
+	if u.err != nil || v.err != nil {
+		return d.sameBytes(u, v)
+	}
+	if u.shape != v.shape || len(u.refs) != len(v.refs) {
+		return false
+	}
+	for i := range u.refs {
+		if !d.refsEqual(&u.refs[i], &v.refs[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameBytes is the comparison for functions that cannot be decoded: equal bytes at equal
+// places are equal code; everything else is a change that will be refused by name.
+func (d *differ) sameBytes(u, v *unit) bool {
+	if len(u.parts) != len(v.parts) {
+		return false
+	}
+	for i := range u.parts {
+		a, b := u.parts[i], v.parts[i]
+		x, ok1 := u.im.Bytes(a.Addr, a.Size)
+		y, ok2 := v.im.Bytes(b.Addr, b.Size)
+		if !ok1 || !ok2 || a.Addr != b.Addr || string(x) != string(y) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *differ) refsEqual(r, s *reference) bool {
+	use := use{width: int(min(r.width, s.width)), address: r.kind == image.RefAddr || r.kind == image.RefImm}
+	if r.width != s.width {
+		use.width = 0
+	}
+	return d.placesEqual(r.place, s.place, use)
+}
+
+// use says how a place is used: which of its bytes matter.
+type use struct {
+	width   int  // bytes that are read; 0: not known
+	address bool // the address is taken
+}
+
+// placesEqual reports whether a place of the old build and one of the new mean the same thing.
+func (d *differ) placesEqual(p, q *image.Place, how use) bool {
+	if p.Ambiguous() || q.Ambiguous() {
+		return d.candidatesMeet(p, q) || p.Kind == image.PlaceAnon && q.Kind == image.PlaceAnon && d.anonEqual(p.Addr, q.Addr, how)
+	}
+	if p.Kind != q.Kind {
+		return d.importMeetsAtom(p, q)
+	}
+	switch p.Kind {
+	case image.PlaceAtom:
+		return p.Addend == q.Addend && d.atomsEqual(p.Atom, q.Atom)
+	case image.PlaceTLS:
+		if p.Import != nil || q.Import != nil {
+			return p.Import != nil && q.Import != nil && importsEqual(p.Import, q.Import)
+		}
+		return p.Addend == q.Addend && p.Atom != nil && d.fwd[p.Atom] == q.Atom
+	case image.PlaceImport:
+		return p.Addend == q.Addend && importsEqual(p.Import, q.Import)
+	case image.PlaceAnon:
+		return d.anonEqual(p.Addr, q.Addr, how)
+	case image.PlaceLinker:
+		return p.Linker == q.Linker && p.Addend == q.Addend
+	case image.PlaceUnknown:
+		return p.Addr == q.Addr && d.nothingMoved(p.Addr)
+	}
+	return true
+}
+
+// atomsEqual reports whether two atoms are the same thing: paired, or read-only constants of one name and content
+// that the funnel could not tell from their copies.
+func (d *differ) atomsEqual(a, b *image.Atom) bool {
+	if d.fwd[a] == b {
+		return true
+	}
+	return d.fwd[a] == nil && d.rev[b] == nil && readOnly(a) && readOnly(b) && a.Local && b.Local &&
+		sameGroup(a, b) && d.objectContentEqual(a, b)
+}
+
+func importsEqual(a, b *image.Import) bool {
+	return a.Name == b.Name && a.Version == b.Version
+}
+
+// importMeetsAtom handles a symbol that one build reaches through the dynamic linker
+// and the other directly, although both define it themselves.
+func (d *differ) importMeetsAtom(p, q *image.Place) bool {
+	if p.Kind == image.PlaceImport && p.Import.Local != nil && q.Kind == image.PlaceAtom {
+		return d.fwd[p.Import.Local] == q.Atom && q.Addend == p.Addend
+	}
+	if q.Kind == image.PlaceImport && q.Import.Local != nil && p.Kind == image.PlaceAtom {
+		return d.fwd[p.Atom] == q.Import.Local && q.Addend == p.Addend
+	}
+	return false
+}
+
+// candidatesMeet reports whether two ambiguous places have a reading in common.
+func (d *differ) candidatesMeet(p, q *image.Place) bool {
+	for _, a := range readings(p) {
+		for _, b := range readings(q) {
+			if d.fwd[a] == b && b != nil && p.Addr-a.Addr == q.Addr-b.Addr {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func readings(p *image.Place) []*image.Atom {
+	if len(p.Candidates) == 0 && p.Atom != nil {
+		return []*image.Atom{p.Atom}
+	}
+	return p.Candidates
+}
+
+// nothingMoved reports whether the surroundings of an address are the same in both builds, so that
+// an address that cannot be told still means the same.
+func (d *differ) nothingMoved(addr arch.ImageAddr) bool {
+	a, b := d.old.im.SectionAt(addr), d.new.im.SectionAt(addr)
+	return a != nil && b != nil && a.Name == b.Name && a.Addr == b.Addr && a.Size == b.Size && string(a.Data) == string(b.Data)
+}

@@ -1,0 +1,199 @@
+package elfdiff
+
+import (
+	"bytes"
+	"slices"
+	"sort"
+	"strings"
+	"unicode/utf8"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+)
+
+// objDelta says in what an object differs.
+type objDelta uint8
+
+const (
+	objContent objDelta = iota // constant: content, equal size
+	objResized                 // constant: size
+	objInit                    // variable: initial value
+	objGrown                   // variable: size
+	objMoved                   // between read-only and writable memory
+	objAdded
+	objRemoved
+	objTLS // thread-local: offset, size or initial value
+)
+
+// objChange is a data object that differs.
+type objChange struct {
+	old, new *image.Atom // one of them may be nil
+	delta    objDelta
+	reasons  []string
+	verdict
+}
+
+// moves reports whether the object gets a new place, so that its direct readers must be in the patch.
+func (o *objChange) moves() bool { return o.delta == objResized }
+
+// readOnly reports whether an object is constant once the dynamic linker has relocated it.
+func readOnly(a *image.Atom) bool {
+	return a.Section != nil && !a.Section.Writable() && !a.Section.NoBits()
+}
+
+// compareObjects compares every data object with its partner.
+func (d *differ) compareObjects() {
+	for _, a := range d.old.im.Atoms {
+		if c := classOf(a); (c != classObject && c != classTLS) || a.CRT {
+			continue
+		}
+		b := d.fwd[a]
+		if b == nil {
+			d.objects = append(d.objects, &objChange{old: a, delta: objRemoved})
+			continue
+		}
+		if delta, differs := d.compareObject(a, b); differs {
+			o := &objChange{old: a, new: b, delta: delta}
+			d.objects = append(d.objects, o)
+			d.objNew[b] = o
+		}
+	}
+	for _, b := range d.new.im.Atoms {
+		if c := classOf(b); (c != classObject && c != classTLS) || b.CRT || d.rev[b] != nil {
+			continue
+		}
+		o := &objChange{new: b, delta: objAdded}
+		d.objects = append(d.objects, o)
+		d.objNew[b] = o
+	}
+}
+
+func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
+	if a.Kind == image.TLSObject {
+		same := a.Addr-d.old.im.TLS.Addr == b.Addr-d.new.im.TLS.Addr && d.objectContentEqual(a, b)
+		return objTLS, !same
+	}
+	if a.Section == nil || b.Section == nil {
+		return objMoved, a.Size != b.Size
+	}
+	switch ro, ro2 := !a.Section.Writable(), !b.Section.Writable(); {
+	case ro != ro2:
+		return objMoved, true
+	case a.Size != b.Size && ro:
+		return objResized, true
+	case a.Size != b.Size:
+		return objGrown, true
+	case d.objectContentEqual(a, b):
+		return 0, false
+	case ro:
+		return objContent, true
+	}
+	return objInit, true
+}
+
+// objectContentEqual compares the initial content of two objects: bytes as bytes, addresses as what they mean.
+func (d *differ) objectContentEqual(a, b *image.Atom) bool {
+	if a.Size != b.Size {
+		return false
+	}
+	x, ok1 := d.old.im.Bytes(a.Addr, a.Size)
+	y, ok2 := d.new.im.Bytes(b.Addr, b.Size)
+	if !ok1 || !ok2 {
+		return zeros(x) && zeros(y)
+	}
+	ra, rb := d.old.im.DataRefs(a), d.new.im.DataRefs(b)
+	if len(ra) != len(rb) {
+		return false
+	}
+	for i := range ra {
+		if ra[i].Off != rb[i].Off || ra[i].Size != rb[i].Size ||
+			!d.placesEqual(&ra[i].Place, &rb[i].Place, use{address: true}) {
+			return false
+		}
+	}
+	return bytes.Equal(maskPointers(d.old.im, a, x), maskPointers(d.new.im, b, y))
+}
+
+func zeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+
+// anonEqual compares constants without a symbol by content: as many bytes as are read, or, where an
+// address is taken, everything up to the next place whose address anything takes, or a string.
+func (d *differ) anonEqual(p, q arch.ImageAddr, how use) bool {
+	if how.width > 0 && !how.address {
+		return d.objectContentEqual(anonAtom(d.old.im, p, uint64(how.width)), anonAtom(d.new.im, q, uint64(how.width)))
+	}
+	a, b := d.old.anon(p), d.new.anon(q)
+	if a.Size == b.Size && d.objectContentEqual(a, b) {
+		return true
+	}
+	if len(d.old.im.DataRefs(a)) > 0 || len(d.new.im.DataRefs(b)) > 0 {
+		return false
+	}
+	x, ok1 := d.old.im.Bytes(a.Addr, a.Size)
+	y, ok2 := d.new.im.Bytes(b.Addr, b.Size)
+	if !ok1 || !ok2 {
+		return false
+	}
+	if bytes.Equal(bytes.TrimRight(x, "\x00"), bytes.TrimRight(y, "\x00")) {
+		return true // alignment padding behind them differs
+	}
+	// Other text that nothing is known to refer to may follow one of them.
+	s, alone1, ok1 := text(x)
+	t, alone2, ok2 := text(y)
+	return ok1 && ok2 && s == t && (alone1 || alone2)
+}
+
+// anonAtom describes size bytes of data without a symbol as an atom that no table lists.
+func anonAtom(im *image.Image, addr arch.ImageAddr, size uint64) *image.Atom {
+	return &image.Atom{ID: -1, Local: true, Kind: image.Object, Addr: addr, Size: size, Section: im.SectionAt(addr)}
+}
+
+// anon bounds a constant without a symbol whose address is taken: it ends where the next one begins.
+// Where text stands, that is the next place that anything refers to, but not in front of the text's end: strings that are
+// the tail of another share its bytes. Where something else stands, only places whose address is taken count, because
+// code may refer to the middle of an array that other code walks through from its start.
+func (s *side) anon(addr arch.ImageAddr) *image.Atom {
+	x, ok := s.im.AnonExtent(addr)
+	if !ok {
+		return anonAtom(s.im, addr, 0)
+	}
+	if x.Text > 0 {
+		return anonAtom(s.im, addr, max(x.Next, x.Text))
+	}
+	end := x.Section.End()
+	if i := sort.Search(len(s.im.Atoms), func(i int) bool { return s.im.Atoms[i].Addr > addr }); i < len(s.im.Atoms) {
+		end = min(end, s.im.Atoms[i].Addr)
+	}
+	if i, _ := slices.BinarySearch(s.taken, addr+1); i < len(s.taken) {
+		end = min(end, s.taken[i])
+	}
+	return anonAtom(s.im, addr, uint64(end-addr))
+}
+
+// text returns the NUL-terminated string that data begins with, if data is certain to be
+// text: the string is long enough not to be a number by accident, or everything behind it is
+// text as well (strings that the linker merged lie side by side). alone says that only zeros follow.
+func text(data []byte) (s string, alone, ok bool) {
+	const certain = 4 // printable bytes in a row
+	i := bytes.IndexByte(data, 0)
+	if i < 0 || !printable(data[:i]) {
+		return "", false, false
+	}
+	alone = zeros(data[i:])
+	if i >= certain || printable(bytes.ReplaceAll(data[i:], []byte{0}, nil)) {
+		return string(data[:i]), alone, true
+	}
+	return "", false, false
+}
+
+func printable(b []byte) bool {
+	if !utf8.Valid(b) {
+		return false
+	}
+	for _, c := range b {
+		if c < 0x20 && !strings.ContainsRune("\a\b\t\n\v\f\r\x1b", rune(c)) || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

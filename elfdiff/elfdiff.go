@@ -1,0 +1,217 @@
+// Package elfdiff compares two linked builds of one program or library, function
+// by function, and makes the patch that turns the first into the second.
+//
+// The data flows one way:
+//
+//	image.Image (two)  -> units    a function with its parts, in canonical form   unit.go
+//	                   -> pairing  which atom of the old build is which of the new pair.go
+//	                   -> compare  what differs                                    compare.go, content.go
+//	                   -> judge    why, and whether it can be delivered            judge.go, reason.go
+//	                   -> assemble the payload with its relocations                assemble.go, emit.go
+//
+// Comparison goes forward, from a reference to the atom that it means, and never
+// back from an address to whatever happens to lie there. Addresses never count; names
+// and contents do. The result holds every function whose canonical form differs, so that the
+// running code equals the new build's once the old bodies have been left: that is
+// what makes interprocedural optimisation harmless, because a caller that was compiled with
+// knowledge about a callee differs too.
+//
+// The package reads no process and writes no file.
+package elfdiff
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
+)
+
+// Options says how to compare.
+type Options struct {
+	Acks  []string  // IDs of changes for which the user gives the word
+	User  string    // recorded with the acknowledgements
+	Date  time.Time // recorded with the acknowledgements
+	Lines bool      // take functions that differ only in a line number into the patch
+
+	Log   *slog.Logger                       // nil: silent
+	Phase func(name string, d time.Duration) // called at the end of each phase, if not nil
+}
+
+// Counts sums up a comparison.
+type Counts struct {
+	Functions int `json:"functions"` // of the new build that were compared
+	Equal     int `json:"equal"`
+	Changed   int `json:"changed"`
+	Added     int `json:"added"`
+	Removed   int `json:"removed"`
+	Line      int `json:"line"` // differ only in line numbers, and stay out of the patch
+	Objects   int `json:"objects"`
+}
+
+// Result is what Diff found.
+type Result struct {
+	Patch       *patch.Patch   // nil if nothing differs or if none may be written
+	Changes     []patch.Change // everything that differs, functions by address, then the rest
+	Counts      Counts
+	Missing     []string // IDs of acknowledgements that are needed and were not given
+	Refused     int      // changes that cannot be delivered soundly
+	UnknownAcks []string // IDs that were given and that no change asks for
+	Layouts     string   // what is known about type layouts: today always that they were not checked
+}
+
+// Diff compares two builds. The images must be of one machine; that they are builds of
+// the same program is assumed, not checked. An error means that there is no
+// answer; a change that cannot be delivered is not an error but a refused change in the result.
+func Diff(old, new *image.Image, opt Options) (*Result, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if old.Arch != new.Arch {
+		return nil, fmt.Errorf("diff: %s is for %s, %s for %s: builds of one machine are needed", old.Path, old.Arch.Name, new.Path, new.Arch.Name)
+	}
+	if old.SONAME != new.SONAME {
+		return nil, fmt.Errorf("diff: %s has SONAME %q, %s has %q: builds of one library are needed", old.Path, old.SONAME, new.Path, new.SONAME)
+	}
+	d := &differ{old: side{im: old}, new: side{im: new}, opt: opt}
+	if err := d.phase("canonical form", d.canonicalize); err != nil {
+		return nil, err
+	}
+	d.phase("pair", func() error { d.pair(); return nil })
+	d.phase("compare", func() error { d.compare(); return nil })
+	d.phase("judge", func() error { d.judge(); return nil })
+	var p *patch.Patch
+	if err := d.phase("assemble", func() (err error) { p, err = d.assemble(); return err }); err != nil {
+		return nil, err
+	}
+	return d.result(p), nil
+}
+
+// side is one of the two builds with what the comparison knows about it.
+type side struct {
+	im    *image.Image
+	units []*unit                 // functions, by address
+	of    map[*image.Atom]*unit   // every function atom, parts too
+	users map[*image.Atom][]*unit // the functions that refer to an atom
+	taken []arch.ImageAddr        // addresses of data without a symbol that something takes, sorted
+}
+
+// differ is the state of one comparison. Its fields are filled in the order of the phases.
+type differ struct {
+	opt      Options
+	old, new side
+
+	fwd map[*image.Atom]*image.Atom // old -> new, functions and objects
+	rev map[*image.Atom]*image.Atom // new -> old
+	amb map[*image.Atom]string      // unpaired atoms that could be one of several, and why that could not be told
+
+	funcs   []*funcChange // what differs among functions
+	objects []*objChange  // and among objects
+	byNew   map[*unit]*funcChange
+	objNew  map[*image.Atom]*objChange // by the new build's atom
+	equal   int
+	other   []patch.Change // constructors, the whole file
+
+	stored  map[*image.Atom]string   // old atoms whose address is held somewhere, and where
+	inbound map[*image.Atom][]uint32 // old functions: offsets behind the entry that others branch to
+}
+
+func (d *differ) phase(name string, f func() error) error {
+	start := time.Now()
+	err := f()
+	if d.opt.Phase != nil {
+		d.opt.Phase(name, time.Since(start))
+	}
+	return err
+}
+
+// canonicalize decodes both images and brings every function into canonical form, on all cores.
+func (d *differ) canonicalize() error {
+	for _, s := range []*side{&d.old, &d.new} {
+		s.of = make(map[*image.Atom]*unit)
+		s.users = make(map[*image.Atom][]*unit)
+		for _, a := range s.im.Atoms {
+			if (a.Kind != image.Func && a.Kind != image.IFunc) || a.Parent != nil {
+				continue
+			}
+			u := &unit{im: s.im, parts: append([]*image.Atom{a}, a.Parts...)}
+			s.units = append(s.units, u)
+			for _, p := range u.parts {
+				s.of[p] = u
+			}
+		}
+	}
+	all := append(append([]*unit{}, d.old.units...), d.new.units...)
+	parallel(len(all), func(i int) { all[i].canonicalize() })
+	for _, s := range []*side{&d.old, &d.new} {
+		for _, u := range s.units {
+			seen := make(map[*image.Atom]bool)
+			for i := range u.refs {
+				p := u.refs[i].place
+				if u.refs[i].kind != image.RefMem {
+					s.taken = append(s.taken, p.Addr)
+				}
+				a := p.Atom
+				if a != nil && !seen[a] {
+					seen[a] = true
+					s.users[a] = append(s.users[a], u)
+				}
+			}
+		}
+		s.takenByData()
+		slices.Sort(s.taken)
+		s.taken = slices.Compact(s.taken)
+	}
+	return nil
+}
+
+// takenByData adds the addresses that relocated words hold, and those of jump tables.
+func (s *side) takenByData() {
+	for _, r := range s.im.DynRelocs(0, ^arch.ImageAddr(0)) {
+		if r.Sym == "" && r.Size == 8 {
+			s.taken = append(s.taken, arch.ImageAddr(r.Addend))
+		}
+	}
+	for _, u := range s.units {
+		for _, p := range u.parts {
+			if body, err := s.im.Body(p); err == nil {
+				for _, t := range body.Tables {
+					s.taken = append(s.taken, t.Addr)
+				}
+			}
+		}
+	}
+}
+
+// parallel calls f(0) .. f(n-1) on all cores.
+func parallel(n int, f func(i int)) {
+	workers := runtime.GOMAXPROCS(0)
+	const chunk = 64
+	next := make(chan int, n/chunk+1)
+	for i := 0; i < n; i += chunk {
+		next <- i
+	}
+	close(next)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for lo := range next {
+				for i := lo; i < min(lo+chunk, n); i++ {
+					f(i)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// sameBuild reports whether both files are the same build.
+func (d *differ) sameBuild() bool {
+	return d.old.im.HasBuildID && d.new.im.HasBuildID && bytes.Equal(d.old.im.BuildID, d.new.im.BuildID)
+}

@@ -1,0 +1,456 @@
+package elfdiff
+
+import (
+	"fmt"
+	"math/bits"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
+)
+
+// emitter builds the payload: it copies code and data of the new build into sections
+// and turns every reference into a relocation against what the reference means
+// in the running process.
+type emitter struct {
+	d        *differ
+	sections []patch.Section
+	symbols  []patch.Symbol
+	index    map[symbolKey]int             // symbols by what they mean
+	bodies   map[*image.Atom]int           // new functions' parts and carried objects: symbol
+	anon     map[arch.ImageAddr]int        // constants without a symbol, by new address: symbol
+	slots    map[arch.ImageAddr]patch.Slot // old slots that the payload uses
+}
+
+// symbolKey says what a symbol means.
+type symbolKey struct {
+	kind    patch.SymKind
+	name    string
+	version string
+	value   uint64
+}
+
+func newEmitter(d *differ) *emitter {
+	return &emitter{
+		d:      d,
+		index:  make(map[symbolKey]int),
+		bodies: make(map[*image.Atom]int),
+		anon:   make(map[arch.ImageAddr]int),
+		slots:  make(map[arch.ImageAddr]patch.Slot),
+	}
+}
+
+// section adds a section, and a symbol that stands for all of it.
+func (e *emitter) section(s patch.Section, sym patch.Symbol) (sec, symbol int) {
+	e.sections = append(e.sections, s)
+	sym.Kind, sym.Section, sym.Value = patch.SymDefined, len(e.sections)-1, 0
+	e.symbols = append(e.symbols, sym)
+	return len(e.sections) - 1, len(e.symbols) - 1
+}
+
+// symbol returns the index of an image symbol or import, adding it on first use.
+func (e *emitter) symbol(s patch.Symbol) int {
+	k := symbolKey{s.Kind, s.Name, s.Version, s.Value}
+	i, ok := e.index[k]
+	if !ok {
+		i = len(e.symbols)
+		e.symbols = append(e.symbols, s)
+		e.index[k] = i
+	}
+	return i
+}
+
+// declare gives every part of a new function its section, so that references to
+// it can be made before its code is relocated.
+func (e *emitter) declare(u *unit) {
+	for i, p := range u.parts {
+		body, err := u.im.Body(p)
+		if err != nil {
+			continue // refused by the judge
+		}
+		name := ".text." + p.Name
+		align := uint64(16)
+		if i > 0 {
+			align = 2
+		}
+		_, sym := e.section(patch.Section{Name: name, Kind: patch.Text, Align: align, Data: append([]byte(nil), body.Code...), Size: uint64(len(body.Code))},
+			patch.Symbol{Name: p.Name, Size: p.Size, Func: true, Local: p.Local})
+		e.bodies[p] = sym
+	}
+}
+
+// function relocates the code of a new function. Whatever cannot be carried is a refusal of the change.
+func (e *emitter) function(c *funcChange) {
+	for _, p := range c.new.parts {
+		body, err := c.new.im.Body(p)
+		if err != nil {
+			continue
+		}
+		sec := e.symbols[e.bodies[p]].Section
+		for i := range body.Refs {
+			r := &body.Refs[i]
+			if err := e.reference(sec, p, body, r); err != nil {
+				inst := body.Insts[r.Inst]
+				c.refuse("the %s at %s+%#x cannot be carried: %v", refWord(r), p.Name, inst.Off, err)
+			}
+		}
+	}
+}
+
+func refWord(r *image.Ref) string {
+	switch r.Kind {
+	case image.RefCall:
+		return "call"
+	case image.RefJump:
+		return "jump"
+	}
+	return "reference"
+}
+
+// reference emits the relocation of one operand of an instruction.
+func (e *emitter) reference(sec int, part *image.Atom, body *image.Body, r *image.Ref) error {
+	inst := &body.Insts[r.Inst]
+	place := &r.Place
+	if place.Kind == image.PlaceNone || place.Kind == image.PlaceSelf && place.Atom == part && r.Kind != image.RefImm {
+		return nil
+	}
+	a := e.d.new.im.Arch
+	in, err := a.Decode(body.Code[inst.Off:])
+	if err != nil {
+		return err
+	}
+	relative := r.Op == image.BranchField || in.Ops[r.Op].Kind == arch.OpPC
+	if place.Kind == image.PlaceTLS {
+		return e.tls(sec, r, int64(inst.End()-r.Off), relative)
+	}
+	sym, addend, err := e.bind(place, body)
+	if err != nil {
+		return err
+	}
+	kind := arch.RelocAbs
+	switch {
+	case place.ViaSlot && relative:
+		kind, addend = arch.RelocGOTPC, 0
+	case place.ViaSlot:
+		return fmt.Errorf("it reads a GOT slot by its absolute address")
+	case e.symbols[sym].Kind == patch.SymImport && relative:
+		kind = arch.RelocPLT
+	case relative:
+		kind = arch.RelocPC
+	}
+	if relative {
+		addend -= int64(inst.End() - r.Off)
+	}
+	return e.relocate(sec, uint64(r.Off), int(r.Size), kind, sym, addend)
+}
+
+func (e *emitter) relocate(sec int, off uint64, size int, kind arch.RelocKind, sym int, addend int64) error {
+	typ, ok := relocType(e.d.new.im.Arch, kind, size)
+	if !ok {
+		return fmt.Errorf("its field of %d bytes is too short to reach from the patch", size)
+	}
+	s := &e.sections[sec]
+	clear(s.Data[off : off+uint64(size)])
+	s.Relocs = append(s.Relocs, patch.Reloc{Off: off, Type: typ, Sym: sym, Addend: addend})
+	return nil
+}
+
+// relocType returns the relocation type of an architecture that stores a value in a plain field of
+// size bytes: the lowest-numbered one, which is the oldest and best known.
+func relocType(a *arch.Arch, kind arch.RelocKind, size int) (uint32, bool) {
+	best, found := uint32(0), false
+	for t, r := range a.Relocs {
+		if r.Kind == kind && r.Size == size && (!found || t < best) {
+			best, found = t, true
+		}
+	}
+	return best, found
+}
+
+// bind returns the symbol and addend for a place of the new build.
+func (e *emitter) bind(p *image.Place, body *image.Body) (sym int, addend int64, err error) {
+	if p.Ambiguous() {
+		return e.bindAmbiguous(p)
+	}
+	switch p.Kind {
+	case image.PlaceAtom:
+		sym, err = e.atom(p.Atom, p.Addend)
+		return sym, p.Addend, err
+	case image.PlaceSelf:
+		if s, ok := e.bodies[p.Atom]; ok {
+			return s, p.Addend, nil
+		}
+		return 0, 0, fmt.Errorf("%s is not in the patch", p.Atom.Name)
+	case image.PlaceImport:
+		return e.imported(p)
+	case image.PlaceAnon:
+		sym, err = e.anonymous(p.Addr)
+		return sym, 0, err
+	case image.PlaceTable:
+		sym, err = e.table(tableAt(body, p.Addr))
+		return sym, 0, err
+	case image.PlaceLinker:
+		return e.linker(p)
+	case image.PlaceUnknown:
+		return 0, 0, fmt.Errorf("what %#x is cannot be told (%s)", uint64(p.Addr), p.Why)
+	}
+	return 0, 0, fmt.Errorf("a reference of kind %v", p.Kind)
+}
+
+// bindAmbiguous binds a place with several readings if all of them are at the same
+// place in the running process.
+func (e *emitter) bindAmbiguous(p *image.Place) (int, int64, error) {
+	var at arch.ImageAddr
+	for i, b := range p.Candidates {
+		old := e.d.rev[b]
+		if o := e.d.objNew[b]; old == nil || o != nil && o.moves() {
+			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s", uint64(p.Addr), atomNames(p.Candidates))
+		}
+		addr := old.Addr + (p.Addr - b.Addr)
+		if i > 0 && addr != at || p.Kind == image.PlaceAnon {
+			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s, which are at different places in the running process", uint64(p.Addr), atomNames(p.Candidates))
+		}
+		at = addr
+	}
+	b := p.Candidates[0]
+	sym, err := e.atom(b, 0)
+	return sym, int64(p.Addr - b.Addr), err
+}
+
+func atomNames(l []*image.Atom) string {
+	s := ""
+	for i, a := range l {
+		if i > 0 {
+			s += ", "
+		}
+		s += a.Name
+	}
+	return s
+}
+
+// atom returns the symbol of a named function or object of the new build: what the running process has,
+// else what the payload carries.
+func (e *emitter) atom(b *image.Atom, addend int64) (int, error) {
+	if sym, ok := e.bodies[b]; ok && e.d.rev[b] == nil {
+		return sym, e.interior(b, addend)
+	}
+	switch b.Kind {
+	case image.Func, image.IFunc:
+		if b.Parent != nil {
+			return 0, fmt.Errorf("it leads into %s, a part of another function", b.Name)
+		}
+		old := e.d.rev[b]
+		if old == nil {
+			return 0, fmt.Errorf("function %s is new and could not be carried", b.Name)
+		}
+		if old.Kind == image.IFunc {
+			return 0, fmt.Errorf("%s is an IFUNC of this image: which of its implementations runs is not known", b.Name)
+		}
+		return e.image(old), e.interior(b, addend)
+	case image.Code:
+		if old := e.codeNamed(b.Name); old != nil {
+			return e.image(old), e.interior(b, addend)
+		}
+		return 0, fmt.Errorf("%s is the linker's and the old build does not have it", b.Name)
+	case image.Object:
+		return e.object(b)
+	}
+	return 0, fmt.Errorf("%s is a %v", b.Name, b.Kind)
+}
+
+// interior refuses addresses inside functions: the running body may be another.
+func (e *emitter) interior(b *image.Atom, addend int64) error {
+	if addend != 0 && b.IsCode() {
+		return fmt.Errorf("it leads to the middle of function %s (+%#x)", b.Name, addend)
+	}
+	return nil
+}
+
+func (e *emitter) codeNamed(name string) *image.Atom {
+	for _, a := range e.d.old.im.Atoms {
+		if a.Kind == image.Code && a.Name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+// image returns the symbol of an atom of the old build.
+func (e *emitter) image(old *image.Atom) int {
+	return e.symbol(patch.Symbol{Name: old.Name, Kind: patch.SymImage, Value: uint64(old.Addr), Size: old.Size, Func: old.IsCode(), Local: old.Local})
+}
+
+// object returns the symbol of a data object.
+func (e *emitter) object(b *image.Atom) (int, error) {
+	o := e.d.objNew[b]
+	if o != nil && len(o.refused) > 0 {
+		return 0, fmt.Errorf("object %s: %s", b.Name, o.why())
+	}
+	old := e.d.rev[b]
+	if old != nil && (o == nil || !o.moves()) {
+		return e.image(old), nil
+	}
+	if b.Copy {
+		return 0, fmt.Errorf("object %s is copied from another module (COPY relocation), which the old build does not do", b.Name)
+	}
+	if b.CRT || b.Section == nil {
+		return 0, fmt.Errorf("object %s is the C runtime's and has no counterpart in the old build", b.Name)
+	}
+	return e.carry(b)
+}
+
+// carry puts a new object into the payload.
+func (e *emitter) carry(b *image.Atom) (int, error) {
+	s := patch.Section{Kind: patch.Data, Size: b.Size, Align: alignment(b)}
+	if b.Size == 0 {
+		return 0, fmt.Errorf("object %s has no size", b.Name)
+	}
+	data, ok := e.d.new.im.Bytes(b.Addr, b.Size)
+	switch {
+	case !ok:
+		s.Kind, s.Name = patch.BSS, ".bss."+b.Name
+	case readOnly(b):
+		s.Kind, s.Name = patch.ROData, ".rodata."+b.Name
+	default:
+		s.Name = ".data." + b.Name
+	}
+	if ok {
+		s.Data = append([]byte(nil), data...)
+	}
+	sec, sym := e.section(s, patch.Symbol{Name: b.Name, Size: b.Size, Local: b.Local})
+	e.bodies[b] = sym
+	return sym, e.content(sec, b)
+}
+
+// alignment returns the alignment that an object has by its address, up to what its section asks for.
+func alignment(b *image.Atom) uint64 {
+	align := uint64(64)
+	if b.Section != nil && b.Section.Align > 0 {
+		align = min(max(b.Section.Align, 1), 4096)
+	}
+	if b.Addr != 0 {
+		align = min(align, 1<<bits.TrailingZeros64(uint64(b.Addr)))
+	}
+	return align
+}
+
+// content relocates the addresses in an object that was copied into section sec.
+func (e *emitter) content(sec int, b *image.Atom) error {
+	for _, r := range e.d.new.im.DataRefs(b) {
+		p := r.Place
+		if p.Kind == image.PlaceNone {
+			continue
+		}
+		sym, addend, err := e.bind(&p, nil)
+		if err != nil {
+			return fmt.Errorf("%s+%#x holds an address that cannot be carried: %w", b.Name, r.Off, err)
+		}
+		if err := e.relocate(sec, r.Off, int(r.Size), arch.RelocAbs, sym, addend); err != nil {
+			return fmt.Errorf("%s+%#x: %w", b.Name, r.Off, err)
+		}
+	}
+	return nil
+}
+
+// anonymous puts a constant without a symbol into the payload.
+func (e *emitter) anonymous(addr arch.ImageAddr) (int, error) {
+	if sym, ok := e.anon[addr]; ok {
+		return sym, nil
+	}
+	a := e.d.new.anon(addr)
+	data, ok := e.d.new.im.Bytes(a.Addr, a.Size)
+	if !ok || a.Size == 0 || !readOnly(a) {
+		return 0, fmt.Errorf("nothing with content is at %#x", uint64(addr))
+	}
+	a.Name = fmt.Sprintf("anon.%d", len(e.anon))
+	sec, sym := e.section(patch.Section{Name: ".rodata." + a.Name, Kind: patch.ROData, Align: alignment(a), Data: append([]byte(nil), data...), Size: a.Size},
+		patch.Symbol{Name: a.Name, Size: a.Size, Local: true})
+	e.anon[addr] = sym
+	return sym, e.content(sec, a)
+}
+
+// table puts a jump table into the payload; its entries lead into the new body.
+func (e *emitter) table(t *image.JumpTable) (int, error) {
+	if t == nil {
+		return 0, fmt.Errorf("its jump table was not found")
+	}
+	if sym, ok := e.anon[t.Addr]; ok {
+		return sym, nil
+	}
+	name := fmt.Sprintf("anon.%d", len(e.anon))
+	sec, sym := e.section(patch.Section{Name: ".rodata." + name, Kind: patch.ROData, Align: uint64(t.EntrySize), Data: make([]byte, t.Size), Size: t.Size},
+		patch.Symbol{Name: name, Size: t.Size, Local: true})
+	e.anon[t.Addr] = sym
+	for i, entry := range t.Entries {
+		target, ok := e.bodies[entry.Atom]
+		if !ok {
+			return 0, fmt.Errorf("its jump table leads to %s, which is not in the patch", entry.Atom.Name)
+		}
+		off := uint64(i * t.EntrySize)
+		kind, addend := arch.RelocAbs, int64(entry.Off)
+		if t.Relative { // entry = target - table
+			kind, addend = arch.RelocPC, int64(entry.Off)+int64(off)
+		}
+		if err := e.relocate(sec, off, t.EntrySize, kind, target, addend); err != nil {
+			return 0, err
+		}
+	}
+	return sym, nil
+}
+
+// imported returns the symbol of an import.
+func (e *emitter) imported(p *image.Place) (int, int64, error) {
+	im := p.Import
+	if im.Local != nil {
+		if im.Local.Kind == image.IFunc {
+			return 0, 0, fmt.Errorf("%s is an IFUNC of this image: which of its implementations runs is not known", im.Local.Name)
+		}
+		if e.d.rev[im.Local] == nil {
+			sym, err := e.atom(im.Local, 0)
+			return sym, p.Addend, err
+		}
+	}
+	if im.Name == "" {
+		return 0, 0, fmt.Errorf("an import without a name")
+	}
+	return e.symbol(patch.Symbol{Name: im.Name, Kind: patch.SymImport, Version: im.Version, Weak: im.Weak, Func: im.Func}), p.Addend, nil
+}
+
+// linker binds a symbol that the linker makes to the old build's.
+func (e *emitter) linker(p *image.Place) (int, int64, error) {
+	addr, ok := e.d.old.im.LinkerSymbol(p.Linker)
+	if !ok {
+		return 0, 0, fmt.Errorf("the old build has no counterpart of %s", p.Linker)
+	}
+	return e.symbol(patch.Symbol{Name: p.Linker, Kind: patch.SymImage, Value: uint64(addr), Local: true}), p.Addend, nil
+}
+
+// tls handles thread-local accesses: an offset from the thread pointer stays as it is, and is right if the
+// old build has the same layout; a slot is the old build's slot of the same variable.
+func (e *emitter) tls(sec int, r *image.Ref, toEnd int64, relative bool) error {
+	p := &r.Place
+	if p.ViaSlot {
+		if !relative {
+			return fmt.Errorf("it reads a thread-local slot by its absolute address")
+		}
+		slot, ok := e.d.oldTLSSlot(p)
+		if !ok {
+			return fmt.Errorf("the old build has no slot for the thread-local variable that %#x is for", uint64(p.Addr))
+		}
+		e.slots[slot.Addr] = slot
+		sym := e.symbol(patch.Symbol{Name: slot.Name + ".slot", Kind: patch.SymImage, Value: uint64(slot.Addr), Size: 8, Local: true})
+		return e.relocate(sec, uint64(r.Off), int(r.Size), arch.RelocPC, sym, -toEnd)
+	}
+	o, n := e.d.old.im.TLS, e.d.new.im.TLS
+	if p.Atom == nil {
+		return fmt.Errorf("which thread-local variable it means cannot be told")
+	}
+	old := e.d.rev[p.Atom]
+	if old == nil {
+		return fmt.Errorf("thread-local variable %s is new; threads that exist have no memory for it", p.Atom.Name)
+	}
+	if o.MemSize != n.MemSize || o.Align != n.Align || old.Addr-o.Addr != p.Atom.Addr-n.Addr {
+		return fmt.Errorf("the layout of thread-local storage differs between the builds (%s)", p.Atom.Name)
+	}
+	return nil
+}

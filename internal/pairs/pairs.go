@@ -1,0 +1,110 @@
+// Package pairs reads the directives of the programs under testdata/pairs, which
+// isolate one hazard each, and builds their two versions.
+package pairs
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hotpatch/internal/victim"
+)
+
+// Pair is one program in two versions, with what is expected of it.
+type Pair struct {
+	Name    string
+	Sources []string // relative to testdata
+	Flags   []string // of both versions
+	Flags2  []string // further ones of the second
+
+	Changed, Added, Removed, Line, Objects []string // names, without compiler suffixes where the directive has none
+
+	Verdict                 string // "ok", "nothing", "refused TEXT", "ack ID..."
+	Before, After, Reverted string // answers of the running program; "" if it is not patched
+}
+
+// Load reads all pairs, by name.
+func Load(t testing.TB) []*Pair {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(victim.Root(t), "testdata", "pairs", "*.c"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no pairs: %v", err)
+	}
+	var out []*Pair
+	for _, f := range files {
+		if p := parse(t, f); p.Verdict != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func parse(t testing.TB, file string) *Pair {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	base := filepath.Base(file)
+	p := &Pair{Name: strings.TrimSuffix(base, ".c"), Sources: []string{"pairs/" + base}}
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		line, ok := strings.CutPrefix(s.Text(), "// ")
+		if !ok {
+			break
+		}
+		key, value, ok := strings.Cut(line, ":")
+		if !ok || strings.Contains(key, " ") {
+			continue
+		}
+		p.set(t, key, strings.TrimSpace(value))
+	}
+	return p
+}
+
+func (p *Pair) set(t testing.TB, key, value string) {
+	t.Helper()
+	words := strings.Fields(value)
+	switch key {
+	case "Sources":
+		p.Sources = append(p.Sources, words...)
+	case "Flags":
+		p.Flags = words
+	case "Flags2":
+		p.Flags2 = words
+	case "Changed":
+		p.Changed = words
+	case "Added":
+		p.Added = words
+	case "Removed":
+		p.Removed = words
+	case "Line":
+		p.Line = words
+	case "Objects":
+		p.Objects = words
+	case "Verdict":
+		p.Verdict = value
+	case "Before":
+		p.Before = value
+	case "After":
+		p.After = value
+	case "Reverted":
+		p.Reverted = value
+	default:
+		if strings.Trim(key, "DP0123456789") != "" { // D1, P11: the hazard's name
+			t.Fatalf("%s: unknown directive %q", p.Name, key)
+		}
+	}
+}
+
+// Build compiles both versions: ordinary position independent executables.
+func (p *Pair) Build(t testing.TB, cc string, flags ...string) (old, new string) {
+	t.Helper()
+	flags = append(append([]string{"-O2", "-g", "-fPIE", "-pie", "-Wl,--build-id"}, p.Flags...), flags...)
+	old = victim.Build(t, cc, p.Sources, append([]string{"-DV=1"}, flags...)...)
+	new = victim.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, flags...), p.Flags2...)...)
+	return old, new
+}
