@@ -80,32 +80,51 @@ func (r *elfReader) readSections(shoff int64) error {
 }
 
 func (r *elfReader) readNames(tab *inSection) error {
+	names := newStringReader(tab.data)
 	for i := 1; i < len(r.secs); i++ {
 		s := &r.secs[i]
-		name, ok := cString(tab.data, s.Name)
-		if !ok {
-			return &FormatError{Off: s.hdrAt, Msg: "section name is not in the name table", Val: uint64(s.Name)}
+		name, msg := names.get(s.Name)
+		if msg != "" {
+			return &FormatError{Off: s.hdrAt, Msg: "section name " + msg, Val: uint64(s.Name)}
 		}
 		s.name = name
 	}
 	return nil
 }
 
-// cString returns the string at off in a string table. A name longer than
-// maxString is none: tables must not be scanned end to end for each symbol.
-func cString(tab []byte, off uint32) (string, bool) {
-	if uint64(off) >= uint64(len(tab)) {
-		return "", false
+// stringReader reads a string table. Many names may stand at one place in it; so that a small file cannot
+// cost much memory or time, each string is held once and the sum of all names is bounded.
+type stringReader struct {
+	tab    []byte
+	seen   map[uint32]string
+	budget int // bytes of names that may still be read
+}
+
+func newStringReader(tab []byte) *stringReader {
+	return &stringReader{tab: tab, seen: make(map[uint32]string), budget: maxFile}
+}
+
+// get returns the string at off, or what is wrong with it.
+func (r *stringReader) get(off uint32) (s, msg string) {
+	s, ok := r.seen[off]
+	if !ok {
+		if uint64(off) >= uint64(len(r.tab)) {
+			return "", "is not in the string table"
+		}
+		if off > 0 && r.tab[off-1] != 0 {
+			return "", "begins inside another one"
+		}
+		n := bytes.IndexByte(r.tab[off:], 0)
+		if n < 0 || n > 2*maxString { // an import's name and its version
+			return "", "is too long or does not end"
+		}
+		s = string(r.tab[off:][:n])
+		r.seen[off] = s
 	}
-	rest := tab[off:]
-	if len(rest) > maxString+1 {
-		rest = rest[:maxString+1]
+	if r.budget -= len(s); r.budget < 0 {
+		return "", "is one too many"
 	}
-	n := bytes.IndexByte(rest, 0)
-	if n < 0 {
-		return "", false
-	}
-	return string(rest[:n]), true
+	return s, ""
 }
 
 // find returns the section of that name, nil if there is none.
@@ -179,6 +198,7 @@ func (r *elfReader) symbols(p *Patch, where *locator) error {
 	if n > 0 {
 		p.Symbols = make([]Symbol, n)
 	}
+	names := newStringReader(strs.data)
 	for i := range p.Symbols {
 		off := (i + 1) * symSize
 		at := int64(tab.Off) + int64(off)
@@ -187,9 +207,9 @@ func (r *elfReader) symbols(p *Patch, where *locator) error {
 		if _, err := binary.Decode(tab.data[off:], binary.LittleEndian, &s); err != nil {
 			return &FormatError{Off: at, Msg: "symbol is cut off"}
 		}
-		name, ok := cString(strs.data, s.Name)
-		if !ok {
-			return &FormatError{Off: at, Msg: "symbol name is not in the string table", Val: uint64(s.Name)}
+		name, msg := names.get(s.Name)
+		if msg != "" {
+			return &FormatError{Off: at, Msg: "symbol name " + msg, Val: uint64(s.Name)}
 		}
 		if err := decodeSymbol(&p.Symbols[i], &s, name, len(p.Sections), at); err != nil {
 			return err

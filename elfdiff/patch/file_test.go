@@ -2,6 +2,7 @@ package patch
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"os/exec"
@@ -180,4 +181,23 @@ func FuzzDecode(f *testing.F) {
 	f.Add(mustEncode(f, small).Raw)
 	f.Add([]byte("\x7fELF"))
 	f.Fuzz(checkDecode)
+}
+
+// FuzzSealed gives every input the ID of its content, so that mutations reach what stands behind the check of the ID.
+func FuzzSealed(f *testing.F) {
+	p := samplePatch(f)
+	p.Changes, p.Acks = p.Changes[:1], nil
+	f.Add(mustEncode(f, p).Raw)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		raw = slices.Clone(raw)
+		if r, err := readELF(raw); err == nil {
+			if s := r.find(nameIdentity); s != nil && len(s.data) >= fixedLen {
+				id := raw[s.Off:][fixedID:fixedLen]
+				clear(id)
+				sum := sha256.Sum256(raw)
+				copy(id, sum[:])
+			}
+		}
+		checkDecode(t, raw)
+	})
 }

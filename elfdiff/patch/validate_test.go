@@ -203,7 +203,7 @@ func TestForgedBytes(t *testing.T) {
 		{"content", func(b []byte) { b[own(".data.limit")] ^= 1 }, "patch id does not fit"},
 		{"overlapping sections", func(b []byte) { le.PutUint64(b[hdr(nameFuncs)+24:], uint64(own(nameIdentity))) }, "overlaps the one before"},
 		{"huge section", func(b []byte) { le.PutUint64(b[hdr(nameFuncs)+32:], ^uint64(0)) }, "past the end of the file"},
-		{"section name", func(b []byte) { le.PutUint32(b[hdr(nameFuncs):], 1<<31) }, "not in the name table"},
+		{"section name", func(b []byte) { le.PutUint32(b[hdr(nameFuncs):], 1<<31) }, "section name is not in the string table"},
 		{"many functions", func(b []byte) { copy(b[own(nameFuncs):], []byte{0xff, 0xff, 0x03}) }, "number of functions does not fit"},
 		{"too many map entries", func(b []byte) { copy(b[own(nameMap):], []byte{0xff, 0xff, 0xff, 0xff, 0x0f}) }, "number of map entries is above"},
 		{"endless number", func(b []byte) { copy(b[own(nameChanges):], bytesOf(0xff, 11)) }, "number is cut off"},
@@ -230,4 +230,26 @@ func bytesOf(b byte, n int) []byte {
 		s[i] = b
 	}
 	return s
+}
+
+// TestSharedNames: a table of many symbols that all have one huge name costs neither memory nor time.
+func TestSharedNames(t *testing.T) {
+	names := newStringReader(append(bytesOf('x', maxString), 0))
+	read := 0
+	for {
+		_, msg := names.get(0)
+		if msg != "" {
+			break
+		}
+		read += maxString
+	}
+	if read > maxFile || len(names.seen) != 1 {
+		t.Errorf("%d bytes of names were read, %d strings held", read, len(names.seen))
+	}
+	if _, msg := newStringReader([]byte("\x00ab\x00")).get(2); msg != "begins inside another one" {
+		t.Errorf("name inside another: %q", msg)
+	}
+	if _, msg := newStringReader([]byte("\x00ab")).get(1); msg != "is too long or does not end" {
+		t.Errorf("name without an end: %q", msg)
+	}
 }
