@@ -41,11 +41,14 @@ var rows0FInteger = []row{
 	{"02 03", "mr 2"},
 	{"05 34", "sys"},
 	{"07 35", "stop"},
-	{"06 08 09 0e 30-33 77 a0-a2 a8 a9", ""}, // 77: emms
-	{"0b", "stop"},                           // ud2
-	{"b9 ff", "mr stop"},                     // ud1, ud0
-	{"0d", "m"},                              // prefetchw
-	{"0f", "mr 8 3dnow"},
+	{"06 08 0e 30-33 37 a0-a2 a8 a9", ""},
+	{"09", "np f3"},      // wbinvd, wbnoinvd
+	{"77", "np"},         // emms
+	{"aa", "stop"},       // rsm
+	{"0b", "stop"},       // ud2
+	{"b9 ff", "mr stop"}, // ud1, ud0
+	{"0d", "m"},          // prefetchw
+	{"0f", "np mr 8 3dnow"},
 	{"18 19 1c-1f", "mr"}, // prefetch, nop, cldemote, endbr64, rdssp
 	{"20 22", "r /0234"},
 	{"21 23", "r"},
@@ -95,6 +98,8 @@ var rows0FInteger = []row{
 	{"c7", "m /1 w1 16 st lk"},
 	{"c7", "np m /3"},
 	{"c7", "np m /45 st"},
+	{"c7", "np 66 f3 m /6 8"}, // vmptrld, vmclear, vmxon
+	{"c7", "np m /7 8 st"},
 	{"c7", "np 66 r /67"}, // rdrand, rdseed
 	{"c7", "f3 r /67"},    // senduipi, rdpid
 	{"c8-cf", ""},         // bswap

@@ -178,9 +178,14 @@ var rows0F38 = []row{
 	{"f5", "66 m y st"}, // wruss
 	{"f6", "np m y st"}, // wrss
 	{"f6", "66 f3 mr y"},
-	{"f8", "66 m st asz"}, // movdir64b
-	{"f8", "f2 f3 m st asz"},
+	{"f8", "66 m asz"}, // movdir64b
+	{"f8", "f2 f3 m asz"},
 	{"f9", "np m y st"},
+	{"80-82", "66 m 16"}, // invept, invvpid, invpcid
+	{"d8", "f3 m /0123"}, // Key Locker
+	{"dc-df", "f3 m"},
+	{"dc fa fb", "f3 r"},
+	{"fc", "m y st"}, // aadd, aand, axor, aor
 }
 
 // rows0F3A is the map 0F3A (SDM 2D table A-5).
