@@ -152,7 +152,7 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	case image.PlaceLinker:
 		return p.Linker == q.Linker && p.Addend == q.Addend
 	case image.PlaceUnknown:
-		return p.Addr == q.Addr && d.nothingMoved(p.Addr)
+		return p.Addr == q.Addr && d.nothingMoved(p.Addr) || d.nameless(p.Addr, q.Addr)
 	}
 	return true
 }
@@ -207,4 +207,13 @@ func readings(p *image.Place) []*image.Atom {
 func (d *differ) nothingMoved(addr arch.ImageAddr) bool {
 	a, b := d.old.im.SectionAt(addr), d.new.im.SectionAt(addr)
 	return a != nil && b != nil && a.Name == b.Name && a.Addr == b.Addr && a.Size == b.Size && string(a.Data) == string(b.Data)
+}
+
+// nameless reports whether two addresses lie in data without symbols of equal content: compilers
+// put the initial values of local arrays there, in a writable section if they hold addresses. It is good enough to say that
+// a function did not change, but not to carry one: what is writable could be a variable.
+func (d *differ) nameless(p, q arch.ImageAddr) bool {
+	a, b := d.old.im.SectionAt(p), d.new.im.SectionAt(q)
+	return a != nil && b != nil && a.Name == b.Name && !a.Exec() && !b.Exec() && a.Data != nil && b.Data != nil &&
+		d.old.im.AtomAt(p) == nil && d.new.im.AtomAt(q) == nil && d.anonEqual(p, q, use{address: true})
 }
