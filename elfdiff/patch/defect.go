@@ -42,7 +42,8 @@ type defect struct {
 	val  any
 }
 
-func (d *defect) Error() string {
+// text says what is wrong, without the value.
+func (d *defect) text() string {
 	s := fmt.Sprintf("%s %d", tableNames[d.at.table], d.at.i)
 	if d.name != "" {
 		s += fmt.Sprintf(" (%.200q)", d.name)
@@ -50,18 +51,10 @@ func (d *defect) Error() string {
 	if d.at.table == tabRelocs {
 		s += fmt.Sprintf(", relocation %d", d.at.j)
 	}
-	s += ": " + d.msg
-	switch v := d.val.(type) {
-	case nil:
-	case string:
-		s += fmt.Sprintf(": %.200q", v)
-	case uint64:
-		s += fmt.Sprintf(": %#x", v)
-	default:
-		s += fmt.Sprintf(": %v", v)
-	}
-	return s
+	return s + ": " + d.msg
 }
+
+func (d *defect) Error() string { return withValue(d.text(), d.val) }
 
 // locator remembers where in the file the elements of a patch were read from.
 type locator struct {
@@ -77,13 +70,12 @@ func (l *locator) formatError(err error) error {
 	if !errors.As(err, &d) {
 		return err
 	}
-	e := &FormatError{Msg: d.Error()}
+	e := &FormatError{Msg: d.text(), Val: d.val}
 	switch offs := l.tables[d.at.table]; {
 	case d.at.table == tabRelocs && d.at.i < len(l.relocs):
 		e.Off = l.relocs[d.at.i] + int64(d.at.j)*relaSize
 	case d.at.i < len(offs):
 		e.Off = offs[d.at.i]
 	}
-	e.Val = nil // the message has it
 	return e
 }

@@ -85,7 +85,7 @@ func (r *elfReader) readNames(tab *inSection) error {
 		s := &r.secs[i]
 		name, msg := names.get(s.Name)
 		if msg != "" {
-			return &FormatError{Off: s.hdrAt, Msg: "section name " + msg, Val: uint64(s.Name)}
+			return &FormatError{Off: s.hdrAt, Msg: "section name: " + msg, Val: uint64(s.Name)}
 		}
 		s.name = name
 	}
@@ -104,25 +104,28 @@ func newStringReader(tab []byte) *stringReader {
 	return &stringReader{tab: tab, seen: make(map[uint32]string), budget: maxFile}
 }
 
-// get returns the string at off, or what is wrong with it.
+// get returns the string at off, or what is wrong with it. A string that it returns can be printed.
 func (r *stringReader) get(off uint32) (s, msg string) {
 	s, ok := r.seen[off]
 	if !ok {
 		if uint64(off) >= uint64(len(r.tab)) {
-			return "", "is not in the string table"
+			return "", "not in the string table"
 		}
 		if off > 0 && r.tab[off-1] != 0 {
-			return "", "begins inside another one"
+			return "", "begins inside another string"
 		}
 		n := bytes.IndexByte(r.tab[off:], 0)
-		if n < 0 || n > 2*maxString { // an import's name and its version
-			return "", "is too long or does not end"
+		if n < 0 || n > maxString {
+			return "", "string is too long or does not end"
 		}
 		s = string(r.tab[off:][:n])
+		if msg := badString(s); msg != "" {
+			return "", msg
+		}
 		r.seen[off] = s
 	}
 	if r.budget -= len(s); r.budget < 0 {
-		return "", "is one too many"
+		return "", "too many long names"
 	}
 	return s, ""
 }
@@ -209,7 +212,7 @@ func (r *elfReader) symbols(p *Patch, where *locator) error {
 		}
 		name, msg := names.get(s.Name)
 		if msg != "" {
-			return &FormatError{Off: at, Msg: "symbol name " + msg, Val: uint64(s.Name)}
+			return &FormatError{Off: at, Msg: "symbol name: " + msg, Val: uint64(s.Name)}
 		}
 		if err := decodeSymbol(&p.Symbols[i], &s, name, len(p.Sections), at); err != nil {
 			return err

@@ -64,13 +64,12 @@ func (p *Patch) assemble() ([]byte, ID, error) {
 // localsFirst returns a copy of p whose local symbols stand before the others. Indices
 // that are out of range stay as they are, for validate to find.
 func (p *Patch) localsFirst() *Patch {
-	isLocal := func(s Symbol) bool { return s.Local }
 	order := make([]int, len(p.Symbols)) // old index -> new index
 	q := *p
 	q.Symbols = make([]Symbol, 0, len(p.Symbols))
 	for _, local := range []bool{true, false} {
 		for i, s := range p.Symbols {
-			if isLocal(s) == local {
+			if s.Local == local {
 				order[i] = len(q.Symbols)
 				q.Symbols = append(q.Symbols, s)
 			}
@@ -115,7 +114,7 @@ func Decode(raw []byte) (*File, error) {
 	}
 	a, err := machines.Lookup(r.machine)
 	if err != nil {
-		return nil, &FormatError{Off: 18, Msg: err.Error(), Val: nil}
+		return nil, &FormatError{Off: 18, Msg: err.Error()}
 	}
 	p := &Patch{Machine: r.machine}
 	where := new(locator)

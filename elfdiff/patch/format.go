@@ -97,12 +97,20 @@ type FormatError struct {
 }
 
 func (e *FormatError) Error() string {
-	msg := fmt.Sprintf("patch file: offset %#x: %s", e.Off, e.Msg)
-	switch v := e.Val.(type) {
+	return withValue(fmt.Sprintf("patch file: offset %#x: %s", e.Off, e.Msg), e.Val)
+}
+
+// maxShown is how much of a string from a file an error shows.
+const maxShown = 200
+
+// withValue appends the value that was found to a message. Strings are quoted: they come from
+// a file that may be hostile, and errors go to terminals.
+func withValue(msg string, val any) string {
+	switch v := val.(type) {
 	case nil:
 		return msg
 	case string:
-		return fmt.Sprintf("%s: %.200q", msg, v)
+		return fmt.Sprintf("%s: %.*q", msg, maxShown, v)
 	case uint64:
 		return fmt.Sprintf("%s: %#x", msg, v)
 	default:

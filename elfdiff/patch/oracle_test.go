@@ -37,28 +37,7 @@ func TestLinkAsLd(t *testing.T) {
 	f := mustEncode(t, p)
 	pl := mustLink(t, f.Patch, base, fixedResolver{imports: map[string][2]arch.Addr{"strtoul": {1, 0}}})
 
-	dir := t.TempDir()
-	object, script, out := filepath.Join(dir, "fix.patch"), filepath.Join(dir, "ld.script"), filepath.Join(dir, "out")
-	var lines strings.Builder
-	lines.WriteString("SECTIONS {\n")
-	for i, s := range f.Sections {
-		fmt.Fprintf(&lines, "  %s %#x : { *(%s) }\n", s.Name, uint64(base)+pl.Layout.Sections[i], s.Name)
-	}
-	lines.WriteString("  /DISCARD/ : { *(*) }\n}\n")
-	for path, content := range map[string][]byte{object: f.Raw, script: []byte(lines.String())} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command("ld", "-z", "noexecstack", "--no-relax", "-e", "handle", "--defsym", "strtoul=1", "-T", script, "-o", out, object)
-	if msg, err := cmd.CombinedOutput(); err != nil || len(msg) > 0 {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, msg)
-	}
-	linked, err := elf.Open(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer linked.Close()
+	linked := ldAt(t, f, pl)
 	compared := 0
 	for i, s := range f.Sections {
 		if s.Kind == BSS {
@@ -76,6 +55,34 @@ func TestLinkAsLd(t *testing.T) {
 	if compared != 9 {
 		t.Errorf("%d relocations compared", compared)
 	}
+}
+
+// ldAt links a patch file with ld, every section where the payload has it.
+func ldAt(t *testing.T, f *File, pl *Payload) *elf.File {
+	t.Helper()
+	dir := t.TempDir()
+	object, script, out := filepath.Join(dir, "fix.patch"), filepath.Join(dir, "ld.script"), filepath.Join(dir, "out")
+	var lines strings.Builder
+	lines.WriteString("SECTIONS {\n")
+	for i, s := range f.Sections {
+		fmt.Fprintf(&lines, "  %s %#x : { *(%s) }\n", s.Name, uint64(pl.Base)+pl.Layout.Sections[i], s.Name)
+	}
+	lines.WriteString("  /DISCARD/ : { *(*) }\n}\n")
+	for path, content := range map[string][]byte{object: f.Raw, script: []byte(lines.String())} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("ld", "-z", "noexecstack", "--no-relax", "-e", "handle", "--defsym", "strtoul=1", "-T", script, "-o", out, object)
+	if msg, err := cmd.CombinedOutput(); err != nil || len(msg) > 0 {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, msg)
+	}
+	linked, err := elf.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { linked.Close() })
+	return linked
 }
 
 // TestRealObject carries what a compiler emits: sections, symbols and relocations of an object are

@@ -23,59 +23,15 @@ const (
 // section, symbol and relocation, a renewed constant and a full report.
 func samplePatch(t testing.TB) *Patch {
 	t.Helper()
-	// handle: endbr64; call strtoul@PLT; mov state@GOTPCREL(%rip),%rax; lea table(%rip),%rdi;
-	// mov trace@GOTPCREL(%rip),%rsi; call helper; jmp handle
-	body := []byte{
-		0xf3, 0x0f, 0x1e, 0xfa,
-		0xe8, 0, 0, 0, 0,
-		0x48, 0x8b, 0x05, 0, 0, 0, 0,
-		0x48, 0x8d, 0x3d, 0, 0, 0, 0,
-		0x48, 0x8b, 0x35, 0, 0, 0, 0,
-		0xe8, 0, 0, 0, 0,
-		0xe9, 0, 0, 0, 0,
-	}
-	r := func(off uint64, typ elf.R_X86_64, sym int, addend int64) Reloc {
-		return Reloc{Off: off, Type: uint32(typ), Sym: sym, Addend: addend}
-	}
 	old := []byte{0xf3, 0x0f, 0x1e, 0xfa, 0xe8, 1, 2, 3, 4, 0x31, 0xc0, 0xc3}
 	cold := []byte{0x0f, 0x0b}
 	gone := []byte{0x31, 0xc0, 0xc3}
-	p := &Patch{
-		Machine: elf.EM_X86_64,
-		Old:     Build{ID: []byte{1, 2, 3, 4}, HasBuildID: true, Name: "kvd", Type: elf.ET_DYN},
-		New:     Build{ID: []byte{5, 6, 7, 8}, HasBuildID: true, Name: "kvd", Type: elf.ET_DYN, SONAME: "libkvd.so.1"},
-		Sections: []Section{
-			{Name: ".text.handle", Kind: Text, Align: 16, Data: body, Size: uint64(len(body)), Relocs: []Reloc{
-				r(5, elf.R_X86_64_PLT32, symStrtoul, -4),
-				r(12, elf.R_X86_64_REX_GOTPCRELX, symState, -4),
-				r(19, elf.R_X86_64_PC32, symTable, -4),
-				r(26, elf.R_X86_64_REX_GOTPCRELX, symTrace, -4),
-				r(31, elf.R_X86_64_PLT32, symHelper, -4),
-				r(36, elf.R_X86_64_PLT32, symHandle, -4),
-			}},
-			{Name: ".text.helper", Kind: Text, Align: 16, Data: []byte{0xff, 0x05, 0, 0, 0, 0, 0xc3}, Size: 7, Relocs: []Reloc{
-				r(2, elf.R_X86_64_PC32, symCounter, -4),
-			}},
-			{Name: ".rodata.table", Kind: ROData, Align: 8, Data: make([]byte, 16), Size: 16, Relocs: []Reloc{
-				r(0, elf.R_X86_64_64, symHelper, 0),
-				r(8, elf.R_X86_64_64, symState, 8),
-			}},
-			{Name: ".data.limit", Kind: Data, Align: 4, Data: []byte{7, 0, 0, 0}, Size: 4},
-			{Name: ".bss.counter", Kind: BSS, Align: 64, Size: 4096},
-			{Name: ".eh_frame", Kind: EHFrame, Align: 8, Data: sampleFrames(), Size: 48, Relocs: []Reloc{
-				r(32, elf.R_X86_64_PC32, symBody, 0),
-			}},
-		},
-		Symbols: []Symbol{
-			symTable:   {Name: ".rodata.table", Kind: SymDefined, Section: 2, Size: 16, Local: true},
-			symBody:    {Name: "handle", Kind: SymDefined, Section: 0, Size: uint64(len(body)), Func: true},
-			symHelper:  {Name: "helper", Kind: SymDefined, Section: 1, Size: 7, Func: true},
-			symCounter: {Name: "counter", Kind: SymDefined, Section: 4, Size: 4},
-			symState:   {Name: "state", Kind: SymImage, Value: 0x4010, Size: 64},
-			symHandle:  {Name: "handle", Kind: SymImage, Value: 0x1200, Size: uint64(len(old)), Func: true},
-			symStrtoul: {Name: "strtoul", Kind: SymImport, Func: true, Version: "GLIBC_2.2.5"},
-			symTrace:   {Name: "trace", Kind: SymImport, Func: true, Weak: true},
-		},
+	return &Patch{
+		Machine:  elf.EM_X86_64,
+		Old:      Build{ID: []byte{1, 2, 3, 4}, HasBuildID: true, Name: "kvd", Type: elf.ET_DYN},
+		New:      Build{ID: []byte{5, 6, 7, 8}, HasBuildID: true, Name: "kvd", Type: elf.ET_DYN, SONAME: "libkvd.so.1"},
+		Sections: sampleSections(),
+		Symbols:  sampleSymbols(),
 		Funcs: []Func{
 			{Name: "handle", How: Changed, New: symBody, Jump: Site{Off: 4, Room: 8}, Old: []Part{
 				NewPart("handle", 0x1200, old, []Field{{Off: 5, Size: 4}}),
@@ -104,7 +60,61 @@ func samplePatch(t testing.TB) *Patch {
 		},
 		Acks: []Ack{{ID: "T1", User: "op", Date: "2026-11-21T01:02:03Z"}},
 	}
-	return p
+}
+
+func sampleSections() []Section {
+	// handle: endbr64; call strtoul@PLT; mov state@GOTPCREL(%rip),%rax; lea table(%rip),%rdi;
+	// mov trace@GOTPCREL(%rip),%rsi; call helper; jmp handle
+	body := []byte{
+		0xf3, 0x0f, 0x1e, 0xfa,
+		0xe8, 0, 0, 0, 0,
+		0x48, 0x8b, 0x05, 0, 0, 0, 0,
+		0x48, 0x8d, 0x3d, 0, 0, 0, 0,
+		0x48, 0x8b, 0x35, 0, 0, 0, 0,
+		0xe8, 0, 0, 0, 0,
+		0xe9, 0, 0, 0, 0,
+	}
+	r := func(off uint64, typ elf.R_X86_64, sym int, addend int64) Reloc {
+		return Reloc{Off: off, Type: uint32(typ), Sym: sym, Addend: addend}
+	}
+	return []Section{
+		{Name: ".text.handle", Kind: Text, Align: 16, Data: body, Size: uint64(len(body)), Relocs: []Reloc{
+			r(5, elf.R_X86_64_PLT32, symStrtoul, -4),
+			r(12, elf.R_X86_64_REX_GOTPCRELX, symState, -4),
+			r(19, elf.R_X86_64_PC32, symTable, -4),
+			r(26, elf.R_X86_64_REX_GOTPCRELX, symTrace, -4),
+			r(31, elf.R_X86_64_PLT32, symHelper, -4),
+			r(36, elf.R_X86_64_PLT32, symHandle, -4),
+		}},
+		{Name: ".text.helper", Kind: Text, Align: 16, Data: []byte{0xff, 0x05, 0, 0, 0, 0, 0xc3}, Size: 7, Relocs: []Reloc{
+			r(2, elf.R_X86_64_PC32, symCounter, -4),
+		}},
+		{Name: ".rodata.table", Kind: ROData, Align: 8, Data: make([]byte, 16), Size: 16, Relocs: []Reloc{
+			r(0, elf.R_X86_64_64, symHelper, 0),
+			r(8, elf.R_X86_64_64, symState, 8),
+		}},
+		{Name: ".data.limit", Kind: Data, Align: 4, Data: []byte{7, 0, 0, 0}, Size: 4},
+		{Name: ".bss.counter", Kind: BSS, Align: 64, Size: 4096},
+		{Name: ".eh_frame", Kind: EHFrame, Align: 8, Data: sampleFrames(), Size: 48, Relocs: []Reloc{
+			r(32, elf.R_X86_64_PC32, symBody, 0),
+		}},
+	}
+}
+
+// handleSize is the size of the new body of handle.
+const handleSize = 40
+
+func sampleSymbols() []Symbol {
+	return []Symbol{
+		symTable:   {Name: ".rodata.table", Kind: SymDefined, Section: 2, Size: 16, Local: true},
+		symBody:    {Name: "handle", Kind: SymDefined, Section: 0, Size: handleSize, Func: true},
+		symHelper:  {Name: "helper", Kind: SymDefined, Section: 1, Size: 7, Func: true},
+		symCounter: {Name: "counter", Kind: SymDefined, Section: 4, Size: 4},
+		symState:   {Name: "state", Kind: SymImage, Value: 0x4010, Size: 64},
+		symHandle:  {Name: "handle", Kind: SymImage, Value: 0x1200, Size: 12, Func: true},
+		symStrtoul: {Name: "strtoul", Kind: SymImport, Func: true, Version: "GLIBC_2.2.5"},
+		symTrace:   {Name: "trace", Kind: SymImport, Func: true, Weak: true},
+	}
 }
 
 // sampleFrames is a CIE and one FDE as gas writes them for a function of 40 bytes.

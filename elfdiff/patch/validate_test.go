@@ -4,109 +4,132 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"hotpatch/arch"
 )
+
+// breakage is one thing that is wrong with a patch, and how Encode names it.
+type breakage struct {
+	name string
+	edit func(*Patch)
+	want string
+}
+
+// brokenPayloads are wrong in builds, sections, relocations or symbols.
+func brokenPayloads() []breakage {
+	return []breakage{
+		{name: "machine", edit: func(p *Patch) { p.Machine = elf.EM_386 }, want: "not supported"},
+		{name: "no build id", edit: func(p *Patch) { p.Old.ID = nil }, want: "old build: length of the build id"},
+		{name: "long build id", edit: func(p *Patch) { p.New.ID = make([]byte, 65) }, want: "new build: length of the build id"},
+		{name: "equal build ids", edit: func(p *Patch) { p.New.ID = p.Old.ID }, want: "the same build id"},
+		{name: "object file as a build", edit: func(p *Patch) { p.Old.Type = elf.ET_REL }, want: "neither executable nor shared"},
+		{name: "control character", edit: func(p *Patch) { p.Old.Name = "a\x1b[2J" }, want: "control character"},
+		{name: "NUL in a symbol", edit: func(p *Patch) { p.Symbols[symState].Name = "a\x00b" }, want: "control character"},
+		{name: "not UTF-8", edit: func(p *Patch) { p.Changes[0].Why = "\xff" }, want: "not UTF-8"},
+		{name: "section name of another kind", edit: func(p *Patch) { p.Sections[0].Name = ".data.handle" }, want: "wants .text"},
+		{name: "section name with prefix only", edit: func(p *Patch) { p.Sections[0].Name = ".textual" }, want: "wants .text"},
+		{name: "section kind", edit: func(p *Patch) { p.Sections[3].Kind = 9 }, want: "unknown kind"},
+		{name: "alignment zero", edit: func(p *Patch) { p.Sections[0].Align = 0 }, want: "alignment"},
+		{name: "alignment no power of two", edit: func(p *Patch) { p.Sections[0].Align = 24 }, want: "alignment"},
+		{name: "alignment above a page", edit: func(p *Patch) { p.Sections[0].Align = 8192 }, want: "alignment"},
+		{name: "size and content", edit: func(p *Patch) { p.Sections[3].Size = 5 }, want: "size is not that of the content"},
+		{name: "bss with content", edit: func(p *Patch) { p.Sections[4].Data = []byte{1} }, want: "with content"},
+		{name: "huge bss", edit: func(p *Patch) { p.Sections[4].Size = 1 << 40 }, want: "too large"},
+		{name: "payload too large", edit: func(p *Patch) {
+			p.Sections[4].Size = maxPayload
+			p.Sections = append(p.Sections, Section{Name: ".bss", Kind: BSS, Align: 1, Size: 1})
+		}, want: "too large with this section"},
+		{name: "two .eh_frame", edit: func(p *Patch) { p.Sections = append(p.Sections, p.Sections[5]) }, want: "second .eh_frame"},
+		{name: "terminator in .eh_frame", edit: func(p *Patch) { binary.LittleEndian.PutUint32(p.Sections[5].Data[24:], 0) }, want: "frame record"},
+		{name: "frame record past the end", edit: func(p *Patch) { p.Sections[5].Data[24] = 21 }, want: "frame record"},
+		{name: "relocation type", edit: func(p *Patch) { p.Sections[0].Relocs[0].Type = 999 }, want: "type is not known for x86-64"},
+		{name: "relocation past the end", edit: func(p *Patch) { p.Sections[0].Relocs[5].Off = 37 }, want: "past the end"},
+		{name: "relocation wraps", edit: func(p *Patch) { p.Sections[0].Relocs[5].Off = ^uint64(0) - 1 }, want: "past the end"},
+		{name: "relocations overlap", edit: func(p *Patch) { p.Sections[0].Relocs[1].Off = 8 }, want: "overlaps"},
+		{name: "relocation symbol", edit: func(p *Patch) { p.Sections[0].Relocs[0].Sym = -1 }, want: "no such symbol"},
+		{name: "relocation of bss", edit: func(p *Patch) {
+			p.Sections[4].Relocs = []Reloc{{Type: 2}}
+		}, want: "without content"},
+		{name: "symbol section", edit: func(p *Patch) { p.Symbols[symBody].Section = 6 }, want: "not in a payload section"},
+		{name: "symbol past its section", edit: func(p *Patch) { p.Symbols[symCounter].Size = 4097 }, want: "past the end of its section"},
+		{name: "symbol kind", edit: func(p *Patch) { p.Symbols[symState].Kind = 3 }, want: "unknown kind"},
+		{name: "function in data", edit: func(p *Patch) { p.Symbols[symCounter].Func = true }, want: "which is not text"},
+		{name: "local import", edit: func(p *Patch) { p.Symbols[symTrace].Local = true }, want: "cannot be local"},
+		{name: "weak definition", edit: func(p *Patch) { p.Symbols[symHelper].Weak = true }, want: "is weak"},
+		{name: "version of a definition", edit: func(p *Patch) { p.Symbols[symHelper].Version = "V1" }, want: "has a version"},
+		{name: "@ in an import", edit: func(p *Patch) { p.Symbols[symTrace].Name = "a@b" }, want: "'@'"},
+		{name: "nameless symbol", edit: func(p *Patch) { p.Symbols[symTrace].Name = "" }, want: "no name"},
+		{name: "symbol twice", edit: func(p *Patch) { p.Symbols = append(p.Symbols, p.Symbols[symTrace]) }, want: "the same as symbol"},
+		{name: "image symbol wraps", edit: func(p *Patch) { p.Symbols[symState].Value = ^uint64(0) }, want: "wraps"},
+	}
+}
+
+// brokenFuncs are wrong in the function table.
+func brokenFuncs() []breakage {
+	return []breakage{
+		{name: "changed without parts", edit: func(p *Patch) { p.Funcs[0].Old = nil }, want: "old bodies do not fit"},
+		{name: "added with parts", edit: func(p *Patch) { p.Funcs[2].Old = p.Funcs[1].Old }, want: "old bodies do not fit"},
+		{name: "removed with a new body", edit: func(p *Patch) { p.Funcs[1].New = symHelper }, want: "removed function with a new body"},
+		{name: "new body missing", edit: func(p *Patch) { p.Funcs[0].New = -1 }, want: "no such symbol for the new body"},
+		{name: "new body in the image", edit: func(p *Patch) { p.Funcs[0].New = symHandle }, want: "not a function of the payload"},
+		{name: "new body is data", edit: func(p *Patch) { p.Funcs[0].New = symCounter }, want: "not a function of the payload"},
+		{name: "new body shares its section", edit: func(p *Patch) { p.Symbols[symBody].Size-- }, want: "does not fill its section"},
+		{name: "new body twice", edit: func(p *Patch) { p.Funcs[2].New = symBody }, want: "belongs to another function"},
+		{name: "functions out of order", edit: func(p *Patch) { p.Funcs[0], p.Funcs[1] = p.Funcs[1], p.Funcs[0] }, want: "out of order"},
+		{name: "added before the others", edit: func(p *Patch) { p.Funcs[0], p.Funcs[2] = p.Funcs[2], p.Funcs[0] }, want: "out of order"},
+		{name: "function twice", edit: func(p *Patch) { p.Funcs[1].Old = p.Funcs[0].Old }, want: "second entry"},
+		{name: "functions overlap", edit: func(p *Patch) { p.Funcs[1].Old[0].Addr = 0x120b }, want: "overlaps function handle"},
+		{name: "cold part overlaps", edit: func(p *Patch) { p.Funcs[0].Old[1].Addr = 0x1301 }, want: "overlaps function"},
+		{name: "hash", edit: func(p *Patch) { p.Funcs[0].Old[0].Hash[0]++ }, want: "hash is not that"},
+		{name: "part size", edit: func(p *Patch) { p.Funcs[0].Old[0].Size++ }, want: "size is not that of the old bytes"},
+		{name: "part wraps", edit: func(p *Patch) { p.Funcs[1].Old[0].Addr = ^p.Funcs[1].Old[0].Addr&0 - 1 }, want: "wraps"},
+		{name: "field past the end", edit: func(p *Patch) { p.Funcs[0].Old[0].Fields[0].Off = 9 }, want: "field runs past"},
+		{name: "field of no size", edit: func(p *Patch) { p.Funcs[0].Old[0].Fields[0].Size = 0 }, want: "size of a reference field"},
+		{name: "fields overlap", edit: func(p *Patch) {
+			p.Funcs[0].Old[0].Fields = []Field{{Off: 2, Size: 4}, {Off: 5, Size: 4}}
+		}, want: "overlaps the one before"},
+		{name: "jump over the landing pad", edit: func(p *Patch) { p.Funcs[0].Jump.Off = 0 }, want: "landing pad"},
+		{name: "no room", edit: func(p *Patch) { p.Funcs[0].Jump.Room = 4 }, want: "no room for a jump"},
+		{name: "room past the function", edit: func(p *Patch) { p.Funcs[0].Jump.Room = 9 }, want: "past the function"},
+		{name: "padding is code", edit: func(p *Patch) { p.Funcs[0].Jump = Site{Off: 4, Room: 9, Pad: []byte{0xc3}} }, want: "not padding"},
+		{name: "padding out of use", edit: func(p *Patch) { p.Funcs[0].Jump.Pad = []byte{0x90} }, want: "not part of the room"},
+		{name: "jump in a removed function", edit: func(p *Patch) { p.Funcs[1].Jump.Room = 5 }, want: "not replaced"},
+	}
+}
+
+// brokenTables are wrong in constants, slots, map or report.
+func brokenTables() []breakage {
+	return []breakage{
+		{name: "constant of another size", edit: func(p *Patch) { p.Consts[0].Old = make([]byte, 8); p.Consts[0].Fields = nil }, want: "same size"},
+		{name: "constant without section", edit: func(p *Patch) { p.Consts[0].New.Section = 6 }, want: "no such section"},
+		{name: "constant from text", edit: func(p *Patch) { p.Consts[0].New.Section = 0 }, want: "read-only section"},
+		{name: "place-relative constant", edit: func(p *Patch) { p.Sections[2].Relocs[0].Type = uint32(elf.R_X86_64_PC32) }, want: "place-relative"},
+		{name: "reader", edit: func(p *Patch) { p.Consts[0].Readers[0].Hash[0]++ }, want: "reader: hash"},
+		{name: "constants overlap", edit: func(p *Patch) { p.Consts = append(p.Consts, p.Consts[0]) }, want: "out of order"},
+		{name: "slot twice", edit: func(p *Patch) { p.Slots = append(p.Slots, p.Slots[0]) }, want: "second slot"},
+		{name: "map out of order", edit: func(p *Patch) { p.Map[0], p.Map[1] = p.Map[1], p.Map[0] }, want: "out of order"},
+		{name: "map entry twice", edit: func(p *Patch) { p.Map[3] = p.Map[2] }, want: "out of order"},
+		{name: "map symbol", edit: func(p *Patch) { p.Map[0].Sym = symState }, want: "no such symbol of the payload"},
+		{name: "map wraps", edit: func(p *Patch) { p.Map[0].Old = ^p.Map[0].Old&0 - 1 }, want: "wraps"},
+		{name: "needed", edit: func(p *Patch) { p.Needed[0] = "" }, want: "needed library"},
+		{name: "refused change", edit: func(p *Patch) { p.Changes[0].Verdict = Refused }, want: "refused change"},
+		{name: "unknown verdict", edit: func(p *Patch) { p.Changes[0].Verdict = "safe" }, want: "unknown verdict"},
+		{name: "word not given", edit: func(p *Patch) { p.Acks = nil }, want: "needs the user's word"},
+		{name: "word for nothing", edit: func(p *Patch) { p.Acks = append(p.Acks, Ack{"T2", "op", p.Acks[0].Date}) }, want: "no change asks"},
+		{name: "word twice", edit: func(p *Patch) { p.Acks = append(p.Acks, p.Acks[0]) }, want: "given twice"},
+		{name: "date", edit: func(p *Patch) { p.Acks[0].Date = "today" }, want: "RFC 3339"},
+		{name: "anonymous word", edit: func(p *Patch) { p.Acks[0].User = "" }, want: "without id, user or date"},
+	}
+}
 
 // TestValidate breaks one thing at a time; Encode must name it.
 func TestValidate(t *testing.T) {
-	tests := []struct {
-		name string
-		edit func(*Patch)
-		want string
-	}{
-		{"machine", func(p *Patch) { p.Machine = elf.EM_386 }, "not supported"},
-		{"no build id", func(p *Patch) { p.Old.ID = nil }, "old build: length of the build id"},
-		{"long build id", func(p *Patch) { p.New.ID = make([]byte, 65) }, "new build: length of the build id"},
-		{"equal build ids", func(p *Patch) { p.New.ID = p.Old.ID }, "the same build id"},
-		{"object file as a build", func(p *Patch) { p.Old.Type = elf.ET_REL }, "neither executable nor shared"},
-		{"control character", func(p *Patch) { p.Old.Name = "a\x1b[2J" }, "control character"},
-		{"NUL in a symbol", func(p *Patch) { p.Symbols[symState].Name = "a\x00b" }, "control character"},
-		{"not UTF-8", func(p *Patch) { p.Changes[0].Why = "\xff" }, "not UTF-8"},
-		{"section name of another kind", func(p *Patch) { p.Sections[0].Name = ".data.handle" }, "wants .text"},
-		{"section name with prefix only", func(p *Patch) { p.Sections[0].Name = ".textual" }, "wants .text"},
-		{"section kind", func(p *Patch) { p.Sections[3].Kind = 9 }, "unknown kind"},
-		{"alignment zero", func(p *Patch) { p.Sections[0].Align = 0 }, "alignment"},
-		{"alignment no power of two", func(p *Patch) { p.Sections[0].Align = 24 }, "alignment"},
-		{"alignment above a page", func(p *Patch) { p.Sections[0].Align = 8192 }, "alignment"},
-		{"size and content", func(p *Patch) { p.Sections[3].Size = 5 }, "size is not that of the content"},
-		{"bss with content", func(p *Patch) { p.Sections[4].Data = []byte{1} }, "with content"},
-		{"huge bss", func(p *Patch) { p.Sections[4].Size = 1 << 40 }, "too large"},
-		{"payload too large", func(p *Patch) {
-			p.Sections[4].Size = maxPayload
-			p.Sections = append(p.Sections, Section{Name: ".bss", Kind: BSS, Align: 1, Size: 1})
-		}, "too large with this section"},
-		{"two .eh_frame", func(p *Patch) { p.Sections = append(p.Sections, p.Sections[5]) }, "second .eh_frame"},
-		{"terminator in .eh_frame", func(p *Patch) { binary.LittleEndian.PutUint32(p.Sections[5].Data[24:], 0) }, "frame record"},
-		{"frame record past the end", func(p *Patch) { p.Sections[5].Data[24] = 21 }, "frame record"},
-		{"relocation type", func(p *Patch) { p.Sections[0].Relocs[0].Type = 999 }, "type is not known for x86-64"},
-		{"relocation past the end", func(p *Patch) { p.Sections[0].Relocs[5].Off = 37 }, "past the end"},
-		{"relocation wraps", func(p *Patch) { p.Sections[0].Relocs[5].Off = ^uint64(0) - 1 }, "past the end"},
-		{"relocations overlap", func(p *Patch) { p.Sections[0].Relocs[1].Off = 8 }, "overlaps"},
-		{"relocation symbol", func(p *Patch) { p.Sections[0].Relocs[0].Sym = -1 }, "no such symbol"},
-		{"relocation of bss", func(p *Patch) {
-			p.Sections[4].Relocs = p.Sections[3].Relocs[:0:0]
-			p.Sections[4].Relocs = []Reloc{{Type: 2}}
-		}, "without content"},
-		{"symbol section", func(p *Patch) { p.Symbols[symBody].Section = 6 }, "not in a payload section"},
-		{"symbol past its section", func(p *Patch) { p.Symbols[symCounter].Size = 4097 }, "past the end of its section"},
-		{"symbol kind", func(p *Patch) { p.Symbols[symState].Kind = 3 }, "unknown kind"},
-		{"function in data", func(p *Patch) { p.Symbols[symCounter].Func = true }, "which is not text"},
-		{"local import", func(p *Patch) { p.Symbols[symTrace].Local = true }, "cannot be local"},
-		{"weak definition", func(p *Patch) { p.Symbols[symHelper].Weak = true }, "is weak"},
-		{"version of a definition", func(p *Patch) { p.Symbols[symHelper].Version = "V1" }, "has a version"},
-		{"@ in an import", func(p *Patch) { p.Symbols[symTrace].Name = "a@b" }, "'@'"},
-		{"nameless symbol", func(p *Patch) { p.Symbols[symTrace].Name = "" }, "no name"},
-		{"symbol twice", func(p *Patch) { p.Symbols = append(p.Symbols, p.Symbols[symTrace]) }, "the same as symbol"},
-		{"image symbol wraps", func(p *Patch) { p.Symbols[symState].Value = ^uint64(0) }, "wraps"},
-		{"changed without parts", func(p *Patch) { p.Funcs[0].Old = nil }, "old bodies do not fit"},
-		{"added with parts", func(p *Patch) { p.Funcs[2].Old = p.Funcs[1].Old }, "old bodies do not fit"},
-		{"removed with a new body", func(p *Patch) { p.Funcs[1].New = symHelper }, "removed function with a new body"},
-		{"new body missing", func(p *Patch) { p.Funcs[0].New = -1 }, "no such symbol for the new body"},
-		{"new body in the image", func(p *Patch) { p.Funcs[0].New = symHandle }, "not a function of the payload"},
-		{"new body is data", func(p *Patch) { p.Funcs[0].New = symCounter }, "not a function of the payload"},
-		{"new body shares its section", func(p *Patch) { p.Symbols[symBody].Size-- }, "does not fill its section"},
-		{"new body twice", func(p *Patch) { p.Funcs[2].New = symBody }, "belongs to another function"},
-		{"functions out of order", func(p *Patch) { p.Funcs[0], p.Funcs[1] = p.Funcs[1], p.Funcs[0] }, "out of order"},
-		{"added before the others", func(p *Patch) { p.Funcs[0], p.Funcs[2] = p.Funcs[2], p.Funcs[0] }, "out of order"},
-		{"function twice", func(p *Patch) { p.Funcs[1].Old = p.Funcs[0].Old }, "second entry"},
-		{"functions overlap", func(p *Patch) { p.Funcs[1].Old[0].Addr = 0x120b }, "overlaps function handle"},
-		{"cold part overlaps", func(p *Patch) { p.Funcs[0].Old[1].Addr = 0x1301 }, "overlaps function"},
-		{"hash", func(p *Patch) { p.Funcs[0].Old[0].Hash[0]++ }, "hash is not that"},
-		{"part size", func(p *Patch) { p.Funcs[0].Old[0].Size++ }, "size is not that of the old bytes"},
-		{"part wraps", func(p *Patch) { p.Funcs[1].Old[0].Addr = ^p.Funcs[1].Old[0].Addr&0 - 1 }, "wraps"},
-		{"field past the end", func(p *Patch) { p.Funcs[0].Old[0].Fields[0].Off = 9 }, "field runs past"},
-		{"field of no size", func(p *Patch) { p.Funcs[0].Old[0].Fields[0].Size = 0 }, "size of a reference field"},
-		{"fields overlap", func(p *Patch) {
-			p.Funcs[0].Old[0].Fields = []Field{{Off: 2, Size: 4}, {Off: 5, Size: 4}}
-		}, "overlaps the one before"},
-		{"jump over the landing pad", func(p *Patch) { p.Funcs[0].Jump.Off = 0 }, "landing pad"},
-		{"no room", func(p *Patch) { p.Funcs[0].Jump.Room = 4 }, "no room for a jump"},
-		{"room past the function", func(p *Patch) { p.Funcs[0].Jump.Room = 9 }, "past the function"},
-		{"padding is code", func(p *Patch) { p.Funcs[0].Jump = Site{Off: 4, Room: 9, Pad: []byte{0xc3}} }, "not padding"},
-		{"padding out of use", func(p *Patch) { p.Funcs[0].Jump.Pad = []byte{0x90} }, "not part of the room"},
-		{"jump in a removed function", func(p *Patch) { p.Funcs[1].Jump.Room = 5 }, "not replaced"},
-		{"constant of another size", func(p *Patch) { p.Consts[0].Old = make([]byte, 8); p.Consts[0].Fields = nil }, "same size"},
-		{"constant without section", func(p *Patch) { p.Consts[0].New.Section = 6 }, "no such section"},
-		{"constant from text", func(p *Patch) { p.Consts[0].New.Section = 0 }, "read-only section"},
-		{"place-relative constant", func(p *Patch) { p.Sections[2].Relocs[0].Type = uint32(elf.R_X86_64_PC32) }, "place-relative"},
-		{"reader", func(p *Patch) { p.Consts[0].Readers[0].Hash[0]++ }, "reader: hash"},
-		{"constants overlap", func(p *Patch) { p.Consts = append(p.Consts, p.Consts[0]) }, "out of order"},
-		{"slot twice", func(p *Patch) { p.Slots = append(p.Slots, p.Slots[0]) }, "second slot"},
-		{"map out of order", func(p *Patch) { p.Map[0], p.Map[1] = p.Map[1], p.Map[0] }, "out of order"},
-		{"map entry twice", func(p *Patch) { p.Map[3] = p.Map[2] }, "out of order"},
-		{"map symbol", func(p *Patch) { p.Map[0].Sym = symState }, "no such symbol of the payload"},
-		{"map wraps", func(p *Patch) { p.Map[0].Old = ^p.Map[0].Old&0 - 1 }, "wraps"},
-		{"needed", func(p *Patch) { p.Needed[0] = "" }, "needed library"},
-		{"refused change", func(p *Patch) { p.Changes[0].Verdict = Refused }, "refused change"},
-		{"unknown verdict", func(p *Patch) { p.Changes[0].Verdict = "safe" }, "unknown verdict"},
-		{"word not given", func(p *Patch) { p.Acks = nil }, "needs the user's word"},
-		{"word for nothing", func(p *Patch) { p.Acks = append(p.Acks, Ack{"T2", "op", p.Acks[0].Date}) }, "no change asks"},
-		{"word twice", func(p *Patch) { p.Acks = append(p.Acks, p.Acks[0]) }, "given twice"},
-		{"date", func(p *Patch) { p.Acks[0].Date = "today" }, "RFC 3339"},
-		{"anonymous word", func(p *Patch) { p.Acks[0].User = "" }, "without id, user or date"},
-	}
-	for _, tt := range tests {
+	for _, tt := range slices.Concat(brokenPayloads(), brokenFuncs(), brokenTables()) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := samplePatch(t)
 			tt.edit(p)
@@ -140,16 +163,16 @@ func TestForged(t *testing.T) {
 		table string // section in which the error's offset lies
 		want  string
 	}{
-		{"function", func(p *Patch) { p.Funcs[0].Jump.Room = 200 }, nameFuncs, "past the function"},
-		{"constant", func(p *Patch) { p.Consts[0].New.Section = 5 }, nameConsts, "read-only section"},
-		{"relocation", func(p *Patch) { p.Sections[0].Relocs[2].Off = 1 << 40 }, ".rela.text.handle", "past the end"},
-		{"symbol", func(p *Patch) { p.Symbols[symCounter].Size = 1 << 50 }, nameSymtab, "past the end of its section"},
-		{"map", func(p *Patch) { p.Map[2].Size = ^uint64(0) }, nameMap, "wraps"},
-		{"slot", func(p *Patch) { p.Slots[0].Name = "\x1b]0;" }, nameSlots, "control character"},
-		{"needed", func(p *Patch) { p.Needed[0] = "\n" }, nameNeeded, "control character"},
-		{"change", func(p *Patch) { p.Changes[1].Verdict = Refused }, nameChanges, "refused change"},
-		{"ack", func(p *Patch) { p.Acks[0].User = "\xff" }, nameAcks, "not UTF-8"},
-		{"build", func(p *Patch) { p.New.ID = p.Old.ID }, nameIdentity, "the same build id"},
+		{name: "function", edit: func(p *Patch) { p.Funcs[0].Jump.Room = 200 }, table: nameFuncs, want: "past the function"},
+		{name: "constant", edit: func(p *Patch) { p.Consts[0].New.Section = 5 }, table: nameConsts, want: "read-only section"},
+		{name: "relocation", edit: func(p *Patch) { p.Sections[0].Relocs[2].Off = 1 << 40 }, table: ".rela.text.handle", want: "past the end"},
+		{name: "symbol", edit: func(p *Patch) { p.Symbols[symCounter].Size = 1 << 50 }, table: nameSymtab, want: "past the end of its section"},
+		{name: "map", edit: func(p *Patch) { p.Map[2].Size = ^uint64(0) }, table: nameMap, want: "wraps"},
+		{name: "slot", edit: func(p *Patch) { p.Slots[0].Name = "\x1b]0;" }, table: nameSlots, want: "control character"},
+		{name: "needed", edit: func(p *Patch) { p.Needed[0] = "\n" }, table: nameNeeded, want: "control character"},
+		{name: "change", edit: func(p *Patch) { p.Changes[1].Verdict = Refused }, table: nameChanges, want: "refused change"},
+		{name: "ack", edit: func(p *Patch) { p.Acks[0].User = "\xff" }, table: nameAcks, want: "not UTF-8"},
+		{name: "build", edit: func(p *Patch) { p.New.ID = p.Old.ID }, table: nameIdentity, want: "the same build id"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -191,26 +214,26 @@ func TestForgedBytes(t *testing.T) {
 		edit func([]byte)
 		want string
 	}{
-		{"not ELF", func(b []byte) { b[0] = 'x' }, "not an ELF file"},
-		{"32 bit", func(b []byte) { b[elf.EI_CLASS] = 1 }, "not a 64-bit"},
-		{"big-endian", func(b []byte) { b[elf.EI_DATA] = 2 }, "not a little-endian"},
-		{"an executable", func(b []byte) { b[16] = 2 }, "not a relocatable"},
-		{"machine", func(b []byte) { le.PutUint16(b[18:], uint16(elf.EM_386)) }, "not supported"},
-		{"section headers past the end", func(b []byte) { le.PutUint64(b[40:], uint64(len(b))) }, "past the end of the file"},
-		{"section headers at a huge offset", func(b []byte) { le.PutUint64(b[40:], ^uint64(0)-10) }, "past the end of the file"},
-		{"format version", func(b []byte) { b[own(nameIdentity)+fixedVersion] = 2 }, "patch format version 2; this hotpatch reads version 1"},
-		{"magic", func(b []byte) { b[own(nameIdentity)] = 'h' }, "does not begin with"},
-		{"content", func(b []byte) { b[own(".data.limit")] ^= 1 }, "patch id does not fit"},
-		{"overlapping sections", func(b []byte) { le.PutUint64(b[hdr(nameFuncs)+24:], uint64(own(nameIdentity))) }, "overlaps the one before"},
-		{"huge section", func(b []byte) { le.PutUint64(b[hdr(nameFuncs)+32:], ^uint64(0)) }, "past the end of the file"},
-		{"section name", func(b []byte) { le.PutUint32(b[hdr(nameFuncs):], 1<<31) }, "section name is not in the string table"},
-		{"many functions", func(b []byte) { copy(b[own(nameFuncs):], []byte{0xff, 0xff, 0x03}) }, "number of functions does not fit"},
-		{"too many map entries", func(b []byte) { copy(b[own(nameMap):], []byte{0xff, 0xff, 0xff, 0xff, 0x0f}) }, "number of map entries is above"},
-		{"endless number", func(b []byte) { copy(b[own(nameChanges):], bytesOf(0xff, 11)) }, "number is cut off"},
-		{"kept section", func(b []byte) {
+		{name: "not ELF", edit: func(b []byte) { b[0] = 'x' }, want: "not an ELF file"},
+		{name: "32 bit", edit: func(b []byte) { b[elf.EI_CLASS] = 1 }, want: "not a 64-bit"},
+		{name: "big-endian", edit: func(b []byte) { b[elf.EI_DATA] = 2 }, want: "not a little-endian"},
+		{name: "an executable", edit: func(b []byte) { b[16] = 2 }, want: "not a relocatable"},
+		{name: "machine", edit: func(b []byte) { le.PutUint16(b[18:], uint16(elf.EM_386)) }, want: "not supported"},
+		{name: "section headers past the end", edit: func(b []byte) { le.PutUint64(b[40:], uint64(len(b))) }, want: "past the end of the file"},
+		{name: "section headers at a huge offset", edit: func(b []byte) { le.PutUint64(b[40:], ^uint64(0)-10) }, want: "past the end of the file"},
+		{name: "format version", edit: func(b []byte) { b[own(nameIdentity)+fixedVersion] = 2 }, want: "patch format version 2; this hotpatch reads version 1"},
+		{name: "magic", edit: func(b []byte) { b[own(nameIdentity)] = 'h' }, want: "does not begin with"},
+		{name: "content", edit: func(b []byte) { b[own(".data.limit")] ^= 1 }, want: "patch id does not fit"},
+		{name: "overlapping sections", edit: func(b []byte) { le.PutUint64(b[hdr(nameFuncs)+24:], uint64(own(nameIdentity))) }, want: "overlaps the one before"},
+		{name: "huge section", edit: func(b []byte) { le.PutUint64(b[hdr(nameFuncs)+32:], ^uint64(0)) }, want: "past the end of the file"},
+		{name: "section name", edit: func(b []byte) { le.PutUint32(b[hdr(nameFuncs):], 1<<31) }, want: "section name: not in the string table"},
+		{name: "many functions", edit: func(b []byte) { copy(b[own(nameFuncs):], []byte{0xff, 0xff, 0x03}) }, want: "number of functions does not fit"},
+		{name: "too many map entries", edit: func(b []byte) { copy(b[own(nameMap):], []byte{0xff, 0xff, 0xff, 0xff, 0x0f}) }, want: "number of map entries is above"},
+		{name: "endless number", edit: func(b []byte) { copy(b[own(nameChanges):], bytesOf(0xff, 11)) }, want: "number is cut off"},
+		{name: "kept section", edit: func(b []byte) {
 			i := strings.Index(string(b), nameChanges)
 			copy(b[i:], nameHooks+"\x00")
-		}, "kept for a later version"},
+		}, want: "kept for a later version"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -246,10 +269,43 @@ func TestSharedNames(t *testing.T) {
 	if read > maxFile || len(names.seen) != 1 {
 		t.Errorf("%d bytes of names were read, %d strings held", read, len(names.seen))
 	}
-	if _, msg := newStringReader([]byte("\x00ab\x00")).get(2); msg != "begins inside another one" {
+	if _, msg := newStringReader([]byte("\x00ab\x00")).get(2); msg != "begins inside another string" {
 		t.Errorf("name inside another: %q", msg)
 	}
-	if _, msg := newStringReader([]byte("\x00ab")).get(1); msg != "is too long or does not end" {
+	if _, msg := newStringReader([]byte("\x1b[2J\x00")).get(0); msg != "string has a control character" {
+		t.Errorf("escape sequence: %q", msg)
+	}
+	if _, msg := newStringReader([]byte("\x00ab")).get(1); msg != "string is too long or does not end" {
 		t.Errorf("name without an end: %q", msg)
+	}
+}
+
+// TestMemory: refusing a file that promises much costs memory in proportion to its size.
+func TestMemory(t *testing.T) {
+	good := mustEncode(t, samplePatch(t)).Raw
+	r, err := readELF(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := samplePatch(t)
+	for i := range 200000 {
+		many.Map = append(many.Map, MapEntry{New: arch.ImageAddr(0x10000 + i), Sym: -1})
+	}
+	tests := map[string][]byte{"good": good, "many atoms": mustEncode(t, many).Raw}
+	for _, name := range []string{nameFuncs, nameConsts, nameSlots, nameMap, nameNeeded, nameChanges} {
+		for _, count := range [][]byte{{0x7f}, {0xff, 0x7f}, {0xff, 0xff, 0x7f}, {0xff, 0xff, 0xff, 0xff, 0x7f}, bytesOf(0xff, 10)} {
+			raw := append([]byte(nil), good...)
+			copy(raw[r.find(name).Off:], count)
+			tests[fmt.Sprintf("%s % x", name, count)] = raw
+		}
+	}
+	for name, raw := range tests {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Decode(raw)
+		runtime.ReadMemStats(&after)
+		if used, limit := after.TotalAlloc-before.TotalAlloc, uint64(64*len(raw)+1<<18); used > limit {
+			t.Errorf("%s: %d bytes of memory for a file of %d (%v)", name, used, len(raw), err)
+		}
 	}
 }
