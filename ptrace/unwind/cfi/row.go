@@ -72,6 +72,10 @@ func (c *CIE) start() error {
 	return nil
 }
 
+// EntryCFA is the rule for the CFA where a function of this CIE starts, as its initial
+// instructions have it (x86-64: rsp+8). A frame is set up or torn down where it holds.
+func (c *CIE) EntryCFA() Rule { return c.initial.CFA }
+
 // Row evaluates the FDE's program up to pc. An address outside of the FDE is an
 // error, as a malformed program is; the latter is found only up to pc.
 func (f *FDE) Row(pc arch.ImageAddr) (Row, error) {

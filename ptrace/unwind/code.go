@@ -1,0 +1,144 @@
+package unwind
+
+import (
+	"errors"
+	"fmt"
+
+	"hotpatch/arch"
+	"hotpatch/ptrace/unwind/cfi"
+)
+
+// maxFunc bounds the size of a function whose instructions are decoded, in bytes.
+const maxFunc = 1 << 20
+
+// codeReader decodes the target's instructions as they are in memory now, earlier
+// jumps included.
+type codeReader struct {
+	space *Space
+	mem   *window // instructions
+	data  *window // slots, and bytes in front of single addresses
+}
+
+// function is the code that one FDE describes.
+type function struct {
+	Range
+	module int
+	fde    *cfi.FDE
+}
+
+// functionAt returns the function that covers a; ok is false if there is none, or if
+// it is not executable throughout.
+func (c *codeReader) functionAt(a arch.Addr) (f function, ok bool) {
+	f.module = c.space.find(a)
+	if f.module < 0 {
+		return f, false
+	}
+	m := &c.space.Modules[f.module]
+	if f.fde = m.fde(a); f.fde == nil {
+		return f, false
+	}
+	f.Range = Range{Start: f.fde.Start.In(m.Bias), End: f.fde.End.In(m.Bias)}
+	exec, ok := m.execRange(f.Start)
+	return f, ok && f.End <= exec.End && f.End-f.Start <= maxFunc
+}
+
+// inst decodes the instruction at a, which must end at or before end.
+func (c *codeReader) inst(a, end arch.Addr) (arch.Inst, error) {
+	n := min(uint64(end-a), uint64(c.space.Arch.MaxInst))
+	if off := uint64(a - c.mem.base); off >= uint64(len(c.mem.buf)) || uint64(len(c.mem.buf))-off < n {
+		if err := c.mem.load(a, end); err != nil {
+			return arch.Inst{}, err
+		}
+	}
+	off := uint64(a - c.mem.base)
+	in, err := c.space.Arch.Decode(c.mem.buf[off : off+n])
+	if err == nil && in.Len <= 0 {
+		err = errors.New("instruction has no length")
+	}
+	return in, err
+}
+
+// each decodes the instructions of f in order and calls fn with each one's address,
+// until fn returns false.
+func (c *codeReader) each(f *function, fn func(at arch.Addr, in *arch.Inst) bool) error {
+	for at := f.Start; at < f.End; {
+		in, err := c.inst(at, f.End)
+		if err != nil {
+			return fmt.Errorf("instruction at %#x: %w", at, err)
+		}
+		if !fn(at, &in) {
+			return nil
+		}
+		at += arch.Addr(in.Len)
+	}
+	return nil
+}
+
+var errBoundary = errors.New("no instruction ends there")
+
+// before returns the instruction of f that ends at a, decoding from the start of f, so
+// that no bytes within another instruction are taken for one.
+func (c *codeReader) before(f *function, a arch.Addr) (at arch.Addr, in arch.Inst, err error) {
+	err = c.each(f, func(pos arch.Addr, i *arch.Inst) bool {
+		at, in = pos, *i
+		return pos+arch.Addr(i.Len) < a
+	})
+	if err == nil && at+arch.Addr(in.Len) != a {
+		err = errBoundary
+	}
+	return at, in, err
+}
+
+// inSyscall reports whether a thread at pc in f is in a system call: it stands
+// behind the instruction, or at it, to enter it again.
+func (c *codeReader) inSyscall(f *function, pc arch.Addr) bool {
+	if in, err := c.inst(pc, f.End); err == nil && in.Flow == arch.FlowSyscall {
+		return true
+	}
+	_, in, err := c.before(f, pc)
+	return err == nil && in.Flow == arch.FlowSyscall
+}
+
+// mayCall reports whether the bytes in front of a can be a call. Where they cannot be
+// read, they can.
+func (c *codeReader) mayCall(a arch.Addr) bool {
+	n := c.space.Arch.MaxInst
+	if i := c.space.find(a - 1); i >= 0 {
+		if r, ok := c.space.Modules[i].execRange(a - 1); ok && uint64(a-r.Start) < uint64(n) {
+			n = int(a - r.Start)
+		}
+	}
+	code, err := c.data.view(a-arch.Addr(n), n)
+	if err != nil {
+		return true
+	}
+	_, ok := c.space.Arch.CallBefore(code)
+	return ok
+}
+
+// isSigreturn reports whether the code at pc does nothing but return from a signal's
+// handler: loads a number and enters the kernel.
+func (c *codeReader) isSigreturn(f *function, pc arch.Addr) bool {
+	for range 2 {
+		in, err := c.inst(pc, f.End)
+		if err != nil || in.Flow != arch.FlowNext {
+			return err == nil && in.Flow == arch.FlowSyscall
+		}
+		if pc += arch.Addr(in.Len); !f.Contains(pc) {
+			return false
+		}
+	}
+	in, err := c.inst(pc, f.End)
+	return err == nil && in.Flow == arch.FlowSyscall
+}
+
+// slot returns the address that the pc-relative memory operand of the instruction at
+// names, if it has one.
+func slot(at arch.Addr, in *arch.Inst) (arch.Addr, bool) {
+	for i := range in.NumOps {
+		if op := &in.Ops[i]; op.Kind == arch.OpPC && !op.Addr && !op.Seg {
+			return at + arch.Addr(op.Value), true
+		}
+	}
+	return 0, false
+}
