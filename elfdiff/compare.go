@@ -163,6 +163,9 @@ func (d *differ) atomsEqual(a, b *image.Atom) bool {
 	if d.fwd[a] == b {
 		return true
 	}
+	if a.Kind == image.Code && b.Kind == image.Code {
+		return a.Name == b.Name // the start files' and the linker's are the same everywhere
+	}
 	return d.fwd[a] == nil && d.rev[b] == nil && readOnly(a) && readOnly(b) && a.Local && b.Local &&
 		sameGroup(a, b) && d.objectContentEqual(a, b)
 }

@@ -200,6 +200,9 @@ func (e *emitter) bind(p *image.Place, body *image.Body) (sym int, addend int64,
 // bindAmbiguous binds a place with several readings if all of them are at the same
 // place in the running process.
 func (e *emitter) bindAmbiguous(p *image.Place) (int, int64, error) {
+	if p.Number || len(p.Candidates) == 0 {
+		return 0, 0, fmt.Errorf("%#x could be an address or a plain number", uint64(p.Addr))
+	}
 	var at arch.ImageAddr
 	for i, b := range p.Candidates {
 		old := e.d.rev[b]

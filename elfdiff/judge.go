@@ -83,7 +83,7 @@ func (d *differ) judgeFunction(c *funcChange) {
 				c.refuse("the extent of %s in %s is in doubt: %s", p.Name, u.im.Path, p.SizeNote)
 			}
 		}
-		d.judgeEscapes(c, u)
+		d.judgeBody(c, u)
 	}
 	if c.old != nil {
 		d.judgeSite(c)
@@ -94,8 +94,8 @@ func (d *differ) judgeFunction(c *funcChange) {
 	}
 }
 
-// judgeEscapes refuses functions whose labels are values (HAZARDS D25).
-func (d *differ) judgeEscapes(c *funcChange, u *unit) {
+// judgeBody refuses functions whose labels are values (HAZARDS D25), and code that is not all understood (D19).
+func (d *differ) judgeBody(c *funcChange, u *unit) {
 	for _, p := range u.parts {
 		body, err := u.im.Body(p)
 		if err != nil {
@@ -103,6 +103,10 @@ func (d *differ) judgeEscapes(c *funcChange, u *unit) {
 		}
 		if len(body.Escapes) > 0 {
 			c.refuse("%s takes the address of a label at +%#x (computed goto); labels that are stored would lead into the old body", p.Name, body.Escapes[0].Target.Off)
+			return
+		}
+		if body.Falls {
+			c.refuse("the end of %s runs on into what follows it", p.Name)
 			return
 		}
 		for _, g := range body.Gaps {

@@ -72,7 +72,10 @@ type explainer struct {
 	others []string // operands that differ, in words
 }
 
+// compare aligns the two bodies. Operands are only described where the bodies are much alike: what
+// the alignment brings together in others need not belong together.
 func (x *explainer) compare() {
+	const clearly = 6 // places
 	hunks, aligned := alignInstructions(x.old, x.new)
 	x.own = hunks
 	for _, p := range aligned {
@@ -80,7 +83,9 @@ func (x *explainer) compare() {
 		if hunks == 0 && a.local != b.local {
 			x.moved = true
 		}
-		x.operands(a, b)
+		if hunks >= 0 && hunks <= clearly {
+			x.operands(a, b)
+		}
 	}
 }
 

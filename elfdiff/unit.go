@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"sort"
 
 	"hotpatch/arch"
@@ -71,7 +72,27 @@ func (u *unit) canonicalize() {
 			u.refs = append(u.refs, reference{inst: int32(index), part: int16(t.part), kind: r.Kind, width: r.Width, place: &r.Place, ref: r})
 		}
 	})
+	u.hashGaps(h)
 	h.Sum(u.shape[:0])
+}
+
+// hashGaps adds data that lies among the code to the shape.
+func (u *unit) hashGaps(h hash.Hash) {
+	if u.err != nil {
+		return
+	}
+	for _, p := range u.parts {
+		body, err := u.im.Body(p)
+		if err != nil {
+			return
+		}
+		for _, g := range body.Gaps {
+			if !g.Padding {
+				h.Write([]byte{'!'})
+				h.Write(body.Code[g.Off : g.Off+g.Len])
+			}
+		}
+	}
 }
 
 // shapeKind merges the kinds of reference that linker relaxation turns into each other.
