@@ -16,7 +16,7 @@ type ownSection struct {
 
 // ownSections encodes all of our own sections, in file order.
 func (p *Patch) ownSections(id ID) []ownSection {
-	var bodies encoder
+	bodies := encoder{b: make([]byte, 0, p.bodiesSize())}
 	funcs := p.encodeFuncs(&bodies)
 	consts := p.encodeConsts(&bodies)
 	return []ownSection{
@@ -30,6 +30,22 @@ func (p *Patch) ownSections(id ID) []ownSection {
 		{nameChanges, p.encodeChanges()},
 		{nameAcks, p.encodeAcks(id)},
 	}
+}
+
+// bodiesSize returns the bytes of all old bodies.
+func (p *Patch) bodiesSize() int {
+	n := 0
+	for i := range p.Funcs {
+		for j := range p.Funcs[i].Old {
+			n += len(p.Funcs[i].Old[j].Bytes)
+		}
+	}
+	for i := range p.Consts {
+		for j := range p.Consts[i].Readers {
+			n += len(p.Consts[i].Readers[j].Bytes)
+		}
+	}
+	return n
 }
 
 func (p *Patch) encodeIdentity(id ID) []byte {
@@ -219,7 +235,7 @@ func (p *Patch) decodeSlots(d *decoder, where *locator) error {
 // encodeMap writes each entry relative to the one before: atoms that follow
 // each other mostly moved by the same distance.
 func (p *Patch) encodeMap() []byte {
-	var e encoder
+	e := encoder{b: make([]byte, 0, 8*len(p.Map))} // what an entry usually takes
 	e.uint(uint64(len(p.Map)))
 	var prev arch.ImageAddr
 	var moved int64

@@ -87,7 +87,7 @@ func brokenFuncs() []breakage {
 		{name: "cold part overlaps", edit: func(p *Patch) { p.Funcs[0].Old[1].Addr = 0x1301 }, want: "overlaps function"},
 		{name: "hash", edit: func(p *Patch) { p.Funcs[0].Old[0].Hash[0]++ }, want: "hash is not that"},
 		{name: "part size", edit: func(p *Patch) { p.Funcs[0].Old[0].Size++ }, want: "size is not that of the old bytes"},
-		{name: "part wraps", edit: func(p *Patch) { p.Funcs[1].Old[0].Addr = ^p.Funcs[1].Old[0].Addr&0 - 1 }, want: "wraps"},
+		{name: "part wraps", edit: func(p *Patch) { p.Funcs[1].Old[0].Addr = ^arch.ImageAddr(0) }, want: "wraps"},
 		{name: "field past the end", edit: func(p *Patch) { p.Funcs[0].Old[0].Fields[0].Off = 9 }, want: "field runs past"},
 		{name: "field of no size", edit: func(p *Patch) { p.Funcs[0].Old[0].Fields[0].Size = 0 }, want: "size of a reference field"},
 		{name: "fields overlap", edit: func(p *Patch) {
@@ -115,7 +115,7 @@ func brokenTables() []breakage {
 		{name: "map out of order", edit: func(p *Patch) { p.Map[0], p.Map[1] = p.Map[1], p.Map[0] }, want: "out of order"},
 		{name: "map entry twice", edit: func(p *Patch) { p.Map[3] = p.Map[2] }, want: "out of order"},
 		{name: "map symbol", edit: func(p *Patch) { p.Map[0].Sym = symState }, want: "no such symbol of the payload"},
-		{name: "map wraps", edit: func(p *Patch) { p.Map[0].Old = ^p.Map[0].Old&0 - 1 }, want: "wraps"},
+		{name: "map wraps", edit: func(p *Patch) { p.Map[0].Old = ^arch.ImageAddr(0) }, want: "wraps"},
 		{name: "needed", edit: func(p *Patch) { p.Needed[0] = "" }, want: "needed library"},
 		{name: "refused change", edit: func(p *Patch) { p.Changes[0].Verdict = Refused }, want: "refused change"},
 		{name: "unknown verdict", edit: func(p *Patch) { p.Changes[0].Verdict = "safe" }, want: "unknown verdict"},
