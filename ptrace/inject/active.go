@@ -1,0 +1,238 @@
+package inject
+
+import (
+	"fmt"
+	"log/slog"
+	"sort"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace"
+	"hotpatch/ptrace/unwind"
+	"hotpatch/ptrace/unwind/cfi"
+)
+
+// activeness decides in the stop whether a thread is in code that is about to change. Everything that
+// takes time or memory (call frame information, the tables of targets) is made before.
+type activeness struct {
+	checker *unwind.Checker
+	space   *unwind.Space
+	names   *symbolizer
+	targets []target
+	thread  unwind.Thread
+	stacks  [2]unwind.Stack
+	busy    []busyThread // of the last check
+}
+
+// busyThread is a finding as the stop leaves it, to be described once the process runs again.
+type busyThread struct {
+	tid int
+	act unwind.Activity
+}
+
+// maxBusy is how many busy threads are described.
+const maxBusy = 16
+
+// newActiveness prepares the check of a plan.
+func newActiveness(pl *plan, opt *Options, log *slog.Logger) *activeness {
+	a := &activeness{targets: pl.targets, busy: make([]busyThread, 0, maxBusy), space: &unwind.Space{Arch: pl.arch}}
+	a.names = &symbolizer{opt: opt, mem: pl.snap.mem, mods: pl.snap.mods}
+	for _, m := range pl.snap.mods {
+		a.space.Modules = append(a.space.Modules, moduleSpace(pl.arch, pl.snap, m, log))
+	}
+	for _, v := range pl.views {
+		for _, list := range [][]*link{v.chain, v.idle, v.mixed} {
+			for _, l := range list {
+				a.payload(pl, l, log)
+			}
+		}
+	}
+	sort.Slice(a.space.Modules, func(i, k int) bool { return a.space.Modules[i].Start < a.space.Modules[k].Start })
+	targets := make([]unwind.Target, len(pl.targets))
+	for i, t := range pl.targets {
+		targets[i] = unwind.Target{Range: unwind.Range{Start: t.Addr, End: t.end()}, Name: t.Name, Entries: t.entries}
+	}
+	a.checker = unwind.NewChecker(a.space, targets)
+	return a
+}
+
+// moduleSpace describes a module to the unwinder. Without readable call frame information nothing is proven through it,
+// which makes threads count as active that may not be.
+func moduleSpace(a *arch.Arch, snap *snapshot, m *module, log *slog.Logger) unwind.Module {
+	u := unwind.Module{Range: unwind.Range{Start: m.Start, End: m.End}, Bias: m.Bias, Name: m.name()}
+	for i := range snap.maps {
+		mp := &snap.maps[i]
+		if mp.Perm&ptrace.PermExec != 0 && mp.Start >= m.Start && mp.Start < m.End {
+			u.Exec = append(u.Exec, unwind.Range{Start: mp.Start, End: min(mp.End, m.End)})
+		}
+	}
+	data, addr, err := m.ehFrame(snap.mem)
+	if err == nil && data != nil {
+		u.CFI, err = cfi.Parse(a, data, addr, order)
+	}
+	if err != nil {
+		log.Warn("call frame information cannot be used", "module", m.Path, "err", err)
+	}
+	return u
+}
+
+// payload describes an earlier patch's payload to the unwinder. Two journals may share one.
+func (a *activeness) payload(pl *plan, l *link, log *slog.Logger) {
+	u := unwind.Module{Range: unwind.Range{Start: l.e.Base, End: l.e.Base + arch.Addr(l.e.Size)}, Name: "patch " + l.file.ID.Short()}
+	for _, m := range a.space.Modules {
+		if m.Start < u.End && u.Start < m.End {
+			return
+		}
+	}
+	for _, s := range l.e.Segs {
+		mp := mappingAt(pl.snap.maps, s.Addr)
+		if s.Kind == patch.Text && (mp == nil || mp.Perm != segPerm(patch.Text)) {
+			return // it is not there any more
+		}
+		if s.Kind == patch.Text {
+			u.Exec = append(u.Exec, unwind.Range{Start: s.Addr, End: s.Addr + arch.Addr(s.Size)})
+		}
+	}
+	if n := l.e.Frames.Size; n > 0 && n <= l.e.Size {
+		data, err := readBytes(pl.snap.mem, l.e.Frames.Addr, int(n))
+		if err == nil {
+			u.CFI, err = cfi.Parse(pl.arch, data, arch.ImageAddr(l.e.Frames.Addr), order)
+		}
+		if err != nil {
+			log.Warn("call frame information cannot be used", "payload", u.Name, "err", err)
+		}
+	}
+	a.space.Modules = append(a.space.Modules, u)
+	a.names.links = append(a.names.links, l)
+}
+
+// check looks at every thread and reports whether one is active. Preconditions: all are stopped; table
+// holds the mappings as they are now.
+func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
+	a.busy = a.busy[:0]
+	for i := range s.Threads {
+		th := &s.Threads[i]
+		if th.NoUser {
+			continue
+		}
+		a.fill(th, table, pid)
+		if act := a.checker.Check(&a.thread, s); act.Active {
+			if len(a.busy) < cap(a.busy) {
+				a.busy = append(a.busy, busyThread{th.TID, act})
+			}
+			if len(a.busy) == cap(a.busy) {
+				break
+			}
+		}
+	}
+	return len(a.busy) > 0
+}
+
+// fill makes a.thread from a stopped thread: its registers, its own stack, and the mapping that SP is in
+// if that is another.
+func (a *activeness) fill(th *ptrace.Thread, table *spanTable, pid int) {
+	regs := th.Regs()
+	a.thread.TID = th.TID
+	a.thread.Regs.Has = 0
+	for n := range regs.NumDWARF() {
+		if v, ok := regs.DWARF(n); ok {
+			a.thread.Regs.Set(n, v)
+		}
+	}
+	own := -1
+	if th.TID == pid {
+		for i := range table.spans {
+			if table.spans[i].stack {
+				own = i
+			}
+		}
+	} else if th.FSBase != 0 {
+		own = table.find(th.FSBase)
+	}
+	n := 0
+	if own >= 0 {
+		a.stacks[n] = unwind.Stack{Low: table.spans[own].start, High: table.spans[own].end, Own: true}
+		n++
+	}
+	if in := table.find(regs.SP()); in >= 0 && in != own {
+		a.stacks[n] = unwind.Stack{Low: table.spans[in].start, High: table.spans[in].end}
+		n++
+	}
+	a.thread.Stacks = a.stacks[:n]
+}
+
+// describe makes the error for the last check.
+func (a *activeness) describe(pid int) *BusyError {
+	e := &BusyError{PID: pid}
+	for _, b := range a.busy {
+		t := BusyThread{TID: b.tid, Comm: threadName(pid, b.tid), Func: "a replaced function, perhaps", Where: b.act.Where, Why: b.act.Why}
+		if b.act.Target >= 0 {
+			t.Func = a.targets[b.act.Target].Name
+		}
+		if t.Why == "" {
+			t.Why = "it executes it, or returns into it"
+		}
+		if t.Where == "" {
+			t.Where = "its stack"
+		}
+		for i := range b.act.Frames {
+			t.Frames = append(t.Frames, a.names.frame(a.space, &b.act.Frames[i]))
+		}
+		e.Threads = append(e.Threads, t)
+	}
+	return e
+}
+
+// symbolizer names places for people.
+type symbolizer struct {
+	opt   *Options
+	mem   memory
+	mods  []*module
+	links []*link
+}
+
+// frame describes one frame.
+func (s *symbolizer) frame(space *unwind.Space, f *unwind.Frame) string {
+	pc := f.PC
+	if f.Return {
+		pc--
+	}
+	if name := s.name(pc); name != "" {
+		return name
+	}
+	if f.Module >= 0 {
+		return fmt.Sprintf("%s+%#x", space.Modules[f.Module].Name, uint64(f.PC-space.Modules[f.Module].Bias))
+	}
+	return fmt.Sprintf("%#x", uint64(f.PC))
+}
+
+// name returns the function at pc, or "".
+func (s *symbolizer) name(pc arch.Addr) string {
+	for _, l := range s.links {
+		for i := range l.e.Bodies {
+			if b := l.e.Bodies[i].New; pc >= b.Addr && pc < b.end() {
+				return fmt.Sprintf("%s (patch %s)", b.Name, l.file.ID.Short())
+			}
+		}
+	}
+	for _, m := range s.mods {
+		if pc < m.Start || pc >= m.End {
+			continue
+		}
+		if s.opt.Symbolize != nil {
+			if name := s.opt.Symbolize(m.Path, m.image(pc)); name != "" {
+				return name
+			}
+		}
+		d, err := m.symbols(s.mem)
+		if err != nil || d == nil {
+			return ""
+		}
+		for i := range d.syms {
+			if sym := &d.syms[i]; sym.defined() && m.image(pc) >= sym.Value && uint64(m.image(pc)-sym.Value) < sym.Size {
+				return fmt.Sprintf("%s (%s)", sym.Name, m.name())
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,249 @@
+package inject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hotpatch/arch"
+	"hotpatch/arch/machines"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace"
+)
+
+// maxPlans bounds how often a plan is made anew because the process changed under it.
+const maxPlans = 8
+
+// Apply applies patches to a process in one transaction: one stop, one commit. The order of the patches does
+// not matter; one may lead on from another. A patch that is applied already is reported and nothing more.
+//
+// The report is never nil. The error wraps patch.ErrRefused, ErrBusy (a [*BusyError]), ErrAttention or an error of package
+// ptrace; unless it wraps ErrAttention, nothing has changed.
+func Apply(ctx context.Context, pid int, patches []*patch.File, opt Options) (*Report, error) {
+	if len(patches) == 0 {
+		return &Report{PID: pid, Verb: "apply"}, errors.New("apply: no patch given")
+	}
+	return transact(ctx, pid, "apply", &opt, func(pl *planner) (bool, error) {
+		mixed, left := pl.unfinished()
+		pl.drop = left
+		if len(mixed) == 0 {
+			return false, pl.planApply(patches)
+		}
+		for _, m := range mixed {
+			if !slices.ContainsFunc(patches, func(f *patch.File) bool { return f.ID == m.l.file.ID }) {
+				return false, pl.halfDone(m)
+			}
+		}
+		return true, pl.planTransit(mixed, true, "finished")
+	})
+}
+
+// Revert takes a patch back: the newest if id is empty, else the one whose ID begins with id. What an earlier
+// hotpatch left half done is undone first of all.
+//
+// The report and the error are those of [Apply]; ErrNoPatch says that there is nothing to revert.
+func Revert(ctx context.Context, pid int, id string, opt Options) (*Report, error) {
+	return transact(ctx, pid, "revert", &opt, func(pl *planner) (bool, error) {
+		mixed, left := pl.unfinished()
+		pl.drop = left
+		if len(mixed) > 0 {
+			for _, m := range mixed {
+				if !strings.HasPrefix(m.l.file.ID.String(), id) {
+					return false, pl.halfDone(m)
+				}
+			}
+			return false, pl.planTransit(mixed, false, "undone")
+		}
+		links, err := pl.chosen(id)
+		if errors.Is(err, ErrNoPatch) && len(left) > 0 {
+			pl.report.Notes = append(pl.report.Notes, "memory that an interrupted apply left behind is unmapped")
+			pl.report.Done = true
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		return false, pl.planTransit(links, false, "reverted")
+	})
+}
+
+func (pl *planner) halfDone(m placed) error {
+	return attention(pl.report.PID, "patch %s is half %s in %s, an earlier hotpatch died; apply it again to finish it, or revert it",
+		m.l.file.ID.Short(), map[bool]string{true: "reverted", false: "applied"}[m.l.state() == reverting], m.v.m.name())
+}
+
+// chosen returns the links of the patch that id names, in every module that has it.
+func (pl *planner) chosen(id string) ([]placed, error) {
+	var best *link
+	ids := make(map[patch.ID]bool)
+	for _, v := range pl.views {
+		for _, l := range v.chain {
+			if !strings.HasPrefix(l.file.ID.String(), strings.ToLower(id)) {
+				continue
+			}
+			ids[l.file.ID] = true
+			if best == nil || l.j.Seq > best.j.Seq || l.j == best.j && l.index > best.index {
+				best = l
+			}
+		}
+	}
+	switch {
+	case best == nil && id == "":
+		return nil, fmt.Errorf("process %d: %w: it has none", pl.report.PID, ErrNoPatch)
+	case best == nil:
+		return nil, fmt.Errorf("process %d: %w: %s", pl.report.PID, ErrNoPatch, id)
+	case id != "" && len(ids) > 1:
+		return nil, fmt.Errorf("process %d: %d patches begin with %s: give more of the ID", pl.report.PID, len(ids), id)
+	}
+	var out []placed
+	for _, v := range pl.views {
+		l := v.find(best.file.ID)
+		if l == nil {
+			continue
+		}
+		if last := v.chain[len(v.chain)-1]; last != l {
+			return nil, refuse("patch "+l.file.ID.Short(), "patch "+last.file.ID.Short()+" in "+v.m.name(), "revert that one first",
+				"a later patch is based on it")
+		}
+		out = append(out, placed{v, l})
+	}
+	return out, nil
+}
+
+// transact opens a process, makes a plan and carries it out. If choose answers true, there is more to plan
+// once that is done.
+func transact(ctx context.Context, pid int, verb string, opt *Options, choose func(*planner) (bool, error)) (*Report, error) {
+	report := &Report{PID: pid, Verb: verb, DryRun: opt.DryRun}
+	p, err := ptrace.Open(pid, opt.Log)
+	if err != nil {
+		return report, err
+	}
+	defer p.Close()
+	for n := 0; n < maxPlans; n++ {
+		report = &Report{PID: pid, Comm: p.Comm, Verb: verb, DryRun: opt.DryRun, Tries: report.Tries, Phases: report.Phases}
+		again, err := once(ctx, p, opt, report, choose)
+		switch {
+		case err != nil && errors.Is(err, errChanged) && ctx.Err() == nil:
+			opt.log().Debug("planning again", "cause", err)
+			continue
+		case err != nil:
+			return report, err
+		case !again || opt.DryRun:
+			return report, nil
+		}
+	}
+	return report, fmt.Errorf("process %d: %w, %d times; nothing was changed", pid, errChanged, maxPlans)
+}
+
+// once makes one plan and carries it out.
+func once(ctx context.Context, p *ptrace.Process, opt *Options, report *Report, choose func(*planner) (bool, error)) (bool, error) {
+	c := newClock(report)
+	opt.progress("reading the process")
+	maps, print, err := openMaps(p)
+	if err != nil {
+		return false, err
+	}
+	t := &transaction{p: p, opt: opt, log: opt.log(), clock: c, maps: maps, print: print}
+	snap, err := takeSnapshot(p)
+	if err == nil {
+		c.lap("read")
+		t.plan = &plan{snap: snap, report: report}
+	}
+	var again bool
+	if err == nil {
+		again, err = t.planWith(choose)
+		c.lap("plan")
+	}
+	idle := err == nil && len(t.plan.writes) == 0 && len(t.plan.marks) == 0 && len(t.plan.drop) == 0
+	if err != nil || opt.DryRun || idle {
+		if opt.DryRun && !idle {
+			report.Unread = []string{"whether a thread is executing a function that is replaced", "whether memory can be mapped and text written"}
+		}
+		maps.Close()
+		return again, err
+	}
+	if err := t.own(); err != nil {
+		maps.Close()
+		return false, err
+	}
+	return again, t.run(ctx)
+}
+
+// planWith makes the plan.
+func (t *transaction) planWith(choose func(*planner) (bool, error)) (bool, error) {
+	views, _, err := t.plan.snap.views()
+	if err != nil {
+		return false, err
+	}
+	for _, v := range views {
+		if len(v.stray) > 0 {
+			return false, attention(t.p.PID, "%s has been patched, and something else was written over it: %s", v.m.name(), strings.Join(v.stray, ", "))
+		}
+	}
+	if t.plan.arch, err = machines.Lookup(t.plan.snap.loader.order[0].Machine); err != nil {
+		return false, err
+	}
+	t.plan.views = views
+	pl := &planner{plan: t.plan, opt: t.opt, vmf: func(a arch.Addr) (string, error) { return vmFlags(t.p.PID, a) }}
+	again, err := choose(pl)
+	if err != nil {
+		return false, err
+	}
+	if j := t.plan.journal; j != nil {
+		status, err := statusFields(t.p.PID)
+		if err != nil {
+			return false, err
+		}
+		j.setOwner(t.plan.raw, innermostPID(status), t.p.StartTime)
+		t.plan.report.Notes = append(t.plan.report.Notes, parentNote(status, t.plan.steps, t.log)...)
+	}
+	return again, nil
+}
+
+// own makes every thread ours, so that no other hotpatch can work on the process, and looks whether one has since the
+// plan was made.
+func (t *transaction) own() error {
+	if err := t.p.Seize(); err != nil {
+		return err
+	}
+	t.clock.lap("seize")
+	maps, err := t.p.Maps()
+	if err != nil {
+		return err
+	}
+	if heads(t.p, maps) != t.plan.snap.heads {
+		return fmt.Errorf("%w: by another hotpatch", errChanged)
+	}
+	return nil
+}
+
+// openMaps opens /proc/PID/maps and takes the fingerprint of what it says now. The open file stays bound to the
+// process's memory.
+func openMaps(p *ptrace.Process) (*os.File, uint64, error) {
+	threads, err := p.Threads()
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, th := range threads { // that of a main thread which has ended is empty
+		f, err := os.Open(procPath(p.PID, "task/"+strconv.Itoa(th.TID)+"/maps"))
+		if err != nil {
+			continue
+		}
+		text, err := readFrom(f, nil)
+		if err != nil || len(text) == 0 {
+			f.Close()
+			continue
+		}
+		table := spanTable{spans: make([]span, 0, len(text))}
+		if err := table.fill(text); err != nil {
+			f.Close()
+			return nil, 0, err
+		}
+		return f, table.print, nil
+	}
+	return nil, 0, fmt.Errorf("process %d: no thread's mappings can be read", p.PID)
+}

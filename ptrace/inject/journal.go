@@ -1,0 +1,333 @@
+package inject
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/trampoline"
+)
+
+// The journal
+//
+// One mapping in the target for each transaction: first a header of fixed layout, then a body, which
+// is JSON (a [record]) followed by the raw patch files. Numbers are little-endian.
+//
+//	offset size
+//	0      16   magic "hotpatch-journal"
+//	16     4    version of the layout
+//	20     4    number of entries, n
+//	24     8    PID, in the target's innermost PID namespace
+//	32     8    start time of the process, in clock ticks since boot (proc_pid_stat(5), field 22)
+//	40     8    sequence number of the transaction in this process, from 1
+//	48     8    length of the JSON
+//	56     8    length of the whole journal
+//	64     32   SHA-256 of header bytes 0..63 and of everything from offset 512 on
+//	96     4*n  state of each entry
+//	512         JSON, patch files
+//
+// The states stand together so that one write changes all of a transaction's. They are
+// the only bytes that change once the journal is written.
+const (
+	journalMagic   = "hotpatch-journal"
+	journalVersion = 1
+	journalHeader  = 512
+	offSum         = 64
+	offStates      = 96
+	maxEntries     = (journalHeader - offStates) / 4
+	maxJournal     = 1 << 30
+	maxJournalJSON = 256 << 20
+)
+
+// state says how far an entry of a journal has come. What is in force is judged by the
+// bytes in the text; the state says what was intended.
+type state uint32
+
+const (
+	staged     state = 1 + iota // memory is mapped, no text byte has changed
+	committing                  // text bytes are being changed to the new version
+	applied                     // all of them are
+	reverting                   // text bytes are being changed back
+	reverted                    // all of them are; the payload stays mapped
+)
+
+func (s state) String() string {
+	switch s {
+	case staged:
+		return "staged"
+	case committing:
+		return "committing"
+	case applied:
+		return "applied"
+	case reverting:
+		return "reverting"
+	case reverted:
+		return "reverted"
+	}
+	return fmt.Sprintf("state %d", uint32(s))
+}
+
+// A record is what a transaction says of itself.
+type record struct {
+	User    string    `json:"user"`
+	Time    time.Time `json:"time"`
+	Patches []rawFile `json:"patches"`
+	Entries []entry   `json:"entries"`
+}
+
+// rawFile is where a patch file lies in the journal, from the end of the JSON.
+type rawFile struct {
+	ID  string `json:"id"`
+	Off uint64 `json:"off"`
+	Len uint64 `json:"len"`
+}
+
+// An entry is one patch in one module. If a module is mapped twice there are two.
+type entry struct {
+	Patch   int           `json:"patch"` // index in record.Patches
+	Path    string        `json:"path"`
+	Start   arch.Addr     `json:"start"` // of the module
+	Bias    arch.Addr     `json:"bias"`
+	Build   []byte        `json:"build"` // build-id of the image that is mapped
+	Base    arch.Addr     `json:"base"`  // of the payload
+	Size    uint64        `json:"size"`
+	Segs    []segRecord   `json:"segments"`
+	Frames  placedRange   `json:"eh_frame"`
+	Syms    []arch.Addr   `json:"symbols"` // by symbol index of the patch; 0 where it has none in the payload
+	Writes  []write       `json:"writes"`  // in the order in which they are made
+	Bodies  []body        `json:"bodies"`
+	Readers []placedRange `json:"readers,omitempty"` // functions that refer to a renewed constant
+}
+
+// segRecord is a segment of the payload.
+type segRecord struct {
+	Kind patch.Kind `json:"kind"`
+	Addr arch.Addr  `json:"addr"`
+	Size uint64     `json:"size"`
+	Len  uint64     `json:"len"` // of the initial content
+	Sum  []byte     `json:"sum"` // SHA-256 of its initial content, without the zeros of .bss
+}
+
+// writeKind says what a write is for.
+type writeKind string
+
+const (
+	writeJump  writeKind = "jump"       // at the entry of version 0
+	writeStale writeKind = "superseded" // at the entry of a body that was the newest until now
+	writeConst writeKind = "constant"
+)
+
+// A write changes bytes of the target: old bytes that have to be there, new ones that take their place.
+type write struct {
+	Kind writeKind `json:"kind"`
+	Func int       `json:"func"` // index in Bodies; of a constant: in the patch's Consts
+	Name string    `json:"name"`
+	Addr arch.Addr `json:"addr"`
+	Old  []byte    `json:"old"`
+	New  []byte    `json:"new"`
+}
+
+// A body is a function that the patch replaces, adds or removes. Site and Orig are version 0's part of
+// the function's trampoline.Chain, Version is this patch's.
+type body struct {
+	Name    string             `json:"name"`
+	How     patch.How          `json:"how"`
+	Entry   arch.Addr          `json:"entry"`          // of version 0: the function's address for ever
+	Site    arch.Addr          `json:"site,omitempty"` // changed functions: of version 0's jump
+	Orig    []byte             `json:"orig,omitempty"` // what was there before the first jump
+	Version trampoline.Version `json:"version"`        // changed functions
+	Old     []placedRange      `json:"old,omitempty"`  // the newest body before this patch, with its parts
+	New     placedRange        `json:"new"`            // in the payload; empty if removed
+}
+
+// placedRange is a range of code in the process.
+type placedRange struct {
+	Name string    `json:"name"`
+	Addr arch.Addr `json:"addr"`
+	Size uint64    `json:"size"`
+}
+
+func (r placedRange) end() arch.Addr { return r.Addr + arch.Addr(r.Size) }
+
+// journal is one transaction as it is found in (or meant for) a process.
+type journal struct {
+	PID    int
+	Start  uint64 // process start time
+	Seq    uint64
+	States []state
+	Record record
+	Files  [][]byte // raw patch files, by index of Record.Patches
+
+	At   arch.Addr // where it is mapped; 0: not yet
+	Size uint64    // of the mapping
+	Anon bool      // in an anonymous mapping, not in a memfd
+}
+
+// encode returns the bytes of a journal.
+func (j *journal) encode() ([]byte, error) {
+	rec := j.Record
+	rec.Patches = make([]rawFile, len(j.Files))
+	var raw []byte
+	for i, f := range j.Files {
+		rec.Patches[i] = rawFile{ID: j.Record.Patches[i].ID, Off: uint64(len(raw)), Len: uint64(len(f))}
+		raw = append(raw, f...)
+	}
+	if len(j.States) != len(rec.Entries) || len(j.States) > maxEntries {
+		return nil, fmt.Errorf("journal: %d entries with %d states; at most %d", len(rec.Entries), len(j.States), maxEntries)
+	}
+	js, err := json.Marshal(&rec)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	b := make([]byte, journalHeader, journalHeader+len(js)+len(raw))
+	b = append(append(b, js...), raw...)
+	if len(b) > maxJournal || len(js) > maxJournalJSON {
+		return nil, fmt.Errorf("journal: %d bytes are more than the limit of %d", len(b), maxJournal)
+	}
+	copy(b, journalMagic)
+	order.PutUint32(b[16:], journalVersion)
+	order.PutUint32(b[20:], uint32(len(j.States)))
+	order.PutUint64(b[24:], uint64(j.PID))
+	order.PutUint64(b[32:], j.Start)
+	order.PutUint64(b[40:], j.Seq)
+	order.PutUint64(b[48:], uint64(len(js)))
+	order.PutUint64(b[56:], uint64(len(b)))
+	sum := journalSum(b)
+	copy(b[offSum:], sum[:])
+	copy(b[offStates:], encodeStates(j.States))
+	return b, nil
+}
+
+// setOwner writes the process that the journal is for into encoded bytes.
+func (j *journal) setOwner(b []byte, pid int, start uint64) {
+	j.PID, j.Start = pid, start
+	order.PutUint64(b[24:], uint64(pid))
+	order.PutUint64(b[32:], start)
+	sum := journalSum(b)
+	copy(b[offSum:], sum[:])
+}
+
+func journalSum(b []byte) [32]byte {
+	h := sha256.New()
+	h.Write(b[:offSum])
+	h.Write(b[journalHeader:])
+	return [32]byte(h.Sum(nil))
+}
+
+// encodeStates returns the state words as they stand at offStates.
+func encodeStates(s []state) []byte {
+	b := make([]byte, 0, 4*len(s))
+	for _, v := range s {
+		b = order.AppendUint32(b, uint32(v))
+	}
+	return b
+}
+
+// errTorn says that a journal has no header: its writer died before it had written it, when nothing in the
+// text had changed yet.
+var errTorn = errors.New("journal: not written completely")
+
+// journalLen returns the length that the header of a journal gives.
+func journalLen(head []byte) (uint64, error) {
+	if len(head) < journalHeader {
+		return 0, fmt.Errorf("journal: %d bytes are too few", len(head))
+	}
+	if !bytes.Equal(head[:16], []byte(journalMagic)) {
+		return 0, errTorn
+	}
+	if v := order.Uint32(head[16:]); v != journalVersion {
+		return 0, fmt.Errorf("journal: version %d is not known (this hotpatch knows %d)", v, journalVersion)
+	}
+	n := order.Uint64(head[56:])
+	if n < journalHeader || n > maxJournal {
+		return 0, fmt.Errorf("journal: length %#x", n)
+	}
+	return n, nil
+}
+
+// decodeJournal decodes the bytes of a journal. They are a foreign process's and may be anything:
+// counts and offsets are checked before they are used.
+func decodeJournal(b []byte) (*journal, error) {
+	n, err := journalLen(b)
+	if err != nil {
+		return nil, err
+	}
+	if n > uint64(len(b)) {
+		return nil, fmt.Errorf("journal: %d of %d bytes are there", len(b), n)
+	}
+	b = b[:n]
+	if sum := journalSum(b); !bytes.Equal(sum[:], b[offSum:offSum+32]) {
+		return nil, errors.New("journal: damaged: its checksum does not fit its content")
+	}
+	count, jsLen := order.Uint32(b[20:]), order.Uint64(b[48:])
+	if count > maxEntries || jsLen > n-journalHeader || jsLen > maxJournalJSON {
+		return nil, fmt.Errorf("journal: %d entries, %#x bytes of JSON in %#x", count, jsLen, n)
+	}
+	j := &journal{PID: int(int32(order.Uint64(b[24:]))), Start: order.Uint64(b[32:]), Seq: order.Uint64(b[40:])}
+	if err := json.Unmarshal(b[journalHeader:journalHeader+jsLen], &j.Record); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	for i := 0; i < int(count); i++ {
+		j.States = append(j.States, state(order.Uint32(b[offStates+4*i:])))
+	}
+	if err := j.check(b[journalHeader+jsLen:]); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	return j, nil
+}
+
+// check checks the record's indices and takes the files out of raw.
+func (j *journal) check(raw []byte) error {
+	r := &j.Record
+	if len(r.Entries) != len(j.States) {
+		return fmt.Errorf("%d entries, %d states", len(r.Entries), len(j.States))
+	}
+	for i, s := range j.States {
+		if s < staged || s > reverted {
+			return fmt.Errorf("entry %d: %v", i, s)
+		}
+	}
+	for i, f := range r.Patches {
+		if f.Off > uint64(len(raw)) || f.Len > uint64(len(raw))-f.Off {
+			return fmt.Errorf("patch %d: offset %#x, length %#x in %#x bytes", i, f.Off, f.Len, len(raw))
+		}
+		j.Files = append(j.Files, raw[f.Off:f.Off+f.Len])
+	}
+	for i := range r.Entries {
+		if err := r.Entries[i].check(len(r.Patches)); err != nil {
+			return fmt.Errorf("entry %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// maxWrite bounds one write: a jump is 5 bytes, a constant may be a large table.
+const maxWrite = 16 << 20
+
+func (e *entry) check(patches int) error {
+	if e.Patch < 0 || e.Patch >= patches {
+		return fmt.Errorf("patch %d of %d", e.Patch, patches)
+	}
+	if e.Base+arch.Addr(e.Size) < e.Base {
+		return fmt.Errorf("payload at %#x, size %#x", uint64(e.Base), e.Size)
+	}
+	for _, s := range e.Segs {
+		if s.Len > s.Size || s.Addr < e.Base || s.Size > e.Size || s.Addr-e.Base > arch.Addr(e.Size-s.Size) {
+			return fmt.Errorf("segment at %#x, size %#x: outside the payload", uint64(s.Addr), s.Size)
+		}
+	}
+	for _, w := range e.Writes {
+		if len(w.Old) != len(w.New) || len(w.New) == 0 || len(w.New) > maxWrite {
+			return fmt.Errorf("write at %#x: %d bytes for %d", uint64(w.Addr), len(w.New), len(w.Old))
+		}
+		if w.Func < 0 || w.Kind != writeConst && w.Func >= len(e.Bodies) {
+			return fmt.Errorf("write at %#x: function %d of %d", uint64(w.Addr), w.Func, len(e.Bodies))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package inject
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace"
+)
+
+// Status is what one process has of patches, judged by the bytes in its text.
+type Status struct {
+	PID       int           `json:"pid"`
+	PPID      int           `json:"ppid"`
+	Comm      string        `json:"comm"`
+	Exe       string        `json:"exe"`
+	Patches   []PatchStatus `json:"patches"`
+	Attention []string      `json:"attention"` // what an earlier hotpatch left unfinished, and what helps
+	Notes     []string      `json:"notes"`
+	Tracer    int           `json:"tracer,omitempty"` // who traces it now: perhaps a hotpatch at work
+}
+
+// PatchStatus is one patch in one module of a process.
+type PatchStatus struct {
+	PatchReport
+	State     string      `json:"state"` // applied, reverted, unfinished
+	Journal   string      `json:"journal_state"`
+	Seq       uint64      `json:"sequence"`
+	Since     time.Time   `json:"since"`
+	User      string      `json:"user"`
+	Inherited bool        `json:"inherited"` // from a parent that was patched before it forked
+	Acks      []patch.Ack `json:"acks,omitempty"`
+}
+
+// Inspect returns what patches a process has. It changes nothing and stops nobody. A process without patches
+// gives a status without patches.
+func Inspect(pid int, log *slog.Logger) (*Status, error) {
+	p, err := ptrace.Open(pid, log)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	snap, err := takeSnapshot(p)
+	if err != nil {
+		return nil, err
+	}
+	views, gone, err := snap.views()
+	if err != nil {
+		return nil, err
+	}
+	status, err := statusFields(pid)
+	if err != nil {
+		return nil, err
+	}
+	s := &Status{PID: pid, Comm: p.Comm, Exe: snap.loader.order[0].Path}
+	s.PPID, _ = strconv.Atoi(status["PPid"])
+	s.Tracer, _ = strconv.Atoi(status["TracerPid"])
+	own := owner{innermostPID(status), p.StartTime}
+	for _, v := range views {
+		s.module(v, own)
+	}
+	for _, l := range gone {
+		s.Notes = append(s.Notes, fmt.Sprintf("patch %s was in %s at %#x, which is no longer mapped there", l.file.ID.Short(), l.e.Path, uint64(l.e.Start)))
+	}
+	for _, d := range snap.damaged {
+		s.Attention = append(s.Attention, fmt.Sprintf("mapping at %#x: %v; the next apply or revert clears what is proven to be unused", uint64(d.At), d.Err))
+	}
+	return s, nil
+}
+
+// owner tells a process from a child that inherited its journal.
+type owner struct {
+	pid   int
+	start uint64
+}
+
+func (o owner) of(j *journal) bool { return o.pid == j.PID && o.start == j.Start }
+
+// module adds one module's patches.
+func (s *Status) module(v *moduleView, own owner) {
+	add := func(l *link, what string) {
+		s.Patches = append(s.Patches, PatchStatus{
+			PatchReport: v.reportOf(l, what), State: what, Journal: l.state().String(), Seq: l.j.Seq,
+			Since: l.j.Record.Time, User: l.j.Record.User, Inherited: !own.of(l.j), Acks: l.file.Acks,
+		})
+	}
+	for _, l := range v.chain {
+		add(l, "applied")
+	}
+	for _, l := range v.mixed {
+		add(l, "unfinished")
+		s.Attention = append(s.Attention, fmt.Sprintf("patch %s in %s: %d of %d writes are in force, because a hotpatch died in the middle; apply it again to finish it, or revert it",
+			l.file.ID.Short(), v.m.name(), l.force, len(l.e.Writes)))
+	}
+	for _, l := range v.idle {
+		switch st := l.state(); {
+		case st == reverted && !v.reused(l):
+			add(l, "reverted")
+		case st != reverted && st != applied && own.of(l.j):
+			s.Attention = append(s.Attention, fmt.Sprintf("patch %s in %s: an apply ended before it changed anything (%v); apply it again, or revert to clear it",
+				l.file.ID.Short(), v.m.name(), st))
+		}
+	}
+	for _, w := range v.stray {
+		s.Attention = append(s.Attention, fmt.Sprintf("%s: bytes that no hotpatch wrote stand where a patch was: %s", v.m.name(), w))
+	}
+}
+
+// reused reports whether a later application uses the memory of l.
+func (v *moduleView) reused(l *link) bool {
+	for _, other := range append(append([]*link{}, v.chain...), v.idle...) {
+		if other != l && other.e.Base == l.e.Base && other.j.Seq > l.j.Seq {
+			return true
+		}
+	}
+	return false
+}
+
+// Patched returns the processes of this machine that have patches, or leftovers of some. Processes that may not be looked at
+// are left out.
+func Patched(log *slog.Logger) ([]*Status, error) {
+	dir, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var out []*Status
+	for _, d := range dir {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil || !mayBePatched(pid) {
+			continue
+		}
+		s, err := Inspect(pid, log)
+		switch {
+		case err == nil && (len(s.Patches) > 0 || len(s.Attention) > 0):
+			out = append(out, s)
+		case err != nil && !skippable(err):
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// skippable reports whether a process cannot be looked at for reasons of its own.
+func skippable(err error) bool {
+	for _, kind := range []error{
+		ptrace.ErrGone, ptrace.ErrExited, ptrace.ErrZombie, ptrace.ErrKernelThread, ptrace.ErrPermission, ptrace.ErrSelf,
+		ptrace.ErrNotLeader, ptrace.ErrForeignABI,
+	} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBePatched looks for a journal in /proc/PID/maps: by name, or a mapping of the kind that a journal without
+// a memfd has.
+func mayBePatched(pid int) bool {
+	b, err := os.ReadFile(procPath(pid, "maps"))
+	if err != nil {
+		return false
+	}
+	maps, err := ptrace.ParseMaps(b)
+	if err != nil {
+		return false
+	}
+	for i := range maps {
+		if maybeJournal(&maps[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// parentNote names the parent of a worker if it maps the same builds unpatched: the workers that it forks
+// next will not have the patch.
+func parentNote(status map[string]string, steps []*step, log *slog.Logger) []string {
+	ppid, err := strconv.Atoi(status["PPid"])
+	if err != nil || ppid <= 0 || len(steps) == 0 {
+		return nil
+	}
+	p, err := ptrace.Open(ppid, log)
+	if err != nil {
+		return nil
+	}
+	defer p.Close()
+	snap, err := takeSnapshot(p)
+	if err != nil {
+		return nil
+	}
+	views, _, err := snap.views()
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, v := range views {
+		for _, s := range steps {
+			if hex.EncodeToString(v.build()) == hex.EncodeToString(s.link.file.Old.ID) {
+				names = append(names, v.m.name())
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("its parent, process %d (%s), runs %s unpatched: processes that it forks from now on will not have the patch; apply it there too",
+		ppid, p.Comm, strings.Join(names, ", "))}
+}

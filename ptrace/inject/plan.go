@@ -1,0 +1,420 @@
+package inject
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"hotpatch/arch"
+	"hotpatch/arch/machines"
+	"hotpatch/elfdiff/patch"
+)
+
+// A plan is everything that a transaction is going to do. It is made while the process runs and
+// has no effect of its own.
+type plan struct {
+	snap    *snapshot
+	views   []*moduleView
+	arch    *arch.Arch
+	targets []target // code that must not be active
+	writes  []write  // in order; at most one for each address
+	steps   []*step
+	journal *journal   // the transaction's own, to be staged; nil: none is needed
+	raw     []byte     // its bytes
+	marks   []mark     // states of journals that are there already
+	drop    []leftover // memory to unmap once the rest is done
+	report  *Report
+}
+
+// step is one patch in one module.
+type step struct {
+	view    *moduleView
+	link    *link
+	payload *patch.Payload
+	reused  bool // the payload's memory is there already
+}
+
+// mark is a change of one journal's states.
+type mark struct {
+	j             *journal
+	during, after []state
+}
+
+// planner makes a plan.
+type planner struct {
+	*plan
+	opt   *Options
+	taken []placedRange // address space of planned payloads
+	vmf   func(arch.Addr) (string, error)
+}
+
+// planApply plans to apply files. A plan without steps has nothing to do: everything is applied.
+func (pl *planner) planApply(files []*patch.File) error {
+	pending := slices.Clone(files)
+	pl.journal = &journal{Seq: pl.snap.nextSeq(), Record: record{User: pl.opt.User, Time: time.Now().UTC()}}
+	for progress := true; progress; {
+		progress = false
+		for i := 0; i < len(pending); i++ {
+			done, err := pl.planFile(pending[i])
+			if err != nil {
+				return fmt.Errorf("patch %s: %w", pending[i].ID.Short(), err)
+			}
+			if done {
+				pending = slices.Delete(pending, i, i+1)
+				i--
+				progress = true
+			}
+		}
+	}
+	if len(pending) > 0 {
+		return fmt.Errorf("patch %s: %w", pending[0].ID.Short(), pl.mismatch(pending[0]))
+	}
+	return pl.finish()
+}
+
+// planFile plans one patch in every module that runs its old build. It reports whether there was one, or whether
+// the patch is applied already.
+func (pl *planner) planFile(f *patch.File) (bool, error) {
+	a, err := machines.Lookup(f.Machine)
+	if err != nil {
+		return false, err
+	}
+	found := false
+	for _, v := range pl.views {
+		switch {
+		case v.m.Machine != f.Machine:
+		case v.find(f.ID) != nil:
+			found = true
+			pl.report.Patches = append(pl.report.Patches, v.reportOf(v.find(f.ID), "already applied"))
+		case v.m.BuildID != nil && bytes.Equal(v.build(), f.Old.ID):
+			found = true
+			pl.arch = a
+			if err := pl.planStep(v, f); err != nil {
+				return false, fmt.Errorf("%s at %#x: %w", v.m.name(), uint64(v.m.Start), err)
+			}
+		}
+	}
+	return found, nil
+}
+
+// mismatch says why a patch fits no module.
+func (pl *planner) mismatch(f *patch.File) error {
+	want := hex.EncodeToString(f.Old.ID)
+	if !f.Old.HasBuildID {
+		return refuse(f.Old.Name, "", "link it with -Wl,--build-id", "its build has no build-id, so that nothing proves that it is what runs")
+	}
+	var have []string
+	for _, v := range pl.views {
+		if bytes.Equal(v.build(), f.New.ID) {
+			return refuse(v.m.name(), "build-id "+hex.EncodeToString(f.New.ID), "old and new may have been swapped when the patch was made",
+				"the new build is running already")
+		}
+		if v.m.name() == f.Old.Name || v.m == pl.snap.loader.order[0] {
+			s := fmt.Sprintf("%s runs %x", v.m.name(), v.build())
+			if len(v.chain) > 0 {
+				s += fmt.Sprintf(" (started as %s, patched by %s)", v.m.id(), v.patchNames())
+			}
+			have = append(have, s)
+		}
+	}
+	return refuse(f.Old.Name, strings.Join(have, ", "), "make a patch from the build that runs",
+		"the patch is for build %s, which is not what runs", want)
+}
+
+func (v *moduleView) patchNames() string {
+	var s []string
+	for _, l := range v.chain {
+		s = append(s, l.file.ID.Short())
+	}
+	return strings.Join(s, ", ")
+}
+
+// planStep plans one patch in one module.
+func (pl *planner) planStep(v *moduleView, f *patch.File) error {
+	d, err := v.m.dynamicSection(pl.snap.mem)
+	if err != nil {
+		return err
+	}
+	if d != nil && d.textRel {
+		return refuse(v.m.name(), "DT_TEXTREL", "build it with -fPIC", "its text is relocated, so that it cannot be compared with the file")
+	}
+	if err := checkText(v.m, pl.snap.maps, pl.vmf); err != nil {
+		return err
+	}
+	s := &step{view: v, link: &link{e: &entry{Path: v.m.Path, Start: v.m.Start, Bias: v.m.Bias, Build: v.m.BuildID}, file: f}}
+	b := &bodyPlan{pl: pl, s: s}
+	if err := b.oldBodies(); err != nil { // before linking: a wrong build gives a clearer error here
+		return err
+	}
+	if err := pl.placePayload(s); err != nil {
+		return err
+	}
+	if err := b.newBodies(); err != nil {
+		return err
+	}
+	if err := b.constants(); err != nil {
+		return err
+	}
+	pl.steps = append(pl.steps, s)
+	v.chain = append(v.chain, s.link)
+	return nil
+}
+
+// placePayload links the payload, at an earlier application's place if its memory is intact.
+func (pl *planner) placePayload(s *step) error {
+	v, f := s.view, s.link.file
+	layout, err := patch.LayoutOf(f.Patch, pl.arch)
+	if err != nil {
+		return err
+	}
+	r := &resolver{snap: pl.snap, mod: v, p: f.Patch}
+	for _, old := range v.idle {
+		if old.file.ID != f.ID || old.state() == staged || old.e.Size != layout.Size {
+			continue
+		}
+		linked, err := patch.Link(f.Patch, old.e.Base, r)
+		if err != nil {
+			return err
+		}
+		if pl.intact(old.e, linked) {
+			s.payload, s.reused = linked, true
+			pl.record(s)
+			return nil
+		}
+	}
+	low, high := v.m.Start, v.m.End
+	for _, l := range v.chain {
+		low, high = min(low, l.e.Base), max(high, l.e.Base+arch.Addr(l.e.Size))
+	}
+	base, err := findRoom(pl.arch, pl.snap.maps, pl.taken, low, high, layout.Size, layout.Align)
+	if err != nil {
+		return err
+	}
+	if s.payload, err = patch.Link(f.Patch, base, r); err != nil {
+		return err
+	}
+	pl.taken = append(pl.taken, payloadRange(s.payload))
+	pl.record(s)
+	return nil
+}
+
+// record writes the payload into the step's entry.
+func (pl *planner) record(s *step) {
+	e, p := s.link.e, s.payload
+	e.Base, e.Size = p.Base, p.Layout.Size
+	e.Frames = placedRange{Name: ".eh_frame", Addr: p.EHFrame, Size: p.EHFrameSize}
+	e.Syms = make([]arch.Addr, len(s.link.file.Symbols))
+	for i := range s.link.file.Symbols {
+		if s.link.file.Symbols[i].Kind == patch.SymDefined {
+			e.Syms[i] = p.SymAddr[i]
+		}
+	}
+	for i := range p.Segments {
+		g := &p.Segments[i]
+		if g.Size == 0 {
+			continue
+		}
+		sum := sha256.Sum256(g.Data)
+		e.Segs = append(e.Segs, segRecord{Kind: g.Kind, Addr: g.Addr, Size: g.Size, Len: uint64(len(g.Data)), Sum: sum[:]})
+	}
+}
+
+// intact reports whether the memory of an earlier application can be used again: code and constants are
+// what would be linked now, and so were the slots. The variables keep their values.
+func (pl *planner) intact(e *entry, linked *patch.Payload) bool {
+	for i := range linked.Segments {
+		g := &linked.Segments[i]
+		if g.Size == 0 {
+			continue
+		}
+		k := slices.IndexFunc(e.Segs, func(r segRecord) bool { return r.Kind == g.Kind })
+		if k < 0 || e.Segs[k].Addr != g.Addr || e.Segs[k].Size != g.Size {
+			return false
+		}
+		mp := mappingAt(pl.snap.maps, g.Addr)
+		if mp == nil || mp.Perm != segPerm(g.Kind) || mp.End < g.Addr+arch.Addr(g.Size) || mp.Path != "" {
+			return false
+		}
+		sum := sha256.Sum256(g.Data)
+		if !bytes.Equal(sum[:], e.Segs[k].Sum) {
+			return false
+		}
+		if g.Kind == patch.Data {
+			continue
+		}
+		have, err := readBytes(pl.snap.mem, g.Addr, len(g.Data))
+		if err != nil || !bytes.Equal(have, g.Data) {
+			return false
+		}
+	}
+	return true
+}
+
+// read reads memory as it will be once the steps planned so far are staged.
+func (pl *planner) read(a arch.Addr, n int) ([]byte, error) {
+	for _, s := range pl.steps {
+		if s.reused {
+			continue
+		}
+		if b := s.payload.Bytes(a, uint64(n)); b != nil {
+			return b, nil
+		}
+	}
+	return readBytes(pl.snap.mem, a, n)
+}
+
+// future reports whether an address is in a payload that is not mapped yet.
+func (pl *planner) future(a arch.Addr) bool {
+	for _, s := range pl.steps {
+		if !s.reused && a >= s.payload.Base && a < payloadRange(s.payload).end() {
+			return true
+		}
+	}
+	return false
+}
+
+// finish completes the plan: the journal's entries, one write for each address, the report.
+func (pl *planner) finish() error {
+	j := pl.journal
+	if len(pl.steps) == 0 {
+		pl.journal = nil
+		return nil
+	}
+	for _, s := range pl.steps {
+		f := s.link.file
+		k := slices.IndexFunc(j.Record.Patches, func(r rawFile) bool { return r.ID == f.ID.String() })
+		if k < 0 {
+			k = len(j.Record.Patches)
+			j.Record.Patches = append(j.Record.Patches, rawFile{ID: f.ID.String()})
+			j.Files = append(j.Files, f.Raw)
+		}
+		s.link.e.Patch = k
+		s.link.j, s.link.index = j, len(j.States)
+		j.Record.Entries = append(j.Record.Entries, *s.link.e)
+		j.States = append(j.States, staged)
+		pl.writes = append(pl.writes, s.link.e.Writes...)
+		r := s.view.reportOf(s.link, "applied")
+		r.Reused = s.reused
+		pl.report.Patches = append(pl.report.Patches, r)
+		pl.dropIdle(s)
+	}
+	pl.writes = coalesce(pl.writes)
+	pl.measure()
+	return pl.placeJournal()
+}
+
+// placeJournal encodes the journal and gives it an address: one that the kernel chooses could be
+// the payload's.
+func (pl *planner) placeJournal() error {
+	j, m := pl.journal, pl.steps[0].view.m
+	var err error
+	if pl.raw, err = j.encode(); err != nil {
+		return err
+	}
+	j.Size = pageUp(uint64(len(pl.raw)))
+	j.At, err = findRoom(pl.arch, pl.snap.maps, pl.taken, m.Start, m.End, j.Size, 1<<16)
+	m1 := mark{j: j, during: make([]state, len(j.States)), after: make([]state, len(j.States))}
+	for i := range j.States {
+		m1.during[i], m1.after[i] = committing, applied
+	}
+	pl.marks = append(pl.marks, m1)
+	return err
+}
+
+// dropIdle plans to unmap journals that say nothing more: those whose entries are all out of force and
+// whose memory this transaction uses again.
+func (pl *planner) dropIdle(s *step) {
+	if !s.reused {
+		return
+	}
+	for _, l := range s.view.idle {
+		if l.e.Base == s.payload.Base && len(l.j.States) == 1 {
+			pl.drop = append(pl.drop, leftover{At: l.j.At, Size: l.j.Size})
+		}
+	}
+}
+
+// measure fills the report's figures.
+func (pl *planner) measure() {
+	r := pl.report
+	r.Done = len(pl.writes) > 0 || len(pl.steps) > 0
+	r.Jumps, r.Bytes = len(pl.writes), 0
+	for _, w := range pl.writes {
+		r.Bytes += len(w.New)
+	}
+	r.Atomic = len(pl.writes) <= 1 && !crossesPage(pl.writes)
+	for _, s := range pl.steps {
+		if !s.reused {
+			r.Staged += s.payload.Layout.Size
+		}
+	}
+}
+
+// crossesPage reports whether a write is in two pages, which the kernel changes one after the other.
+func crossesPage(writes []write) bool {
+	for _, w := range writes {
+		if uint64(w.Addr)&pageMask != uint64(w.Addr+arch.Addr(len(w.New)-1))&pageMask {
+			return true
+		}
+	}
+	return false
+}
+
+// coalesce joins writes to one address, keeping the place of the first: old bytes of the first,
+// new bytes of the last. Writes that would change nothing are left out.
+func coalesce(writes []write) []write {
+	at := make(map[arch.Addr]int)
+	var out []write
+	for _, w := range writes {
+		if i, ok := at[w.Addr]; ok && len(out[i].New) == len(w.New) {
+			out[i].New = w.New
+			continue
+		}
+		at[w.Addr] = len(out)
+		out = append(out, w)
+	}
+	return slices.DeleteFunc(out, func(w write) bool { return bytes.Equal(w.Old, w.New) })
+}
+
+// reportOf describes a link.
+func (v *moduleView) reportOf(l *link, result string) PatchReport {
+	r := PatchReport{
+		ID: l.file.ID.String(), Module: v.m.Path, Start: v.m.Start, Old: hex.EncodeToString(l.file.Old.ID), New: hex.EncodeToString(l.file.New.ID),
+		Result: result, Payload: l.e.Base, Size: l.e.Size,
+	}
+	for i := range l.e.Bodies {
+		b := &l.e.Bodies[i]
+		fr := FuncReport{Name: b.Name, Change: howName(b.How), Entry: b.Entry, Body: b.New.Addr, Size: b.New.Size}
+		for _, other := range v.chain {
+			for k := range other.e.Bodies {
+				if o := &other.e.Bodies[k]; o.Entry == b.Entry && o.How == patch.Changed && b.How == patch.Changed {
+					fr.Chain++
+				}
+			}
+			if other == l {
+				break
+			}
+		}
+		r.Funcs = append(r.Funcs, fr)
+	}
+	for _, w := range l.e.Writes {
+		if w.Kind == writeConst {
+			r.Consts = append(r.Consts, w.Name)
+		}
+	}
+	return r
+}
+
+func howName(h patch.How) string {
+	switch h {
+	case patch.Changed:
+		return "changed"
+	case patch.Added:
+		return "added"
+	}
+	return "removed"
+}

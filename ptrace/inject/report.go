@@ -1,0 +1,112 @@
+package inject
+
+import (
+	"log/slog"
+	"time"
+
+	"hotpatch/arch"
+)
+
+// Options are the user's wishes for a transaction.
+type Options struct {
+	DryRun   bool          // stop before anything is changed
+	Wait     time.Duration // how long to wait for a busy function; 0: one attempt
+	MaxPause time.Duration // abort rather than stop the process longer; 0: no limit
+	Log      *slog.Logger  // nil: silent
+	User     string        // recorded in the journal
+	Progress func(string)  // told what is being done; may be nil
+
+	// Symbolize names a place in a module for the stacks of busy threads; it may be nil, and may return "".
+	// Without an answer the module's dynamic symbols are used.
+	Symbolize func(path string, addr arch.ImageAddr) string
+
+	// fault, if not nil, is called at named points; an error ends the transaction there as the
+	// death of hotpatch would: nothing is undone. Only tests set it.
+	fault func(point string) error
+}
+
+func (o *Options) progress(s string) {
+	if o.Progress != nil {
+		o.Progress(s)
+	}
+}
+
+func (o *Options) log() *slog.Logger {
+	if o.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Log.With("component", "inject")
+}
+
+// Phase is a part of a transaction and what it took.
+type Phase struct {
+	Name     string        `json:"name"`
+	Duration time.Duration `json:"ns"`
+}
+
+// Report says what Apply or Revert did.
+type Report struct {
+	PID     int           `json:"pid"`
+	Comm    string        `json:"comm"`
+	Verb    string        `json:"verb"` // apply, revert
+	DryRun  bool          `json:"dry_run"`
+	Done    bool          `json:"changed"` // text was changed (dry run: would be)
+	Atomic  bool          `json:"atomic"`  // the commit was one write: no death can leave a mixture
+	Patches []PatchReport `json:"patches"`
+	Pause   time.Duration `json:"pause_ns"` // all threads stopped
+	Tries   int           `json:"tries"`    // stops that were needed
+	Threads int           `json:"threads"`
+	Jumps   int           `json:"jumps"`     // writes to text
+	Bytes   int           `json:"bytes"`     // of all writes
+	Staged  uint64        `json:"staged"`    // bytes of memory mapped in the process
+	Unread  []string      `json:"unchecked"` // dry run: what was not checked
+	Notes   []string      `json:"notes"`
+	Phases  []Phase       `json:"phases"`
+}
+
+// PatchReport says what became of one patch in one module.
+type PatchReport struct {
+	ID      string       `json:"id"`
+	Module  string       `json:"module"`
+	Start   arch.Addr    `json:"module_address"`
+	Old     string       `json:"old_build"`
+	New     string       `json:"new_build"`
+	Result  string       `json:"result"` // applied, reverted, already applied, finished, undone
+	Payload arch.Addr    `json:"payload,omitempty"`
+	Size    uint64       `json:"payload_size,omitempty"`
+	Reused  bool         `json:"payload_reused,omitempty"` // an earlier application's memory: its variables keep their values
+	Funcs   []FuncReport `json:"functions"`
+	Consts  []string     `json:"constants,omitempty"`
+}
+
+// FuncReport is a function of a patch in the process.
+type FuncReport struct {
+	Name   string    `json:"name"`
+	Change string    `json:"change"` // changed, added, removed
+	Entry  arch.Addr `json:"entry"`  // the function's address, version 0
+	Body   arch.Addr `json:"body,omitempty"`
+	Size   uint64    `json:"size,omitempty"`
+	Chain  int       `json:"versions,omitempty"` // bodies that replace version 0, this one included
+}
+
+// clock measures phases.
+type clock struct {
+	r    *Report
+	last time.Time
+}
+
+func newClock(r *Report) *clock { return &clock{r, time.Now()} }
+
+// lap ends a phase.
+func (c *clock) lap(name string) {
+	now := time.Now()
+	for i := range c.r.Phases {
+		if c.r.Phases[i].Name == name {
+			c.r.Phases[i].Duration += now.Sub(c.last)
+			c.last = now
+			return
+		}
+	}
+	c.r.Phases = append(c.r.Phases, Phase{name, now.Sub(c.last)})
+	c.last = now
+}

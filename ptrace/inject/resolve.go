@@ -1,0 +1,231 @@
+package inject
+
+import (
+	"debug/elf"
+	"fmt"
+	"strings"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/patch"
+)
+
+// resolver answers a payload's questions for one patch in one module. It is a [patch.Resolver].
+type resolver struct {
+	snap *snapshot
+	mod  *moduleView
+	p    *patch.Patch
+}
+
+var _ patch.Resolver = (*resolver)(nil)
+
+// Image finds an address of the old build through the module's chain.
+func (r *resolver) Image(v arch.ImageAddr, sym *patch.Symbol) (arch.Addr, error) {
+	if len(r.mod.chain) > 0 {
+		for i := range r.p.Slots {
+			if s := &r.p.Slots[i]; s.Addr == v {
+				return r.slot(s)
+			}
+		}
+	}
+	at, err := r.mod.locate(v, sym.Size)
+	if err != nil {
+		return 0, err
+	}
+	return at, nil
+}
+
+// slot finds the slot of the running image that stands for a slot of a later build: the one that
+// the dynamic linker filled for the same symbol in the same way.
+func (r *resolver) slot(s *patch.Slot) (arch.Addr, error) {
+	d, err := r.mod.m.relocated(r.snap.mem)
+	if err != nil {
+		return 0, err
+	}
+	if d != nil {
+		for _, have := range d.slots {
+			if have.Type == s.Type && d.syms[have.Sym].Name == s.Name {
+				return have.Addr.In(r.mod.m.Bias), nil
+			}
+		}
+	}
+	return 0, &patch.Refusal{
+		What: s.Name, Why: fmt.Sprintf("the running image %s has no slot for it (relocation type %d)", r.mod.m.name(), s.Type),
+		Found: fmt.Sprintf("slot %#x of build %x", uint64(s.Addr), r.p.Old.ID), Help: "make a patch from the build that was started",
+	}
+}
+
+// Import binds a symbol of another module as the dynamic linker would.
+func (r *resolver) Import(sym *patch.Symbol) (addr, slot arch.Addr, err error) {
+	m := r.mod.m
+	d, err := m.relocated(r.snap.mem)
+	if err != nil {
+		return 0, 0, err
+	}
+	if d == nil {
+		return 0, 0, &patch.Refusal{What: sym.Name, Why: "is imported, but " + m.name() + " is a static program", Help: "make the patch from the static build"}
+	}
+	jump, _, _ := slotTypes(m.Machine)
+	for _, s := range d.slotsOf(m.Machine, sym.Name, sym.Version) {
+		at := s.Addr.In(m.Bias)
+		if s.Type == jump || slot == 0 {
+			slot = at
+		}
+		v, err := readWord(r.snap.mem, at)
+		if err != nil {
+			return 0, 0, err
+		}
+		if bound := arch.Addr(v); bound != 0 && (bound < m.Start || bound >= m.End) {
+			return bound, slot, nil // the dynamic linker has answered already
+		}
+	}
+	addr, err = r.lookup(sym)
+	if err != nil && slot != 0 {
+		return 0, slot, nil // calls go through the slot, which binds itself; Link refuses other uses
+	}
+	return addr, slot, err
+}
+
+// definition is a symbol that a module offers.
+type definition struct {
+	mod *module
+	sym *dynSym
+}
+
+func (d definition) addr() arch.Addr { return d.sym.Value.In(d.mod.Bias) }
+
+// lookup finds the definition of an import: in the global scope, then in the closure of the
+// new build's DT_NEEDED as it is loaded. A definition in a module that is in neither may
+// or may not be visible, and so does not count.
+func (r *resolver) lookup(sym *patch.Symbol) (arch.Addr, error) {
+	l := r.snap.loader
+	closure, missing, err := l.closure(r.snap.mem, r.mod.m, r.p.Needed)
+	if err != nil {
+		return 0, err
+	}
+	scope := append(append([]*module{}, l.order[:l.global]...), closure...)
+	def, err := r.snap.find(scope, sym.Name, sym.Version)
+	if err != nil {
+		return 0, err
+	}
+	if def == nil {
+		if sym.Weak {
+			return 0, nil
+		}
+		return 0, notFound(sym, scope, missing)
+	}
+	if def.sym.Type == elf.STT_TLS {
+		return 0, &patch.Refusal{What: sym.Name, Why: "is a thread-local variable of " + def.mod.name() + " without a slot in the running image"}
+	}
+	if def.sym.Type == elf.STT_GNU_IFUNC {
+		return r.ifunc(sym, def)
+	}
+	return def.addr(), nil
+}
+
+func notFound(sym *patch.Symbol, scope []*module, missing []string) error {
+	name := sym.Name
+	if sym.Version != "" {
+		name += "@" + sym.Version
+	}
+	ref := &patch.Refusal{What: name, Why: "no loaded library defines this import"}
+	var seen []string
+	for _, m := range scope {
+		seen = append(seen, m.name())
+	}
+	ref.Found = "searched " + strings.Join(seen, ", ")
+	if len(missing) > 0 {
+		ref.Why = "this import needs a library that is not loaded: " + strings.Join(missing, ", ")
+		ref.Help = "restart with the new build: hotpatch never loads libraries into a process"
+	}
+	return ref
+}
+
+// ifunc returns the implementation that the dynamic linker chose for an indirect function. Only
+// a bound slot knows it: running the resolver would mean to call code of the target.
+func (r *resolver) ifunc(sym *patch.Symbol, def *definition) (arch.Addr, error) {
+	for _, m := range r.snap.loader.order {
+		d, err := m.relocated(r.snap.mem)
+		if err != nil {
+			return 0, err
+		}
+		if d == nil {
+			continue
+		}
+		for _, s := range d.slotsOf(m.Machine, sym.Name, def.sym.Version) {
+			v, err := readWord(r.snap.mem, s.Addr.In(m.Bias))
+			if err != nil {
+				return 0, err
+			}
+			if at := arch.Addr(v); at >= def.mod.Start && at < def.mod.End && at != def.addr() {
+				return at, nil
+			}
+		}
+	}
+	return 0, &patch.Refusal{
+		What: sym.Name, Why: "is an indirect function of " + def.mod.name() + " that no module of the process has bound yet",
+		Help: "start the process with LD_BIND_NOW=1, or let it call the function once",
+	}
+}
+
+// find returns the first definition in scope, or nil (dl-lookup.c's rules: with a version the
+// names must match, unless the library has no versions at all; without one, the default).
+func (s *snapshot) find(scope []*module, name, version string) (*definition, error) {
+	for _, m := range scope {
+		d, err := m.symbols(s.mem)
+		if err != nil {
+			return nil, err
+		}
+		if d == nil {
+			continue
+		}
+		versioned := has(d.tags, elf.DT_VERDEF)
+		for _, i := range d.byName[name] {
+			sym := &d.syms[i]
+			if !sym.defined() {
+				continue
+			}
+			if version != "" && versioned && sym.Version != version {
+				continue
+			}
+			if version == "" && sym.Hidden {
+				continue
+			}
+			return &definition{m, sym}, nil
+		}
+	}
+	return nil, nil
+}
+
+// preempted checks that the functions that a patch changes are the ones that run: an exported function
+// of a library may be hidden behind another module's of the same name. Modules that dlopen brought may
+// be outside the global scope; that cannot be seen, so they count.
+func (r *resolver) preempted(name string, at arch.Addr) error {
+	m := r.mod.m
+	d, err := m.symbols(r.snap.mem)
+	if err != nil || d == nil {
+		return err
+	}
+	for i := range d.syms {
+		sym := &d.syms[i]
+		if !sym.defined() || sym.Value.In(m.Bias) != at || sym.Vis == elf.STV_PROTECTED {
+			continue
+		}
+		for _, other := range r.snap.loader.order {
+			if other == m {
+				break // ours is found first
+			}
+			def, err := r.snap.find([]*module{other}, sym.Name, sym.Version)
+			if err != nil {
+				return err
+			}
+			if def == nil || def.addr() == at {
+				continue
+			}
+			return &patch.Refusal{
+				What: name, Why: fmt.Sprintf("%s of %s is not the one that is bound: %s defines it as well and comes first", sym.Name, m.name(), other.name()),
+				Found: fmt.Sprintf("%s at %#x", other.name(), uint64(def.addr())), Help: "make a patch for that module",
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package inject
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace"
+)
+
+// snapshot is what a running process looks like to a plan: its mappings, its modules, the
+// dynamic linker's list, and the journals of earlier transactions.
+type snapshot struct {
+	mem      memory
+	maps     []ptrace.Mapping
+	mods     []*module
+	loader   *loader
+	journals []*journal // by sequence number
+	damaged  []leftover
+	heads    string // of the journals, see heads
+}
+
+// leftover is a mapping that a dead hotpatch left behind and whose content is no journal.
+type leftover struct {
+	At   arch.Addr
+	Size uint64
+	Err  error
+}
+
+// takeSnapshot reads a running process. It changes nothing and stops nobody.
+func takeSnapshot(p *ptrace.Process) (*snapshot, error) {
+	s := &snapshot{mem: p}
+	var err error
+	if s.maps, err = p.Maps(); err != nil {
+		return nil, err
+	}
+	if s.mods, err = findModules(p, s.maps); err != nil {
+		return nil, err
+	}
+	auxv, err := p.Auxv()
+	if err != nil {
+		return nil, err
+	}
+	if s.loader, err = readLoader(p, auxv, s.mods); err != nil {
+		return nil, err
+	}
+	s.heads = heads(p, s.maps)
+	return s, s.readJournals()
+}
+
+// heads returns the addresses and headers of all journals: what changes when another hotpatch works on the
+// process.
+func heads(mem memory, maps []ptrace.Mapping) string {
+	var b strings.Builder
+	head := make([]byte, journalHeader)
+	for i := range maps {
+		mp := &maps[i]
+		if !maybeJournal(mp) || mem.ReadMem(head, mp.Start) != nil {
+			continue
+		}
+		if mp.Path == journalPath || string(head[:len(journalMagic)]) == journalMagic {
+			fmt.Fprintf(&b, "%x %x\n", uint64(mp.Start), head)
+		}
+	}
+	return b.String()
+}
+
+// maybeJournal reports whether a mapping can be that of a journal.
+func maybeJournal(mp *ptrace.Mapping) bool {
+	return mp.Off == 0 && (mp.Path == journalPath || mp.Inode == 0 && mp.Path == "" && mp.Perm == ptrace.PermRead)
+}
+
+// journalName is what memfd_create(2) is told; journalPath is how /proc/PID/maps shows it.
+const (
+	journalName = "hotpatch-journal"
+	journalPath = "/memfd:" + journalName + " (deleted)"
+)
+
+// readJournals finds the journals: by name, and in anonymous mappings that begin with the magic.
+func (s *snapshot) readJournals() error {
+	for i := range s.maps {
+		mp := &s.maps[i]
+		if !maybeJournal(mp) {
+			continue
+		}
+		named := mp.Path == journalPath
+		j, err := s.readJournal(mp, named)
+		if err != nil {
+			s.damaged = append(s.damaged, leftover{mp.Start, uint64(mp.End - mp.Start), err})
+			continue
+		}
+		if j != nil {
+			s.journals = append(s.journals, j)
+		}
+	}
+	sort.Slice(s.journals, func(i, k int) bool { return s.journals[i].Seq < s.journals[k].Seq })
+	return nil
+}
+
+// readJournal reads the journal at the start of a mapping. It returns nil for an anonymous mapping that
+// is something else.
+func (s *snapshot) readJournal(mp *ptrace.Mapping, named bool) (*journal, error) {
+	size := uint64(mp.End - mp.Start)
+	head := make([]byte, min(journalHeader, size))
+	if err := s.mem.ReadMem(head, mp.Start); err != nil {
+		if named {
+			return nil, err
+		}
+		return nil, nil
+	}
+	n, err := journalLen(head)
+	if errors.Is(err, errTorn) && !named {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n > size {
+		return nil, fmt.Errorf("journal: %#x bytes in a mapping of %#x", n, size)
+	}
+	b, err := readBytes(s.mem, mp.Start, int(n))
+	if err != nil {
+		return nil, err
+	}
+	j, err := decodeJournal(b)
+	if err != nil {
+		return nil, err
+	}
+	j.At, j.Size, j.Anon = mp.Start, size, !named
+	return j, nil
+}
+
+// nextSeq returns the sequence number of the next transaction.
+func (s *snapshot) nextSeq() uint64 {
+	if n := len(s.journals); n > 0 {
+		return s.journals[n-1].Seq + 1
+	}
+	return 1
+}
+
+// decodeFile decodes the patch file of a journal's entry.
+func (j *journal) decodeFile(e *entry) (*patch.File, error) {
+	f, err := patch.Decode(j.Files[e.Patch])
+	if err != nil {
+		return nil, fmt.Errorf("journal %d: %w", j.Seq, err)
+	}
+	return f, nil
+}
+
+func procPath(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
+
+// statusFields reads /proc/PID/status.
+func statusFields(pid int) (map[string]string, error) {
+	b, err := os.ReadFile(procPath(pid, "status"))
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	out := make(map[string]string)
+	for _, line := range strings.Split(string(b), "\n") {
+		if k, v, ok := strings.Cut(line, ":"); ok {
+			out[k] = strings.TrimSpace(v)
+		}
+	}
+	return out, nil
+}
+
+// threadName returns the name of a thread, "" if it has ended.
+func threadName(pid, tid int) string {
+	b, err := os.ReadFile(procPath(pid, "task/"+strconv.Itoa(tid)+"/comm"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// vmFlags returns the VmFlags line of /proc/PID/smaps for the mapping that begins at start.
+func vmFlags(pid int, start arch.Addr) (string, error) {
+	b, err := os.ReadFile(procPath(pid, "smaps"))
+	if err != nil {
+		return "", fmt.Errorf("process %d: %w", pid, err)
+	}
+	head := fmt.Sprintf("%08x-", uint64(start))
+	in := false
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, head) {
+			in = true
+		}
+		if v, ok := strings.CutPrefix(line, "VmFlags:"); ok && in {
+			return v, nil
+		}
+	}
+	return "", fmt.Errorf("process %d: no flags of the mapping at %#x in smaps", pid, uint64(start))
+}
+
+// hasFlag reports whether a VmFlags line has a two-letter flag.
+func hasFlag(flags, flag string) bool { return slices.Contains(strings.Fields(flags), flag) }
+
+// innermostPID returns the PID in the target's own PID namespace, which is the same whoever asks.
+func innermostPID(status map[string]string) int {
+	f := strings.Fields(status["NSpid"])
+	if len(f) == 0 {
+		return 0
+	}
+	n, err := strconv.Atoi(f[len(f)-1])
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,227 @@
+package inject
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace"
+)
+
+// errKilled is what a test's fault gives: the transaction ends where it is, and nothing is undone, as if
+// hotpatch had died there.
+var errKilled = errors.New("killed by a test")
+
+// at calls the test's fault, if there is one.
+func (t *transaction) at(point string) error {
+	if t.opt.fault == nil {
+		return nil
+	}
+	return t.opt.fault(point)
+}
+
+// prepare maps the journal and the payloads, fills them, and touches the pages that the commit will change. One
+// thread of the target makes the system calls. Undone by unstage. If it fails the target is as it was.
+func (t *transaction) prepare() error {
+	return t.p.Borrow(func(r *ptrace.Remote) error {
+		err := t.stageIn(r)
+		if err == nil {
+			err = t.touch(r)
+		}
+		if err == nil || errors.Is(err, errKilled) {
+			return err
+		}
+		return errors.Join(err, t.unmap(r))
+	})
+}
+
+// stageIn maps and writes the memory that the plan asks for. The journal comes first, so that there is never
+// a payload without one; its header is written last, so that a journal with a header is complete.
+func (t *transaction) stageIn(r *ptrace.Remote) error {
+	j, raw := t.plan.journal, t.plan.raw
+	if j == nil {
+		return nil
+	}
+	if err := t.mapJournal(r); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := t.at("journal mapped"); err != nil {
+		return err
+	}
+	if err := r.Write(j.At+journalHeader, raw[journalHeader:]); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := r.Write(j.At, raw[:journalHeader]); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := t.at("journal written"); err != nil {
+		return err
+	}
+	for _, s := range t.plan.steps {
+		if s.reused {
+			continue
+		}
+		if err := t.mapPayload(r, s.payload); err != nil {
+			return fmt.Errorf("payload of patch %s: %w", s.link.file.ID.Short(), err)
+		}
+	}
+	return t.at("payload written")
+}
+
+// mapJournal maps size bytes for the journal: of a memfd, whose name is then seen in /proc/PID/maps, or
+// anonymous if the process may not have one (no descriptor free, an old kernel, a filter).
+func (t *transaction) mapJournal(r *ptrace.Remote) error {
+	j := t.plan.journal
+	const fixed = unix.MAP_PRIVATE | unix.MAP_FIXED_NOREPLACE
+	fd, err := r.MemfdCreate(journalName, unix.MFD_CLOEXEC)
+	if err == nil {
+		if err = r.Ftruncate(fd, j.Size); err == nil {
+			_, err = r.Mmap(j.At, j.Size, unix.PROT_READ, fixed, fd, 0)
+		}
+		if cerr := r.CloseFD(fd); cerr != nil {
+			return errors.Join(err, cerr)
+		}
+	}
+	if err != nil {
+		var call *ptrace.CallError
+		if !errors.As(err, &call) {
+			return err
+		}
+		t.log.Info("no memfd for the journal, using anonymous memory", "cause", err)
+		j.Anon = true
+		_, err = r.Mmap(j.At, j.Size, unix.PROT_READ, fixed|unix.MAP_ANONYMOUS, -1, 0)
+	}
+	if err != nil {
+		return taken(err, j.At)
+	}
+	t.mapped = append(t.mapped, leftover{At: j.At, Size: j.Size})
+	return nil
+}
+
+// mapPayload maps the segments of a payload and writes them. Text is mapped readable and executable at once; it
+// is written from outside.
+func (t *transaction) mapPayload(r *ptrace.Remote, p *patch.Payload) error {
+	for i := range p.Segments {
+		g := &p.Segments[i]
+		if g.Size == 0 {
+			continue
+		}
+		size := pageUp(g.Size)
+		_, err := r.Mmap(g.Addr, size, protOf(g.Kind), unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE, -1, 0)
+		if err != nil {
+			return taken(err, g.Addr)
+		}
+		t.mapped = append(t.mapped, leftover{At: g.Addr, Size: size})
+		if err := t.at("payload mapped"); err != nil {
+			return err
+		}
+		if len(g.Data) > 0 {
+			if err := r.Write(g.Addr, g.Data); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// taken turns the refusal of an address that was free when the plan was made into errChanged.
+func taken(err error, at arch.Addr) error {
+	if errors.Is(err, syscall.EEXIST) {
+		return fmt.Errorf("%w: %#x is taken now", errChanged, uint64(at))
+	}
+	return err
+}
+
+func protOf(k patch.Kind) int {
+	switch k {
+	case patch.Text:
+		return unix.PROT_READ | unix.PROT_EXEC
+	case patch.ROData:
+		return unix.PROT_READ
+	}
+	return unix.PROT_READ | unix.PROT_WRITE
+}
+
+// unstage undoes stage. It must not be called once a text byte has changed.
+func (t *transaction) unstage() error {
+	if len(t.mapped) == 0 {
+		return nil
+	}
+	err := t.p.Borrow(t.unmap)
+	if errors.Is(err, ptrace.ErrExited) || errors.Is(err, ptrace.ErrExec) || errors.Is(err, ptrace.ErrGone) {
+		return nil // the memory went with the process
+	}
+	return err
+}
+
+// unmap unmaps what stage has mapped, last first: the journal goes last.
+func (t *transaction) unmap(r *ptrace.Remote) error {
+	var errs []error
+	for i := len(t.mapped) - 1; i >= 0; i-- {
+		if err := r.Munmap(t.mapped[i].At, t.mapped[i].Size); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	t.mapped = nil
+	return errors.Join(errs...)
+}
+
+// drop unmaps what the plan found to be of no more use.
+func (t *transaction) drop() error {
+	if len(t.plan.drop) == 0 {
+		return nil
+	}
+	return t.p.Borrow(func(r *ptrace.Remote) error {
+		var errs []error
+		for _, d := range t.plan.drop {
+			errs = append(errs, r.Munmap(d.At, d.Size))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// touch writes a byte of every page that the commit will change over itself, so that the kernel has made the
+// process's own copies before the stop. Nobody else writes there: text and constants are read-only.
+func (t *transaction) touch(r *ptrace.Remote) error {
+	pages := make(map[uint64]arch.Addr)
+	for _, w := range t.plan.writes {
+		for a := uint64(w.Addr) & pageMask; a < uint64(w.Addr)+uint64(len(w.New)); a += 0x1000 {
+			pages[a] = max(w.Addr, arch.Addr(a))
+		}
+	}
+	var b [1]byte
+	for _, at := range pages {
+		if err := r.Read(b[:], at); err != nil {
+			return err
+		}
+		if err := r.Write(at, b[:]); err != nil {
+			return fmt.Errorf("text at %#x cannot be written: %w", uint64(at), err)
+		}
+	}
+	return nil
+}
+
+// checkStaged reads the payloads back.
+func (t *transaction) checkStaged() error {
+	for _, s := range t.plan.steps {
+		if s.reused {
+			continue
+		}
+		for i := range s.payload.Segments {
+			g := &s.payload.Segments[i]
+			have, err := readBytes(t.p, g.Addr, len(g.Data))
+			if err != nil {
+				return err
+			}
+			if !bytes.Equal(have, g.Data) {
+				return fmt.Errorf("payload at %#x was not written as planned", uint64(g.Addr))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package inject
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace"
+)
+
+// placed is a link and the module that it is in.
+type placed struct {
+	v *moduleView
+	l *link
+}
+
+// unfinished returns what earlier transactions left half done, and mappings that they left
+// behind before they changed anything.
+func (pl *planner) unfinished() (mixed []placed, left []leftover) {
+	for _, v := range pl.views {
+		for _, l := range v.mixed {
+			mixed = append(mixed, placed{v, l})
+		}
+	}
+	for _, j := range pl.snap.journals {
+		if slices.ContainsFunc(j.States, func(s state) bool { return s != staged }) || pl.inForce(j) {
+			continue
+		}
+		for i := range j.Record.Entries {
+			left = append(left, pl.proven(&j.Record.Entries[i])...)
+		}
+		left = append(left, leftover{At: j.At, Size: j.Size})
+	}
+	for _, d := range pl.snap.damaged {
+		if d.Err == errTorn {
+			left = append(left, d)
+		}
+	}
+	return mixed, left
+}
+
+// inForce reports whether a write of the journal is in force.
+func (pl *planner) inForce(j *journal) bool {
+	for _, v := range pl.views {
+		for _, l := range slices.Concat(v.chain, v.mixed) {
+			if l.j == j {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// proven returns the segments of a payload that was staged and never entered, if their content proves that they
+// are ours: the process may have mapped something else there since.
+func (pl *planner) proven(e *entry) []leftover {
+	var out []leftover
+	for i := range e.Segs {
+		g := &e.Segs[i]
+		mp := mappingAt(pl.snap.maps, g.Addr)
+		if len(g.Sum) != 32 || mp == nil || mp.Path != "" || mp.Perm != segPerm(g.Kind) || mp.End < g.Addr+arch.Addr(g.Size) {
+			return nil
+		}
+		if have, err := readBytes(pl.snap.mem, g.Addr, int(g.Len)); err != nil || sha256.Sum256(have) != [32]byte(g.Sum) {
+			return nil
+		}
+		out = append(out, leftover{At: g.Addr, Size: pageUp(g.Size)})
+	}
+	return out
+}
+
+// planTransit plans to bring links fully into force, or fully out of it. Their memory is there. Links that belong
+// together are given together, oldest first.
+func (pl *planner) planTransit(links []placed, forward bool, result string) error {
+	var seq []write
+	for _, p := range links {
+		for _, w := range p.l.e.Writes {
+			if !forward {
+				w.Old, w.New = w.New, w.Old
+			}
+			seq = append(seq, w)
+		}
+		if forward {
+			pl.targets = append(pl.targets, oldTargets(p.v, p.l)...)
+		} else {
+			pl.targets = append(append(pl.targets, payloadTargets(p.l)...), readerTargets(p.l)...)
+		}
+		pl.mark(p.l, forward)
+		r := p.v.reportOf(p.l, result)
+		pl.report.Patches = append(pl.report.Patches, r)
+	}
+	if !forward {
+		slices.Reverse(seq)
+	}
+	for _, w := range coalesce(seq) {
+		have, err := readBytes(pl.snap.mem, w.Addr, len(w.New))
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.Name, err)
+		}
+		if bytes.Equal(have, w.New) {
+			continue
+		}
+		known := slices.ContainsFunc(seq, func(s write) bool { return s.Addr == w.Addr && bytes.Equal(s.Old, have) })
+		if !known {
+			return refuse(w.Name, fmt.Sprintf("at %#x: % x", uint64(w.Addr), have[:min(len(have), 16)]), "find out what wrote them",
+				"the bytes there are neither the build's nor those of a patch")
+		}
+		w.Old = have
+		pl.writes = append(pl.writes, w)
+	}
+	pl.measure()
+	pl.report.Done = true
+	return nil
+}
+
+// mark plans the states of a link's entry.
+func (pl *planner) mark(l *link, forward bool) {
+	during, after := committing, applied
+	if !forward {
+		during, after = reverting, reverted
+	}
+	for i := range pl.marks {
+		if m := &pl.marks[i]; m.j == l.j {
+			m.during[l.index], m.after[l.index] = during, after
+			return
+		}
+	}
+	m := mark{j: l.j, during: slices.Clone(l.j.States), after: slices.Clone(l.j.States)}
+	m.during[l.index], m.after[l.index] = during, after
+	pl.marks = append(pl.marks, m)
+}
+
+// segPerm is the protection of a payload segment: never writable and executable.
+func segPerm(k patch.Kind) ptrace.Perm {
+	switch k {
+	case patch.Text:
+		return ptrace.PermRead | ptrace.PermExec
+	case patch.ROData:
+		return ptrace.PermRead
+	}
+	return ptrace.PermRead | ptrace.PermWrite
+}
+
+// pageUp rounds up to pages.
+func pageUp(n uint64) uint64 { return (n + 0xfff) & pageMask }

@@ -1,0 +1,227 @@
+package inject
+
+import (
+	"bytes"
+	"fmt"
+	"sort"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/patch"
+)
+
+// A link is one patch in one module, as a journal has it.
+type link struct {
+	j     *journal // nil while it is being planned
+	index int      // of the entry in j
+	e     *entry
+	file  *patch.File
+	force int // writes of the entry that are in force, judged by the bytes
+}
+
+// state returns what the journal says.
+func (l *link) state() state { return l.j.States[l.index] }
+
+// full, none: all, or none, of the entry's writes are in force. An entry that writes
+// nothing is judged by its state.
+func (l *link) full() bool {
+	if len(l.e.Writes) == 0 {
+		return l.state() == applied || l.state() == reverting
+	}
+	return l.force == len(l.e.Writes)
+}
+
+func (l *link) none() bool {
+	if len(l.e.Writes) == 0 {
+		return !l.full()
+	}
+	return l.force == 0
+}
+
+// moduleView is a module with the patches in it, judged by the bytes in its text.
+type moduleView struct {
+	m     *module
+	chain []*link // in force, oldest first
+	idle  []*link // not in force, memory still mapped: reverted, or staged and abandoned
+	mixed []*link // in force in part: a hotpatch died in the middle
+	stray []string
+}
+
+// build returns the build that runs: the image's own, or what the newest patch made of it.
+func (v *moduleView) build() []byte {
+	if n := len(v.chain); n > 0 {
+		return v.chain[n-1].file.New.ID
+	}
+	return v.m.BuildID
+}
+
+// views sorts the entries of all journals to the modules of the process. Entries whose module is gone
+// (unloaded, or loaded elsewhere) are returned apart.
+func (s *snapshot) views() (views []*moduleView, gone []*link, err error) {
+	byStart := make(map[arch.Addr]*moduleView)
+	for _, m := range s.mods {
+		v := &moduleView{m: m}
+		views, byStart[m.Start] = append(views, v), v
+	}
+	links := make(map[*moduleView][]*link)
+	for _, j := range s.journals {
+		for i := range j.Record.Entries {
+			e := &j.Record.Entries[i]
+			l := &link{j: j, index: i, e: e}
+			if l.file, err = j.decodeFile(e); err != nil {
+				return nil, nil, err
+			}
+			v := byStart[e.Start]
+			if v == nil || v.m.Bias != e.Bias || !bytes.Equal(v.m.BuildID, e.Build) || len(l.e.Syms) != len(l.file.Symbols) {
+				gone = append(gone, l)
+				continue
+			}
+			links[v] = append(links[v], l)
+		}
+	}
+	for _, v := range views {
+		if err := v.judge(s.mem, links[v]); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", v.m.name(), err)
+		}
+	}
+	return views, gone, nil
+}
+
+// judge finds out which of the links are in force.
+func (v *moduleView) judge(mem memory, links []*link) error {
+	type owner struct {
+		l *link
+		w *write
+	}
+	byAddr := make(map[arch.Addr][]owner) // in journal order
+	var addrs []arch.Addr
+	for _, l := range links {
+		for i := range l.e.Writes {
+			w := &l.e.Writes[i]
+			if byAddr[w.Addr] == nil {
+				addrs = append(addrs, w.Addr)
+			}
+			byAddr[w.Addr] = append(byAddr[w.Addr], owner{l, w})
+		}
+	}
+	sort.Slice(addrs, func(i, k int) bool { return addrs[i] < addrs[k] })
+	for _, a := range addrs {
+		owners := byAddr[a]
+		now, err := readBytes(mem, a, len(owners[0].w.New))
+		if err != nil {
+			return err
+		}
+		known := false
+		// The bytes that are there were put there by the newest writer that writes them;
+		// what that one found was put there by an older one, and so on.
+		for i := len(owners) - 1; i >= 0; i-- {
+			known = known || bytes.Equal(now, owners[i].w.Old) || bytes.Equal(now, owners[i].w.New)
+		}
+		want := now
+		for i := len(owners) - 1; i >= 0; i-- {
+			if bytes.Equal(owners[i].w.New, want) {
+				owners[i].l.force++
+				want = owners[i].w.Old
+			}
+		}
+		if !known {
+			v.stray = append(v.stray, fmt.Sprintf("%s at %#x: % x", owners[0].w.Name, uint64(a), now[:min(len(now), 16)]))
+		}
+	}
+	for _, l := range links {
+		switch {
+		case l.full():
+			v.chain = append(v.chain, l)
+		case l.none():
+			v.idle = append(v.idle, l)
+		default:
+			v.mixed = append(v.mixed, l)
+		}
+	}
+	return nil
+}
+
+// find returns the link of a patch that is in force, or nil.
+func (v *moduleView) find(id patch.ID) *link {
+	for _, l := range v.chain {
+		if l.file.ID == id {
+			return l
+		}
+	}
+	return nil
+}
+
+// mapAt returns the entry of a patch's map that covers an address of its new build, or nil.
+func mapAt(p *patch.Patch, v arch.ImageAddr) *patch.MapEntry {
+	i := sort.Search(len(p.Map), func(i int) bool { return p.Map[i].New > v })
+	for i--; i >= 0; i-- {
+		if e := &p.Map[i]; v == e.New || uint64(v-e.New) < e.Size {
+			return e
+		}
+	}
+	return nil
+}
+
+// changedTo returns the function that p changes and whose new body is sym, or nil.
+func changedTo(p *patch.Patch, sym int) *patch.Func {
+	for i := range p.Funcs {
+		if f := &p.Funcs[i]; f.How == patch.Changed && f.New == sym {
+			return f
+		}
+	}
+	return nil
+}
+
+// changedAt returns the function that p changes and that begins at v in its old build, or nil.
+func changedAt(p *patch.Patch, v arch.ImageAddr) *patch.Func {
+	for i := range p.Funcs {
+		if f := &p.Funcs[i]; f.How == patch.Changed && f.Old[0].Addr == v {
+			return f
+		}
+	}
+	return nil
+}
+
+// locate returns where an address of the running build is for everybody who refers to it: a function's
+// is that of its version 0.
+func (v *moduleView) locate(at arch.ImageAddr, size uint64) (arch.Addr, error) {
+	return v.walk(at, size, len(v.chain), false)
+}
+
+// newest returns where the body at an address of the running build is executed: a changed function's
+// is in a payload.
+func (v *moduleView) newest(at arch.ImageAddr, size uint64) (arch.Addr, error) {
+	return v.walk(at, size, len(v.chain), true)
+}
+
+// walk translates an address of the build after chain[:depth].
+func (v *moduleView) walk(at arch.ImageAddr, size uint64, depth int, body bool) (arch.Addr, error) {
+	if depth == 0 {
+		if !v.m.contains(at, size) {
+			return 0, &patch.Refusal{
+				What: v.m.name(), Why: "the patch refers to an address that the image does not map",
+				Found: fmt.Sprintf("%#x, size %#x", uint64(at), size),
+			}
+		}
+		return at.In(v.m.Bias), nil
+	}
+	l := v.chain[depth-1]
+	e := mapAt(l.file.Patch, at)
+	if e == nil {
+		return 0, &patch.Refusal{
+			What: v.m.name(), Why: "an address of the patched build has no place in the process",
+			Found: fmt.Sprintf("%#x of build %x, which runs through patch %s", uint64(at), l.file.New.ID, l.file.ID.Short()),
+			Help:  "revert and apply a patch that leads from the started build to the new one",
+		}
+	}
+	off := at - e.New
+	if e.Sym >= 0 {
+		if f := changedTo(l.file.Patch, e.Sym); f != nil && !body {
+			return v.walk(f.Old[0].Addr+off, size, depth-1, body)
+		}
+		return l.e.Syms[e.Sym] + arch.Addr(off), nil
+	}
+	if f := changedAt(l.file.Patch, e.Old); f != nil && body {
+		return l.e.Syms[f.New] + arch.Addr(off), nil
+	}
+	return v.walk(e.Old+off, size, depth-1, body)
+}
