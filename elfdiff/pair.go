@@ -116,7 +116,8 @@ func namesWithoutFile(a *image.Atom, yield func(group)) {
 // stripSuffix takes the numbers off the suffixes that compilers append (x.123,
 // f.constprop.0, f.llvm.4711) and keeps their kinds.
 func stripSuffix(name string) string {
-	if !strings.Contains(name, ".") {
+	dot := strings.IndexByte(name, '.')
+	if dot < 0 || !strings.ContainsAny(name[dot:], "0123456789") {
 		return name
 	}
 	parts := strings.Split(name, ".")
@@ -248,13 +249,18 @@ func (d *differ) pairByPosition() {
 	votes := make(map[*image.Atom]*image.Atom)
 	spoilt := make(map[*image.Atom]bool)
 	vote := func(a, b *image.Atom) {
-		if a == nil || b == nil || d.fwd[a] != nil || d.rev[b] != nil || !sameGroup(a, b) {
+		if a == nil || b == nil || d.fwd[a] != nil || d.rev[b] != nil {
 			return
 		}
-		if have, ok := votes[a]; ok && have != b {
+		have, ok := votes[a]
+		switch {
+		case ok && have == b:
+		case !sameGroup(a, b):
+		case ok:
 			spoilt[a] = true
+		default:
+			votes[a] = b
 		}
-		votes[a] = b
 	}
 	for _, u := range d.old.units {
 		b := d.fwd[u.atom()]
@@ -287,11 +293,18 @@ func (d *differ) pairByPosition() {
 
 // sameGroup reports whether two atoms agree in a group of [strippedNames].
 func sameGroup(a, b *image.Atom) bool {
-	same := false
-	strippedNames(a, func(g group) {
-		strippedNames(b, func(h group) { same = same || g == h })
-	})
-	return same
+	if classOf(a) != classOf(b) {
+		return false
+	}
+	for i := range a.Syms {
+		for j := range b.Syms {
+			s, t := &a.Syms[i], &b.Syms[j]
+			if s.Local && t.Local && s.File == t.File && (s.Name == t.Name || stripSuffix(s.Name) == stripSuffix(t.Name)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // markAmbiguous remembers variables that stayed unpaired although the other build has unpaired ones of
