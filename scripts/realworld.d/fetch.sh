@@ -1,0 +1,96 @@
+# Fetching a Debian source package and building it with and without one of its patches.
+
+readonly cache=${HOTPATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hotpatch}/realworld
+
+# sources prints deb-src entries for this release, made of this machine's own deb entries. They go into
+# a file of our own, so that the machine's apt configuration stays as it is.
+sources() {
+    local codename
+    codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    for file in /etc/apt/sources.list.d/*.sources; do
+        [[ -f $file ]] || continue
+        grep -v '^#' "$file" | awk -v RS= -v code="$codename" '
+            /(^|\n)Enabled: *no/ { next }
+            match($0, /(^|\n)Suites:[^\n]*/) && substr($0, RSTART, RLENGTH) ~ "[: ]" code {
+                gsub(/(^|\n)Types:[^\n]*/, "\nTypes: deb-src"); sub(/^\n/, ""); print $0 "\n" }'
+    done
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+        [[ -f $file ]] || continue
+        sed -nE "s/^deb +(\[[^]]*\] +)?([^ ]+) +($codename(-[a-z-]+)?) +(.*)/Types: deb-src\nURIs: \2\nSuites: \3\nComponents: \5\n/p" "$file"
+    done
+}
+
+apt_options() {
+    printf '%s\n' -o "Dir::Etc::SourceList=$cache/apt/debian.sources" -o Dir::Etc::SourceParts=/dev/null \
+        -o "Dir::State::Lists=$cache/apt/lists" -o "Dir::Cache=$cache/apt/cache" -o APT::Sandbox::User=root \
+        -o Acquire::Retries=3
+}
+
+# fetch PACKAGE PATCH: unpacks into $source the newest version of the package that the mirror still
+# has and whose series holds the patch. The patches are not applied.
+fetch() {
+    local package=$1 patch=$2 options version
+    mkdir -p "$cache/apt/lists/partial" "$cache/apt/cache/archives/partial" "$cache/src"
+    sources >"$cache/apt/debian.sources"
+    [[ -s $cache/apt/debian.sources ]] || fail "no Debian mirror found in /etc/apt"
+    mapfile -t options < <(apt_options)
+    apt-get -qq "${options[@]}" update || fail "apt-get update failed for $cache/apt/debian.sources"
+    for version in $(apt-cache "${options[@]}" showsrc --only-source "$package" | sed -n 's/^Version: //p' | sort -ruV); do
+        source=$cache/src/$package-$version
+        if [[ ! -d $source ]]; then
+            rm -rf "$source.new" && mkdir -p "$source.new"
+            (cd "$source.new" && apt-get -qq "${options[@]}" source --download-only "$package=$version" &&
+                dpkg-source --no-check --skip-patches -x ./*.dsc tree >/dev/null) || {
+                say "$package $version cannot be fetched; trying the version before it"
+                continue
+            }
+            mv "$source.new" "$source"
+        fi
+        if grep -qx "$patch" "$source/tree/debian/patches/series"; then
+            say "source: $package $version"
+            return
+        fi
+    done
+    fail "$package: no version that can be fetched has the patch $patch"
+}
+
+# apply_series PATCH: in an unpacked tree, applies the patches of the series that come before PATCH.
+apply_series() {
+    local name
+    while read -r name _; do
+        [[ -z $name || $name == \#* ]] && continue
+        [[ $name == "$1" ]] && return
+        apply_one "$name"
+    done <debian/patches/series
+}
+
+apply_one() { patch -p1 -s -f --no-backup-if-mismatch <"debian/patches/$1" || fail "the patch $1 does not apply"; }
+
+# build_pair PACKAGE PATCH: sets $old and $new, the directories with the results of the two builds.
+# They depend on the package's version, the recipe and the compiler, and are made once.
+build_pair() {
+    local package=$1 patch=$2 key dir from=$SECONDS
+    key=$({ declare -f build; echo "$package $patch $result"; gcc --version; } | sha256sum | cut -c1-16)
+    dir=$cache/build/$package-$key
+    old=$dir/old new=$dir/new
+    if [[ -e $dir/done ]]; then
+        say "both builds are in the cache"
+        return
+    fi
+    fetch "$package" "$patch"
+    rm -rf "$dir" && mkdir -p "$old" "$new"
+    cp -r "$source/tree" "$dir/tree"
+    (
+        cd "$dir/tree"
+        export SOURCE_DATE_EPOCH=1700000000
+        apply_series "$patch"
+        build >"$dir/log" 2>&1 || { tail -n 30 "$dir/log" >&2; fail "the build before the fix failed"; }
+        cp "$built" "$old/$result"
+        apply_one "$patch"
+        build >>"$dir/log" 2>&1 || { tail -n 30 "$dir/log" >&2; fail "the build with the fix failed"; }
+        cp "$built" "$new/$result"
+    )
+    rm -rf "$dir/tree"
+    touch "$dir/done"
+    say "both builds took $((SECONDS - from)) s"
+}
