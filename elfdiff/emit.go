@@ -302,8 +302,11 @@ func (e *emitter) object(b *image.Atom) (int, error) {
 	return e.carry(b)
 }
 
-// carry puts a new object into the payload.
+// carry puts an object into the payload, once.
 func (e *emitter) carry(b *image.Atom) (int, error) {
+	if sym, ok := e.bodies[b]; ok {
+		return sym, nil
+	}
 	s := patch.Section{Kind: patch.Data, Size: b.Size, Align: alignment(b)}
 	if b.Size == 0 {
 		return 0, fmt.Errorf("object %s has no size", b.Name)

@@ -5,7 +5,7 @@
 // Verdict: ok
 // Before: a 1 b 101
 // After: a 12 b 112
-// Reverted: a 3 b 103
+// Reverted: a 13 b 113
 #include "pair.h"
 
 typedef int handler(void);
