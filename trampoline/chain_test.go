@@ -2,6 +2,7 @@ package trampoline
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -360,4 +361,31 @@ func FuzzLeads(f *testing.F) {
 			t.Fatalf("% x is said to lead to version %d, which is % x", running, n, want)
 		}
 	})
+}
+
+// TestTraps: what a debugger or a uprobe puts over code is recognised on every machine.
+func TestTraps(t *testing.T) {
+	x, arm := &arch.Arch{Machine: elf.EM_X86_64}, &arch.Arch{Machine: elf.EM_AARCH64}
+	nopNop := []byte{0x1f, 0x20, 0x03, 0xd5, 0x1f, 0x20, 0x03, 0xd5}
+	tests := []struct {
+		name      string
+		a         *arch.Arch
+		want, got []byte
+		trap      bool
+	}{
+		{name: "int3", a: x, want: []byte{0x55, 0x48}, got: []byte{0xcc, 0x48}, trap: true},
+		{name: "int3 later", a: x, want: []byte{0x55, 0x48}, got: []byte{0x55, 0xcc}, trap: true},
+		{name: "an int3 of the code itself", a: x, want: []byte{0xcc, 0x48}, got: []byte{0xcc, 0x90}},
+		{name: "nothing differs", a: x, want: []byte{0xcc}, got: []byte{0xcc}},
+		{name: "brk #0", a: arm, want: nopNop[:4], got: []byte{0x00, 0x00, 0x20, 0xd4}, trap: true},
+		{name: "brk #5 of a uprobe, second instruction", a: arm, want: nopNop, got: join(nopNop[:4], []byte{0xa0, 0x00, 0x20, 0xd4}), trap: true},
+		{name: "hlt is none", a: arm, want: nopNop[:4], got: []byte{0x00, 0x00, 0x40, 0xd4}},
+		{name: "int3 on arm64", a: arm, want: nopNop[:4], got: []byte{0xcc, 0x20, 0x03, 0xd5}},
+		{name: "cut off", a: arm, want: nopNop[:4], got: []byte{0x00, 0x00}},
+	}
+	for _, tt := range tests {
+		if got := isTrap(tt.a, tt.want, tt.got); got != tt.trap {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
 }

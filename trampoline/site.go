@@ -39,7 +39,7 @@ func PlanSite(a *arch.Arch, entry arch.ImageAddr, body, pad []byte, interior []u
 	for _, off := range interior {
 		if int64(off) > int64(landing) && int64(off) < int64(need) {
 			return refuse(fmt.Sprintf("branch or return to offset %#x, the jump takes %#x to %#x", off, landing, need),
-				"no help: other code depends on these bytes", "other code leads into the bytes that a jump would replace")
+				"restart with the new build", "other code leads into the bytes that a jump would replace")
 		}
 	}
 	if len(body) >= need {
@@ -48,7 +48,7 @@ func PlanSite(a *arch.Arch, entry arch.ImageAddr, body, pad []byte, interior []u
 	n, ok := paddingFor(a, pad, need-len(body))
 	if !ok {
 		return refuse(fmt.Sprintf("%d bytes behind the landing pad, then %s", len(body)-landing, hexBytes(pad)),
-			"build with -falign-functions=16", "no room for a jump of %d bytes: the function is too short and is not followed by enough padding", a.Jump.Len)
+			"restart with the new build; one that is built with -falign-functions=16 leaves room", "no room for a jump of %d bytes: the function is too short and is not followed by enough padding", a.Jump.Len)
 	}
 	return patch.Site{Off: uint32(landing), Room: uint32(len(body) + n - landing), Pad: append([]byte(nil), pad[:n]...)}, nil
 }

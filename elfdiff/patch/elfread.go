@@ -27,8 +27,8 @@ type elfReader struct {
 // must lie in the file in the order of their headers and not overlap.
 func readELF(raw []byte) (*elfReader, error) {
 	var h elf.Header64
-	if len(raw) > maxFile {
-		return nil, &FormatError{Off: maxFile, Msg: "file is larger than 256 MiB", Val: uint64(len(raw))}
+	if len(raw) > MaxFile {
+		return nil, &FormatError{Off: MaxFile, Msg: "file is larger than 256 MiB", Val: uint64(len(raw))}
 	}
 	if _, err := binary.Decode(raw, binary.LittleEndian, &h); err != nil {
 		return nil, &FormatError{Off: int64(len(raw)), Msg: "file ends in the ELF header"}
@@ -101,7 +101,7 @@ type stringReader struct {
 }
 
 func newStringReader(tab []byte) *stringReader {
-	return &stringReader{tab: tab, seen: make(map[uint32]string), budget: maxFile}
+	return &stringReader{tab: tab, seen: make(map[uint32]string), budget: MaxFile}
 }
 
 // get returns the string at off, or what is wrong with it. A string that it returns can be printed.

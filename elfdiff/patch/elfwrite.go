@@ -60,8 +60,8 @@ func (w *elfWriter) finish(machine elf.Machine) ([]byte, error) {
 	}
 	shoff := alignUp(off, 8)
 	size := shoff + uint64(len(w.hdrs))*shdrSize
-	if size > maxFile {
-		return nil, fmt.Errorf("the patch file would be %d bytes; the limit is %d", size, maxFile)
+	if size > MaxFile {
+		return nil, fmt.Errorf("the patch file would be %d bytes; the limit is %d", size, MaxFile)
 	}
 	le := binary.LittleEndian
 	raw := make([]byte, 0, size)

@@ -201,3 +201,12 @@ func FuzzSealed(f *testing.F) {
 		checkDecode(t, raw)
 	})
 }
+
+// TestFormatIsFrozen: files of one format version stay readable. Where this test fails because the
+// format was changed on purpose, FormatVersion has to be raised with it.
+func TestFormatIsFrozen(t *testing.T) {
+	const want = "e0c6f9b32e495eca089f49cd618ca52a41586414cf381122f4fe215fe1b6ffec"
+	if f := mustEncode(t, samplePatch(t)); FormatVersion != 1 || f.ID.String() != want {
+		t.Errorf("format version %d: the sample patch has ID %v, want %s", FormatVersion, f.ID, want)
+	}
+}

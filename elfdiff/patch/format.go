@@ -64,11 +64,13 @@ const (
 	nameTransform = ".hotpatch.transform"
 )
 
+// MaxFile is the largest size of a patch file, in bytes. A reader of files need not read further.
+const MaxFile = 256 << 20
+
 // Limits on what a file may ask for. They are far above what a real patch
 // needs (the largest of 179 security fixes changes 324 functions) and keep a hostile file
 // from costing more memory than a small multiple of its own size.
 const (
-	maxFile     = 256 << 20 // bytes of a patch file
 	maxPayload  = 512 << 20 // bytes of a linked payload
 	maxSections = 30000     // payload sections; each may have a .rela section, and SHN_LORESERVE is 0xff00
 	maxSymbols  = 1 << 20

@@ -2,6 +2,7 @@ package patch
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -185,6 +186,27 @@ func TestLayout(t *testing.T) {
 	text := pl.Bytes(pl.SymAddr[symHelper], minFuncSize)
 	if len(text) != minFuncSize || !a.Jump.IsPadding(text[7:]) {
 		t.Errorf("room behind a short function: % x", text)
+	}
+}
+
+// TestLayoutArm64: segments lie apart for the largest page of the architecture's kernels.
+func TestLayoutArm64(t *testing.T) {
+	p := &Patch{Machine: elf.EM_AARCH64, Sections: []Section{
+		{Name: ".text.f", Kind: Text, Align: 4, Data: make([]byte, 8), Size: 8},
+		{Name: ".bss.b", Kind: BSS, Align: 8, Size: 100},
+	}}
+	a := &arch.Arch{Name: "arm64", Machine: elf.EM_AARCH64, PtrSize: 8}
+	l, err := LayoutOf(p, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 64 << 10
+	want := [3]Segment{{Kind: Text, Size: 16}, {Kind: ROData, Off: page}, {Kind: Data, Off: page, Size: 100}}
+	if l.Align != page || l.Size != 2*page || l.Segments != want {
+		t.Errorf("%+v", l)
+	}
+	if _, err := LayoutOf(samplePatch(t), a); err == nil {
+		t.Error("an x86-64 patch was laid out for arm64")
 	}
 }
 

@@ -266,7 +266,7 @@ func TestSharedNames(t *testing.T) {
 		}
 		read += maxString
 	}
-	if read > maxFile || len(names.seen) != 1 {
+	if read > MaxFile || len(names.seen) != 1 {
 		t.Errorf("%d bytes of names were read, %d strings held", read, len(names.seen))
 	}
 	if _, msg := newStringReader([]byte("\x00ab\x00")).get(2); msg != "begins inside another string" {
