@@ -8,12 +8,12 @@ import (
 
 // build makes the bodies of the unit out of the bytes' states.
 func (d *decoder) build() error {
-	uses := d.objectsUsed()
+	slices.Sort(d.used)
 	for i := range d.parts {
 		d.instructions(i)
 	}
 	for i := range d.parts {
-		if err := d.references(i, uses); err != nil {
+		if err := d.references(i); err != nil {
 			return err
 		}
 		d.gapList(i)
@@ -42,10 +42,9 @@ func (d *decoder) instructions(i int) {
 }
 
 // references fills in the rest of part i's instructions, and its references.
-func (d *decoder) references(i int, uses []*Atom) error {
+func (d *decoder) references(i int) error {
 	b, p := d.parts[i].body, &d.parts[i]
-	r := resolver{im: d.im, d: d, body: b, uses: uses}
-	r.tls = d.usesTLS(b)
+	r := resolver{im: d.im, d: d, body: b, part: p, tls: d.tls}
 	for k := range b.Insts {
 		in := &b.Insts[k]
 		di, err := d.im.Arch.Decode(p.code[in.Off:])
@@ -107,42 +106,4 @@ func (d *decoder) escape(r *innerRef) {
 	}
 	b := d.parts[d.partOf(r.from.Atom)].body
 	b.Escapes = append(b.Escapes, Escape{Target: r.to, Inst: int32(b.InstAt(int64(r.from.Off)))})
-}
-
-// objectsUsed lists the data objects that the unit refers to at an address where they are the only reading: inside, or
-// at the start with nothing that ends there. They speak for a neighbour, see [Image.Body].
-func (d *decoder) objectsUsed() []*Atom {
-	var uses []*Atom
-	for i := range d.parts {
-		p, a := &d.parts[i], d.atoms[i]
-		for off, s := range p.state {
-			if s != byteStart && s != byteUnseen {
-				continue
-			}
-			in, err := d.im.Arch.Decode(p.code[off:])
-			if err != nil {
-				continue
-			}
-			for k := range in.NumOps {
-				v, ok := d.im.opAddress(a.Addr+arch.ImageAddr(off), &in.Ops[k])
-				if !ok {
-					continue
-				}
-				if o := d.im.AtomAt(v); o != nil && !o.IsCode() && !slices.Contains(uses, o) {
-					uses = append(uses, o)
-				}
-			}
-		}
-	}
-	return uses
-}
-
-// usesTLS reports whether the part computes with the thread pointer.
-func (d *decoder) usesTLS(b *Body) bool {
-	for k := range b.Insts {
-		if in, err := d.im.Arch.Decode(b.Code[b.Insts[k].Off:]); err == nil && in.TLSBase {
-			return true
-		}
-	}
-	return false
 }

@@ -3,6 +3,7 @@ package image
 import (
 	"debug/elf"
 	"fmt"
+	"slices"
 
 	"hotpatch/arch"
 )
@@ -24,6 +25,7 @@ func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
 	}
 	dyn, links := im.DynRelocs(start, end), im.LinkRelocs(start, end)
 	refs := make([]DataRef, 0, max(len(dyn), len(links)))
+	used := stored(dyn)
 	for len(dyn) > 0 || len(links) > 0 {
 		var r DataRef
 		switch {
@@ -33,11 +35,11 @@ func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
 			for len(links) > 0 && links[0].Addr == at {
 				link, links = &links[0], links[1:]
 			}
-			r = im.dynRef(&dyn[0], link)
+			r = im.dynRef(&dyn[0], link, used)
 			r.Off = uint64(at - start)
 			dyn = dyn[1:]
 		default:
-			r = im.linkRef(&links[0])
+			r = im.linkRef(&links[0], used)
 			r.Off = uint64(links[0].Addr - start)
 			links = links[1:]
 		}
@@ -48,8 +50,20 @@ func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
 	return refs
 }
 
+// stored lists the addresses that dynamic relocations store, sorted.
+func stored(dyn []DynReloc) []arch.ImageAddr {
+	var used []arch.ImageAddr
+	for i := range dyn {
+		if elf.R_X86_64(dyn[i].Type) == elf.R_X86_64_RELATIVE {
+			used = append(used, arch.ImageAddr(dyn[i].Addend))
+		}
+	}
+	slices.Sort(used)
+	return used
+}
+
 // dynRef resolves a dynamically relocated word.
-func (im *Image) dynRef(r *DynReloc, link *LinkReloc) DataRef {
+func (im *Image) dynRef(r *DynReloc, link *LinkReloc, used []arch.ImageAddr) DataRef {
 	ref := DataRef{Size: r.Size, Type: r.Type}
 	switch typ := elf.R_X86_64(r.Type); {
 	case typ == elf.R_X86_64_RELATIVE:
@@ -57,7 +71,7 @@ func (im *Image) dynRef(r *DynReloc, link *LinkReloc) DataRef {
 		if link != nil && !link.Section {
 			sym = link.Sym
 		}
-		ref.Place = im.addressPlace(arch.ImageAddr(r.Addend), sym, nil)
+		ref.Place = im.addressPlace(arch.ImageAddr(r.Addend), sym, &evidence{used: used})
 	case typ == elf.R_X86_64_IRELATIVE:
 		a := im.AtomAt(arch.ImageAddr(r.Addend))
 		ref.Place = Place{Kind: PlaceAtom, Atom: a, Addr: arch.ImageAddr(r.Addend), Proven: true}
@@ -77,7 +91,7 @@ func (im *Image) dynRef(r *DynReloc, link *LinkReloc) DataRef {
 }
 
 // linkRef resolves a field that only a link-time relocation tells of.
-func (im *Image) linkRef(l *LinkReloc) DataRef {
+func (im *Image) linkRef(l *LinkReloc, used []arch.ImageAddr) DataRef {
 	ref := DataRef{Type: l.Type}
 	v := l.Value + arch.ImageAddr(l.Addend)
 	switch elf.R_X86_64(l.Type) {
@@ -97,7 +111,7 @@ func (im *Image) linkRef(l *LinkReloc) DataRef {
 		}
 		sym = ""
 	}
-	ref.Place = im.addressPlace(v, sym, nil)
+	ref.Place = im.addressPlace(v, sym, &evidence{used: used})
 	return ref
 }
 

@@ -58,11 +58,12 @@ func (c *bodyCache) init(n int) { c.entries = make([]atomic.Pointer[bodyEntry], 
 //
 // # Neighbours
 //
-// The address in a lea or an immediate is a candidate for a neighbour, too, in these cases. One past the end: another object ends
-// exactly there, and the same unit also refers to that object. In front of the start: another object starts at most
-// 64 bytes later, the address is not where an object starts, and either no object is there (padding) or the unit also refers to
-// the other one. Accesses of known width that lie wholly in one object are proven to be to that object, since a compiler knows what it addresses
-// directly.
+// An address that is taken (lea, or an immediate) and not accessed could also belong to an object beside it. Such an object is a
+// candidate in these cases. One past its end: it ends exactly there, the same unit also refers to it, and the
+// address is not just used as the base of memory operands. In front of its start: it starts at most 64 bytes later, and the address is in padding; or within another
+// object that the unit does not otherwise refer to; or within one while the unit refers to both; or it is that of a
+// scalar, but used with an index. Accesses of known width that lie wholly in one object are proven to be to that object, since a compiler knows
+// what it addresses directly.
 func (im *Image) Body(a *Atom) (*Body, error) {
 	if !a.IsCode() {
 		return nil, fmt.Errorf("decode %s: %w", a.Name, errNotCode)
@@ -139,7 +140,9 @@ type decoder struct {
 	disps []arch.ImageAddr // ET_EXEC: absolute displacements
 	seen  map[tableKey]bool
 	table []*JumpTable
-	inner []innerRef // addresses taken inside the unit
+	inner []innerRef       // addresses taken inside the unit
+	used  []arch.ImageAddr // of data that the unit refers to
+	tls   bool             // some instruction loads the thread pointer, or addresses memory through it and a register
 }
 
 type part struct {
@@ -159,7 +162,7 @@ func (d *decoder) reset(im *Image, atoms []*Atom) {
 	d.im, d.atoms = im, atoms
 	d.parts = slices.Grow(d.parts[:0], len(atoms))[:len(atoms)]
 	d.work, d.jumps, d.leas, d.disps, d.inner = d.work[:0], d.jumps[:0], d.leas[:0], d.disps[:0], d.inner[:0]
-	d.table = nil
+	d.used, d.table, d.tls = d.used[:0], nil, false
 	clear(d.seen)
 	if d.seen == nil {
 		d.seen = make(map[tableKey]bool)
@@ -279,7 +282,7 @@ func (d *decoder) follow(t Target, state uint8) error {
 			p.state[k] = byteInside
 		}
 		p.state[off] = state
-		d.note(Target{t.Atom, off}, &in)
+		d.note(Target{t.Atom, off}, p.code[off:end], &in)
 		switch in.Flow {
 		case arch.FlowJump, arch.FlowJumpInd, arch.FlowReturn, arch.FlowStop:
 			return nil
@@ -290,7 +293,8 @@ func (d *decoder) follow(t Target, state uint8) error {
 }
 
 // note records what an instruction refers to.
-func (d *decoder) note(t Target, in *arch.Inst) {
+func (d *decoder) note(t Target, code []byte, in *arch.Inst) {
+	d.tls = d.tls || in.TLSBase || throughFS(code)
 	at := t.Atom.Addr + arch.ImageAddr(t.Off)
 	if in.BrSize > 0 {
 		if to, _, ok := d.locate(at + arch.ImageAddr(in.Target)); ok {
@@ -311,6 +315,7 @@ func (d *decoder) note(t Target, in *arch.Inst) {
 		} else if op.Kind == arch.OpPC && op.Addr {
 			d.leas = append(d.leas, v)
 		}
+		d.used = append(d.used, v)
 		// The address of an instruction of this unit; the entry of the function is an ordinary place.
 		if to, k, ok := d.locate(v); ok && (k > 0 || to.Off > 0) && (op.Addr || op.Kind == arch.OpImm) {
 			d.work = append(d.work, to)

@@ -52,6 +52,7 @@ func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
 		return false // an object with a name is no jump table of a compiler's
 	}
 	t := &JumpTable{Addr: addr, EntrySize: size, Relative: size == 4}
+	t.Bounded = true
 	for at := addr; at+arch.ImageAddr(size) <= limit; at += arch.ImageAddr(size) {
 		b := s.Data[at-s.Addr:]
 		var v arch.ImageAddr
@@ -62,6 +63,10 @@ func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
 		}
 		to, i, ok := d.locate(v)
 		if !ok || d.parts[i].state[to.Off] == byteInside || d.relocDenies(at, size) {
+			// A word that leads to no code at all is no entry. One that leads into another
+			// function or into an instruction contradicts what is known.
+			s := d.im.SectionAt(v)
+			t.Bounded = d.im.HasRelocs || !ok && (s == nil || !s.Exec())
 			break
 		}
 		t.Entries = append(t.Entries, to)
@@ -70,7 +75,6 @@ func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
 		return false
 	}
 	t.Size = uint64(len(t.Entries) * size)
-	t.Bounded = addr+arch.ImageAddr(t.Size) == limit || d.im.HasRelocs
 	d.table = append(d.table, t)
 	d.work = append(d.work, t.Entries...)
 	return true

@@ -25,6 +25,16 @@ func isSectionMark(name string) bool {
 	return strings.HasPrefix(name, "__start_") || strings.HasPrefix(name, "__stop_")
 }
 
+// isBoundMark reports whether a linker symbol bounds something that programs walk through. Where such a symbol and
+// an object share an address, either may be meant.
+func isBoundMark(name string) bool {
+	switch name {
+	case "__bss_start", "_edata", "edata", "__data_start", "data_start", "__rela_iplt_start", "__rela_iplt_end":
+		return true
+	}
+	return isSectionMark(name) || strings.HasSuffix(name, "_array_start") || strings.HasSuffix(name, "_array_end")
+}
+
 // markCRT recognises what the C runtime's start files (crt1.o, crti.o, crtbegin.o) bring along.
 // crt tells whether the image has any.
 func (im *Image) markCRT(a *Atom, crt bool) {
@@ -54,7 +64,7 @@ func (im *Image) linkerMark(addr arch.ImageAddr) string {
 	names := im.marks[addr]
 	best := ""
 	for _, n := range names {
-		if best == "" || isSectionMark(n) || !isSectionMark(best) && n < best {
+		if best == "" || isSectionMark(n) && !isSectionMark(best) || isSectionMark(n) == isSectionMark(best) && n < best {
 			best = n
 		}
 	}

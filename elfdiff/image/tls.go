@@ -14,6 +14,11 @@ func (r *resolver) tlsOperand(di *arch.Inst, op *arch.Operand, link *LinkReloc) 
 		switch elf.R_X86_64(link.Type) {
 		case elf.R_X86_64_TPOFF32, elf.R_X86_64_DTPOFF32:
 			return r.im.tlsNamed(link, op.Value), RefTLS
+		case elf.R_X86_64_GOTTPOFF, elf.R_X86_64_TLSGD, elf.R_X86_64_GOTPC32_TLSDESC:
+			// The linker relaxed the access to local exec, but kept the type.
+			if op.Kind != arch.OpPC {
+				return r.im.tlsNamed(link, op.Value), RefTLS
+			}
 		}
 		return Place{}, RefMem
 	}
@@ -40,16 +45,36 @@ func (r *resolver) tlsOperand(di *arch.Inst, op *arch.Operand, link *LinkReloc) 
 	return Place{}, RefMem
 }
 
+// throughFS reports whether an instruction addresses memory through the thread pointer's segment.
+func throughFS(code []byte) bool {
+	for i := 0; i < len(code) && isLegacyPrefix(code[i]); i++ {
+		if code[i] == 0x64 {
+			return true
+		}
+	}
+	return false
+}
+
 // tlsNamed resolves a thread-local reference whose symbol a link-time relocation names.
 func (im *Image) tlsNamed(l *LinkReloc, v int64) Place {
 	for _, a := range im.index.byName[l.Sym] {
 		if a.Kind == TLSObject && (a.Addr == im.TLS.Addr+l.Value || a.Addr == l.Value) {
-			return Place{Kind: PlaceTLS, Atom: a, Addend: l.Addend, Proven: true}
+			return Place{Kind: PlaceTLS, Atom: a, Addend: tlsAddend(l), Proven: true}
 		}
 	}
 	p := im.tlsPlace(v)
 	p.Proven = p.Kind == PlaceTLS
 	return p
+}
+
+// tlsAddend is the offset from the symbol. Types that were relative to the program counter before
+// relaxation carry the distance to the instruction's end in their addend.
+func tlsAddend(l *LinkReloc) int64 {
+	switch elf.R_X86_64(l.Type) {
+	case elf.R_X86_64_TPOFF32, elf.R_X86_64_DTPOFF32:
+		return l.Addend
+	}
+	return l.Addend + 4
 }
 
 // tlsPlace resolves an offset from the thread pointer. The TLS block of a program ends at the thread pointer

@@ -1,0 +1,203 @@
+package image
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"hotpatch/arch"
+)
+
+// evidence is what is known of the code that takes an address, for telling neighbours apart.
+type evidence struct {
+	// used are the addresses of data that the same unit refers to, sorted; the address in question occurs as often as
+	// it is used.
+	used []arch.ImageAddr
+	use  pointerUse // how the address itself is used
+	crt  bool       // the code belongs to the start files, which name linker symbols rather than objects
+	code bool       // the address is in code; else in a word of data
+}
+
+// refersTo reports whether the unit refers to a byte of a at another address than v.
+func (c *evidence) refersTo(a *Atom, v arch.ImageAddr) bool {
+	i, _ := slices.BinarySearch(c.used, a.Addr)
+	for ; i < len(c.used) && c.used[i] < a.End(); i++ {
+		if c.used[i] != v {
+			return true
+		}
+	}
+	return false
+}
+
+// maxBefore is how many bytes in front of an object a compiler's biased base address may lie.
+const maxBefore = 64
+
+// addressPlace resolves an address that is taken, not accessed. If sym is not empty, a link-time
+// relocation names it.
+func (im *Image) addressPlace(v arch.ImageAddr, sym string, c *evidence) Place {
+	if imp, ok := im.stubs[v]; ok {
+		return im.importPlace(imp, v, false)
+	}
+	if sym != "" {
+		if p, ok := im.namedPlace(v, sym); ok {
+			return p
+		}
+	}
+	p := Place{Kind: PlaceUnknown, Addr: v}
+	cover := im.Covering(v)
+	s := im.SectionAt(v)
+	switch mark := im.linkerMark(v); {
+	case len(cover) > 0 && cover[0].IsCode():
+		return Place{Kind: PlaceAtom, Atom: cover[0], Addend: int64(v - cover[0].Addr), Addr: v, Proven: cover[0].Addr == v}
+	case mark != "" && (len(cover) == 0 || isBoundMark(mark) || c.crt):
+		p = Place{Kind: PlaceLinker, Linker: mark, Addr: v, Proven: true}
+		if len(cover) > 0 && !cover[0].CRT && !c.crt {
+			p.Proven, p.Candidates = false, cover[:1:1]
+		}
+		return p
+	case len(cover) > 0:
+		p = Place{Kind: PlaceAtom, Atom: cover[0], Addend: int64(v - cover[0].Addr), Addr: v}
+		p.Candidates = cover[:1:1]
+	case s != nil && s.Exec():
+		p.Why = fmt.Sprintf("code at %#x, which is in no function", uint64(v))
+		return p
+	case s != nil && s.Data != nil && !s.IsTLS() && !isGOT(s):
+		p = Place{Kind: PlaceAnon, Addr: v}
+	}
+	im.addEnding(&p, c)
+	im.addFollowing(&p, s, c)
+	return im.settle(p, s)
+}
+
+// addEnding adds the objects that end at the place. One past the end is a bound: something compares with it, and starts
+// from the object itself.
+func (im *Image) addEnding(p *Place, c *evidence) {
+	for _, a := range im.EndingAt(p.Addr) {
+		if a.IsCode() || isFuncName(a.Name) {
+			continue
+		}
+		if p.Kind == PlaceUnknown || c.refersTo(a, p.Addr) && !(c.use.based && !c.use.compared) {
+			p.Candidates = append(p.Candidates, a)
+		}
+	}
+}
+
+// isFuncName reports whether an object is what __func__ and its like stand for. No program walks through it.
+func isFuncName(name string) bool {
+	return strings.HasPrefix(name, "__func__") || strings.HasPrefix(name, "__FUNCTION__") || strings.HasPrefix(name, "__PRETTY_FUNCTION__")
+}
+
+// addFollowing adds the object that starts shortly behind the place, if the place may be its biased base (arr - 8).
+func (im *Image) addFollowing(p *Place, s *Section, c *evidence) {
+	i := im.index.after(p.Addr)
+	if i == len(im.index.atoms) || s == nil || !c.code {
+		return
+	}
+	q := im.index.atoms[i]
+	if q.IsCode() || q.Section != s || q.Addr-p.Addr > maxBefore {
+		return
+	}
+	switch {
+	case p.Kind == PlaceUnknown:
+	case p.Kind == PlaceAnon:
+		if !im.hole(p.Addr, q.Addr, s) {
+			return
+		}
+	case p.Addend == 0:
+		// An object starts here. Only a scalar that is used with an index speaks against it.
+		if p.Atom.Size > 8 || !c.use.indexed {
+			return
+		}
+	default:
+		if c.refersTo(p.Atom, p.Addr) && !c.refersTo(q, p.Addr) {
+			return
+		}
+	}
+	p.Candidates = append(p.Candidates, q)
+}
+
+// hole reports whether [start, end) may be padding rather than a constant: zero bytes, of which nothing but the
+// start is referred to.
+func (im *Image) hole(start, end arch.ImageAddr, s *Section) bool {
+	if s.Data == nil || im.places.next(start, end) != end || len(im.DynRelocs(start, end)) > 0 {
+		return false
+	}
+	return allZero(s.Data[start-s.Addr : end-s.Addr])
+}
+
+// settle decides a place for which several or no readings were found.
+func (im *Image) settle(p Place, s *Section) Place {
+	if p.Kind == PlaceUnknown && len(p.Candidates) > 0 {
+		p.Kind, p.Atom = PlaceAtom, p.Candidates[0]
+		p.Addend = int64(p.Addr - p.Atom.Addr)
+	}
+	if p.Kind == PlaceAtom && len(p.Candidates) == 1 {
+		p.Candidates = nil
+	}
+	if p.Kind != PlaceUnknown {
+		return p
+	}
+	for _, sec := range im.Sections {
+		if sec.Addr == p.Addr && !sec.IsTLS() {
+			return Place{Kind: PlaceLinker, Linker: "section " + sec.Name, Addr: p.Addr}
+		}
+	}
+	p.Why = fmt.Sprintf("%#x is in no section", uint64(p.Addr))
+	if s != nil {
+		p.Why = fmt.Sprintf("%#x in %s is in no object", uint64(p.Addr), s.Name)
+	}
+	return p
+}
+
+// namedPlace resolves an address by the symbol of its link-time relocation.
+func (im *Image) namedPlace(v arch.ImageAddr, sym string) (Place, bool) {
+	if isLinkerName(sym) {
+		return Place{Kind: PlaceLinker, Linker: sym, Addr: v, Proven: true}, true
+	}
+	var best *Atom
+	for _, a := range im.index.byName[sym] {
+		if best == nil || distance(v, a) < distance(v, best) {
+			best = a
+		}
+	}
+	if best == nil || best.Kind == TLSObject {
+		return Place{}, false
+	}
+	return Place{Kind: PlaceAtom, Atom: best, Addend: int64(v - best.Addr), Addr: v, Proven: true}, true
+}
+
+// distance is how far v lies outside a.
+func distance(v arch.ImageAddr, a *Atom) uint64 {
+	switch {
+	case v < a.Addr:
+		return uint64(a.Addr - v)
+	case v > a.End():
+		return uint64(v - a.End())
+	}
+	return 0
+}
+
+// accessPlace resolves a memory access of width bytes at v.
+func (im *Image) accessPlace(v arch.ImageAddr, width uint64, sym string, c *evidence) Place {
+	for _, a := range im.Covering(v) {
+		if !a.IsCode() && uint64(a.End()-v) >= width {
+			return Place{Kind: PlaceAtom, Atom: a, Addend: int64(v - a.Addr), Addr: v, Proven: true}
+		}
+	}
+	s := im.SectionAt(v)
+	if len(im.Covering(v)) == 0 && s != nil && s.Exec() {
+		return Place{Kind: PlaceAnon, Addr: v, Proven: true} // a table that hand-written code keeps beside itself
+	}
+	p := im.addressPlace(v, sym, c)
+	if p.Kind == PlaceAtom && p.Atom.IsCode() {
+		return p // data among the code of a hand-written function
+	}
+	if p.Kind == PlaceAtom && sym == "" {
+		return Place{Kind: PlaceUnknown, Addr: v, Why: fmt.Sprintf("access to %d bytes at %#x, which %s+%#x does not hold",
+			width, uint64(v), p.Atom.Name, uint64(p.Addend))}
+	}
+	if p.Kind == PlaceAnon {
+		p.Candidates, p.Proven = nil, !s.Writable()
+	}
+	return p
+}

@@ -1,0 +1,84 @@
+package image
+
+import (
+	"debug/elf"
+	"fmt"
+
+	"hotpatch/arch"
+)
+
+// nullPlace is what a call or slot leads to whose weak symbol nothing defines.
+func nullPlace(v arch.ImageAddr, slot bool) Place {
+	return Place{Kind: PlaceLinker, Linker: NullSymbol, Addr: v, ViaSlot: slot, Proven: true}
+}
+
+// NullSymbol is Place.Linker of a reference to a weak symbol that nothing defined at link time: address zero.
+const NullSymbol = "undefined weak symbol"
+
+// slotPlace resolves the GOT slot at v to what its content stands for.
+func (im *Image) slotPlace(v arch.ImageAddr) (Place, bool) {
+	if im.linkerMark(v) == "_GLOBAL_OFFSET_TABLE_" {
+		return Place{Kind: PlaceLinker, Linker: "_GLOBAL_OFFSET_TABLE_", Addr: v, Proven: true}, true
+	}
+	if imp, ok := im.Slot(v); ok {
+		p := im.importPlace(&imp, v, true)
+		switch elf.R_X86_64(imp.Type) {
+		case elf.R_X86_64_TPOFF64, elf.R_X86_64_DTPMOD64, elf.R_X86_64_DTPOFF64, elf.R_X86_64_TLSDESC:
+			p.Kind, p.Atom = PlaceTLS, imp.Local
+		}
+		return p, true
+	}
+	if r, ok := im.DynReloc(v); ok {
+		return im.localSlot(&r)
+	}
+	b, ok := im.Bytes(v, 8)
+	if !ok {
+		return Place{}, false
+	}
+	// Not relocated at run time: the linker stored the value.
+	word := order.Uint64(b)
+	if word == 0 {
+		return nullPlace(v, true), true
+	}
+	if im.Type == elf.ET_EXEC {
+		if p := im.exactPlace(arch.ImageAddr(word)); p.Kind == PlaceAtom {
+			p.Addr, p.ViaSlot, p.Proven = v, true, true
+			return p, true
+		}
+	}
+	if p := im.tlsPlace(int64(word)); p.Kind == PlaceTLS {
+		p.Addr, p.ViaSlot = v, true
+		return p, true
+	}
+	return Place{Kind: PlaceUnknown, Addr: v, Why: fmt.Sprintf("GOT slot %#x holds %#x", uint64(v), word)}, true
+}
+
+// localSlot resolves a slot that a relocation without a symbol fills.
+func (im *Image) localSlot(r *DynReloc) (Place, bool) {
+	switch elf.R_X86_64(r.Type) {
+	case elf.R_X86_64_RELATIVE:
+		p := im.exactPlace(arch.ImageAddr(r.Addend))
+		p.Addr, p.ViaSlot = r.Addr, true
+		p.Proven = p.Kind == PlaceAtom
+		return p, true
+	case elf.R_X86_64_TPOFF64, elf.R_X86_64_DTPOFF64, elf.R_X86_64_TLSDESC:
+		a := im.TLSAt(im.TLS.Addr + arch.ImageAddr(r.Addend))
+		if a == nil {
+			break
+		}
+		return Place{Kind: PlaceTLS, Atom: a, Addend: int64(im.TLS.Addr) + r.Addend - int64(a.Addr), Addr: r.Addr, ViaSlot: true, Proven: true}, true
+	case elf.R_X86_64_DTPMOD64:
+		// The module's own number (local dynamic): no object yet; offsets follow in the code.
+		return Place{Kind: PlaceTLS, Addr: r.Addr, ViaSlot: true, Proven: true}, true
+	}
+	return Place{Kind: PlaceUnknown, Addr: r.Addr, Why: fmt.Sprintf("GOT slot %#x with relocation type %d", uint64(r.Addr), r.Type)}, true
+}
+
+// exactPlace resolves an address that a GOT slot holds: the linker makes slots for symbols, so it is where one starts.
+func (im *Image) exactPlace(v arch.ImageAddr) Place {
+	a := im.AtomAt(v)
+	if a != nil && a.Addr == v {
+		return Place{Kind: PlaceAtom, Atom: a, Addr: v}
+	}
+	return im.addressPlace(v, "", &evidence{})
+}

@@ -1,0 +1,173 @@
+package image
+
+import "hotpatch/arch"
+
+// pointerUse says how code uses a pointer that an instruction put into a register.
+type pointerUse struct {
+	based    bool // as base of a memory operand, or of a lea
+	indexed  bool // the same, together with an index register
+	compared bool // with another register: it may be a bound
+}
+
+// useWindow is how many instructions behind a lea are looked at.
+const useWindow = 40
+
+// pointerUse looks at the instructions that follow the lea at off, in the order of their addresses, until the register is
+// overwritten. It is evidence, not proof: the order of execution may be another.
+func (p *part) pointerUse(im *Image, off int) pointerUse {
+	var u pointerUse
+	in, err := im.Arch.Decode(p.code[off:])
+	if err != nil {
+		return u
+	}
+	lea, ok := parseX86(p.code[off : off+in.Len])
+	if !ok || lea.twoByte || lea.opcode != 0x8d {
+		return u
+	}
+	r := lea.reg
+	off += in.Len
+	for n := 0; n < useWindow && off < len(p.code); n++ {
+		if s := p.state[off]; s != byteStart && s != byteUnseen {
+			return u
+		}
+		in, err := im.Arch.Decode(p.code[off:])
+		if err != nil {
+			return u
+		}
+		if (in.Flow == arch.FlowCall || in.Flow == arch.FlowCallInd) && !calleeSaved(r) {
+			return u
+		}
+		if x, ok := parseX86(p.code[off : off+in.Len]); ok {
+			u.add(&x, r)
+			if x.overwrites(r) {
+				return u
+			}
+		}
+		off += in.Len
+	}
+	return u
+}
+
+// add notes how one instruction uses register r.
+func (u *pointerUse) add(x *x86Operands, r int8) {
+	if x.base == r || x.index == r {
+		u.based = true
+		u.indexed = u.indexed || x.index >= 0 && x.base >= 0
+	}
+	if !x.twoByte && (x.opcode == 0x39 || x.opcode == 0x3b) && (x.reg == r || x.rm == r) {
+		u.compared = true
+	}
+}
+
+// calleeSaved reports whether the System V ABI preserves the general register across calls.
+func calleeSaved(r int8) bool { return r == 3 || r == 4 || r == 5 || r >= 12 }
+
+// x86Operands are the registers that the ModRM and SIB bytes of an x86-64 instruction name, by number; -1: none.
+type x86Operands struct {
+	twoByte     bool // opcode is in the 0F map
+	opcode      byte
+	reg, rm     int8 // rm only if it is a register
+	base, index int8
+	fs          bool
+}
+
+// parseX86 reads the operands of one instruction of the one-byte map or of the 0F map (Intel SDM vol. 2, 2.1).
+// It is false for forms without ModRM and for other maps; only Decode is an authority on what an
+// instruction is.
+func parseX86(code []byte) (x86Operands, bool) {
+	x := x86Operands{reg: -1, rm: -1, base: -1, index: -1}
+	i := 0
+	for ; i < len(code) && isLegacyPrefix(code[i]); i++ {
+		x.fs = x.fs || code[i] == 0x64
+	}
+	var rex byte
+	if i < len(code) && code[i]&0xf0 == 0x40 {
+		rex = code[i]
+		i++
+	}
+	if i < len(code) && code[i] == 0x0f {
+		x.twoByte = true
+		i++
+	}
+	if i >= len(code) {
+		return x, false
+	}
+	x.opcode = code[i]
+	if !hasModRM(x.twoByte, x.opcode) || i+1 >= len(code) {
+		return x, false
+	}
+	modrm := code[i+1]
+	x.reg = int8(modrm>>3&7 | rex&4<<1)
+	rm := int8(modrm&7 | rex&1<<3)
+	if modrm>>6 == 3 {
+		x.rm = rm
+		return x, true
+	}
+	if rm&7 != 4 {
+		if modrm>>6 != 0 || rm&7 != 5 { // else relative to the instruction pointer
+			x.base = rm
+		}
+		return x, true
+	}
+	if i+2 >= len(code) {
+		return x, false
+	}
+	sib := code[i+2]
+	if x.index = int8(sib>>3&7 | rex&2<<2); x.index == 4 {
+		x.index = -1
+	}
+	if x.base = int8(sib&7 | rex&1<<3); x.base&7 == 5 && modrm>>6 == 0 {
+		x.base = -1
+	}
+	return x, true
+}
+
+func isLegacyPrefix(b byte) bool {
+	switch b {
+	case 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65:
+		return true
+	}
+	return false
+}
+
+// hasModRM reports whether an opcode is followed by a ModRM byte (SDM vol. 2, appendix A, the columns E, G, M, W).
+func hasModRM(twoByte bool, op byte) bool {
+	if twoByte {
+		switch {
+		case op == 0x05, op == 0x0b, op == 0x31, op == 0x34, op == 0x77, op == 0xa2, op == 0xaa,
+			op&0xf0 == 0x80, op >= 0xc8 && op <= 0xcf, op&0xfe == 0xa0, op&0xfe == 0xa8, op == 0x38, op == 0x3a:
+			return false
+		}
+		return true
+	}
+	switch {
+	case op < 0x40:
+		return op&7 < 4
+	case op == 0x63, op == 0x69, op == 0x6b, op >= 0x80 && op <= 0x8f,
+		op == 0xc0, op == 0xc1, op == 0xc6, op == 0xc7, op >= 0xd0 && op <= 0xd3, op >= 0xd8 && op <= 0xdf,
+		op == 0xf6, op == 0xf7, op == 0xfe, op == 0xff:
+		return true
+	}
+	return false
+}
+
+// overwrites reports whether the instruction gives register r a new value that does not depend on the old one, as far
+// as mov, lea, movzx, movsx and xor of a register with itself go.
+func (x *x86Operands) overwrites(r int8) bool {
+	if x.twoByte {
+		switch x.opcode {
+		case 0xb6, 0xb7, 0xbe, 0xbf:
+			return x.reg == r
+		}
+		return false
+	}
+	switch x.opcode {
+	case 0x8b, 0x8d, 0x63:
+		return x.reg == r && x.base != r && x.index != r
+	case 0x89, 0xc7:
+		return x.rm == r
+	case 0x31, 0x33:
+		return x.rm == r && x.reg == r
+	}
+	return false
+}
