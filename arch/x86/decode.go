@@ -59,12 +59,12 @@ func (e *encoding) wbit() uint8 {
 }
 
 // Decode decodes the first instruction of code: [arch.Arch.Decode].
-func Decode(code []byte) (arch.Inst, error) {
+func Decode(code []byte) (in arch.Inst, err error) {
 	var e encoding
-	if err := e.decode(code); err != nil {
-		return arch.Inst{}, err
+	if err = e.decode(code); err == nil {
+		e.describe(code, &in)
 	}
-	return e.inst(code), nil
+	return in, err
 }
 
 // decode takes the first instruction of code apart.
@@ -298,57 +298,61 @@ func (e *encoding) immediate(code []byte) error {
 	return nil
 }
 
-// inst describes the decoded instruction.
-func (e *encoding) inst(code []byte) arch.Inst {
-	in := arch.Inst{Len: e.n, Flow: e.form.flow}
+// describe fills in, which is zero, with what others need to know.
+func (e *encoding) describe(code []byte, in *arch.Inst) {
+	in.Len, in.Flow = e.n, e.form.flow
 	if e.dispSize == 4 {
-		in.Ops[0] = e.memOperand(code)
+		e.memOperand(code, &in.Ops[0])
 		in.NumOps = 1
 	}
+	if e.immSize != 0 {
+		e.describeImmediate(code, in)
+	}
+	if in.NumOps != 0 || e.rep == 0xf3 {
+		in.TLSBase = e.loadsThreadPointer(in)
+	}
+}
+
+// describeImmediate fills in what the bytes behind the operands mean.
+func (e *encoding) describeImmediate(code []byte, in *arch.Inst) {
+	field := code[e.immOff:]
 	switch e.form.imm {
 	case immRel1:
-		in.Target = int64(e.n) + int64(int8(code[e.immOff]))
+		in.Target = int64(e.n) + int64(int8(field[0]))
 		in.BrOff, in.BrSize = uint8(e.immOff), 1
+		return
 	case immRel4:
-		in.Target = int64(e.n) + disp32(code[e.immOff:])
+		in.Target = int64(e.n) + disp32(field)
 		in.BrOff, in.BrSize = uint8(e.immOff), 4
+		return
 	case immMoffs:
-		in.Ops[0] = e.moffs(code)
+		e.moffs(field, &in.Ops[0])
 		in.NumOps = 1
-	default:
-		if e.immSize < 4 {
-			break
-		}
-		op := arch.Operand{
-			Kind: arch.OpImm, Off: uint8(e.immOff), Size: uint8(e.immSize),
-			Arith: e.form.flags&fArith != 0,
-		}
-		if e.immSize == 8 {
-			op.Value = int64(binary.LittleEndian.Uint64(code[e.immOff:]))
-		} else {
-			op.Value = disp32(code[e.immOff:])
-		}
-		in.Ops[in.NumOps] = op
-		in.NumOps++
+		return
 	}
-	in.TLSBase = e.loadsThreadPointer(&in)
-	return in
+	if e.immSize < 4 {
+		return
+	}
+	op := &in.Ops[in.NumOps]
+	in.NumOps++
+	op.Kind, op.Off, op.Size = arch.OpImm, uint8(e.immOff), uint8(e.immSize)
+	op.Arith = e.form.flags&fArith != 0
+	if e.immSize == 8 {
+		op.Value = int64(binary.LittleEndian.Uint64(field))
+	} else {
+		op.Value = disp32(field)
+	}
 }
 
 // memOperand describes a memory operand with a displacement of 32 bits.
-func (e *encoding) memOperand(code []byte) arch.Operand {
+func (e *encoding) memOperand(code []byte, op *arch.Operand) {
 	f := e.form
-	op := arch.Operand{
-		Kind: arch.OpDisp, Off: uint8(e.dispOff), Size: 4,
-		Addr: f.flags&fAddr != 0, Write: f.flags&fWrite != 0,
-		Value: disp32(code[e.dispOff:]),
-	}
-	w := f.width
-	if e.vector.kind == vectorEVEX && e.vector.round {
-		w = f.broadcast
-	}
-	op.Width = w.bytes(e.opsize, e.wbit(), e.vector.l)
-	op.Seg = (e.seg == segFS || e.seg == segGS) && !op.Addr
+	op.Kind, op.Off, op.Size = arch.OpDisp, uint8(e.dispOff), 4
+	op.Value = disp32(code[e.dispOff:])
+	op.Write = f.flags&fWrite != 0
+	op.Addr = f.flags&fAddr != 0
+	op.Seg = e.seg != 0 && !op.Addr
+	op.Width = e.memWidth()
 	switch {
 	case e.rip:
 		op.Kind = arch.OpPC
@@ -359,23 +363,28 @@ func (e *encoding) memOperand(code []byte) arch.Operand {
 			op.Value = int64(uint32(op.Value))
 		}
 	}
-	return op
+}
+
+// memWidth returns the bytes that the memory operand has, 0 if unknown.
+func (e *encoding) memWidth() uint8 {
+	w := e.form.width
+	if e.vector.round { // of a memory operand: broadcast
+		w = e.form.broadcast
+	}
+	return w.bytes(e.opsize, e.wbit(), e.vector.l)
 }
 
 // moffs describes the operand of the mov that holds a whole address.
-func (e *encoding) moffs(code []byte) arch.Operand {
-	op := arch.Operand{
-		Kind: arch.OpAbs, Off: uint8(e.immOff), Size: uint8(e.immSize),
-		Width: e.form.width.bytes(e.opsize, 0, 0),
-		Write: e.form.flags&fWrite != 0,
-		Seg:   e.seg == segFS || e.seg == segGS,
-	}
+func (e *encoding) moffs(field []byte, op *arch.Operand) {
+	op.Kind, op.Off, op.Size = arch.OpAbs, uint8(e.immOff), uint8(e.immSize)
+	op.Width = e.memWidth()
+	op.Write = e.form.flags&fWrite != 0
+	op.Seg = e.seg != 0
 	if e.immSize == 8 {
-		op.Value = int64(binary.LittleEndian.Uint64(code[e.immOff:]))
+		op.Value = int64(binary.LittleEndian.Uint64(field))
 	} else {
-		op.Value = int64(binary.LittleEndian.Uint32(code[e.immOff:]))
+		op.Value = int64(binary.LittleEndian.Uint32(field))
 	}
-	return op
 }
 
 // loadsThreadPointer reports whether the instruction is mov %fs:0,%reg or

@@ -138,7 +138,8 @@ func compare(l *line) string {
 	if err := e.decode(l.code); err != nil {
 		return err.Error()
 	}
-	in := e.inst(l.code)
+	var in arch.Inst
+	e.describe(l.code, &in)
 	if in.Len != len(l.code) {
 		return fmt.Sprintf("length %d", in.Len)
 	}
@@ -158,7 +159,7 @@ func compare(l *line) string {
 	if d := compareRIP(l, operands, &in); d != "" {
 		return d
 	}
-	return compareMemory(&e, mnemonic, operands, l.code)
+	return compareMemory(&e, mnemonic, operands)
 }
 
 // compareFlow checks that direct branches, and only they, have a target.
@@ -222,11 +223,13 @@ func compareRIP(l *line, operands string, in *arch.Inst) string {
 }
 
 // compareMemory checks size and direction of a memory operand.
-func compareMemory(e *encoding, mnemonic, operands string, code []byte) string {
+func compareMemory(e *encoding, mnemonic, operands string) string {
 	if !e.memory() {
 		return ""
 	}
-	op := e.memOperand(append(bytes.Clone(code), 0, 0, 0, 0)) // the value does not matter here
+	op := arch.Operand{
+		Width: e.memWidth(), Write: e.form.flags&fWrite != 0, Addr: e.form.flags&fAddr != 0,
+	}
 	size, ok := memorySize(operands)
 	if op.Addr || accessesNothing[mnemonic] {
 		size, ok = 0, true

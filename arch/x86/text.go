@@ -11,21 +11,30 @@ import (
 
 // text disassembles for people: [arch.Arch.Text]. The words come from x86asm,
 // in the syntax of GNU as, and only where x86asm agrees with the decoder on
-// length, on branch target and on what is relative to the instruction pointer;
-// else the bytes are shown.
+// length, on branch target and on the memory operand; else the bytes are shown.
 func text(code []byte, pc uint64, symname func(addr uint64) (name string, base uint64)) string {
 	var e encoding
 	if e.decode(code) != nil {
 		return bytesText(code[:min(len(code), 1)])
 	}
-	in := e.inst(code)
-	code = code[:in.Len]
-	if e.vector.kind == vectorNone {
-		if g, err := x86asm.Decode(code, 64); err == nil && e.agrees(&g, &in) {
-			return x86asm.GNUSyntax(g, pc, x86asm.SymLookup(symname))
-		}
+	code = code[:e.n]
+	var in arch.Inst
+	e.describe(code, &in)
+	g, err := x86asm.Decode(code, 64)
+	if err != nil || !e.agrees(&g, &in) {
+		return bytesText(code)
 	}
-	return bytesText(code)
+	if in.BrSize != 0 {
+		return x86asm.GNUSyntax(g, pc, x86asm.SymLookup(symname))
+	}
+	s, ok := e.mend(x86asm.GNUSyntax(g, pc, nil), code)
+	if !ok {
+		return bytesText(code)
+	}
+	if e.rip {
+		s += "  # " + placeText(pc+uint64(in.Ops[0].Value), symname)
+	}
+	return s
 }
 
 // agrees reports whether g describes the same instruction as e and in, so far
@@ -46,6 +55,64 @@ func (e *encoding) agrees(g *x86asm.Inst, in *arch.Inst) bool {
 		}
 	}
 	return rip == e.rip && (memory || !e.memory())
+}
+
+// mend corrects what x86asm v0.32 spells wrongly: an index %riz where there is
+// none, a repeated 66 as data32, notrack as ds, a negative displacement as
+// unsigned. It reports whether s now shows the operand that code has.
+func (e *encoding) mend(s string, code []byte) (string, bool) {
+	s = strings.ReplaceAll(s, ",%riz", "")
+	s = strings.ReplaceAll(s, ",%eiz", "")
+	s = strings.ReplaceAll(s, "data32 ", "data16 ")
+	s = strings.Replace(s, "ds jmp *", "notrack jmp *", 1)
+	s = strings.Replace(s, "ds call *", "notrack call *", 1)
+	if e.seg == 0 && (strings.Contains(s, "%fs:") || strings.Contains(s, "%gs:")) {
+		return s, false // taken from VEX.vvvv
+	}
+	if e.form.imm == immMoffs {
+		return s, false
+	}
+	if !e.memory() {
+		return s, true
+	}
+	if e.m == map1 && e.op >= 0xd8 && e.op <= 0xdf && e.form.width == 2 {
+		return s, false // the suffix s of fiadds is missing
+	}
+	if e.dispSize == 0 {
+		return s, true
+	}
+	disp := int64(int8(code[e.dispOff]))
+	if e.dispSize == 4 {
+		disp = disp32(code[e.dispOff:])
+	}
+	if e.vector.kind == vectorEVEX && e.dispSize == 1 {
+		return s, true // scaled by the size of the operand
+	}
+	switch {
+	case e.absolute:
+		return s, disp > 0 && strings.Contains(s, fmt.Sprintf("%#x", disp))
+	case disp == 0:
+		return s, true
+	case disp > 0:
+		return s, strings.Contains(s, fmt.Sprintf("%#x(", disp))
+	}
+	want := fmt.Sprintf("-%#x(", -disp)
+	s = strings.Replace(s, fmt.Sprintf("%#x(", uint32(disp)), want, 1)
+	return s, strings.Contains(s, want)
+}
+
+// placeText names an address.
+func placeText(addr uint64, symname func(addr uint64) (name string, base uint64)) string {
+	if symname != nil {
+		switch name, base := symname(addr); {
+		case name == "":
+		case addr == base:
+			return name
+		default:
+			return fmt.Sprintf("%s+%#x", name, addr-base)
+		}
+	}
+	return fmt.Sprintf("%#x", addr)
 }
 
 // bytesText shows code as data.
