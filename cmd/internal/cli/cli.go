@@ -1,0 +1,116 @@
+// Package cli is hotpatch's command line: its verbs, what they print, and the exit codes.
+//
+// Every verb is made by one constructor (newDiff, newApply, ...) that holds the verb's options
+// in local variables. Results go to standard output; errors, progress and times go
+// to standard error. A verb returns an error, and only [Run] turns it into a
+// message and an exit code.
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// app is what the verbs share: where they print, and how.
+type app struct {
+	out, err io.Writer
+	live     bool // err is a terminal: progress may be shown there
+	color    bool // out is a terminal and the user does not object to colour
+	start    time.Time
+}
+
+// Run executes hotpatch with the arguments that follow the program's name and returns the exit code.
+func Run(args []string, stdout, stderr io.Writer) int {
+	a := &app{
+		out:   stdout,
+		err:   stderr,
+		live:  isTerminal(stderr),
+		color: isTerminal(stdout) && os.Getenv("NO_COLOR") == "",
+		start: time.Now(),
+	}
+	root := newRoot(a)
+	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	verb, err := root.ExecuteC()
+	if err != nil {
+		a.fail(verb, err)
+	}
+	return exitCode(err)
+}
+
+// newRoot returns the command that holds the verbs.
+func newRoot(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "hotpatch",
+		Short: "Change the code of a running program without restarting it",
+		Long: `hotpatch compares two builds of a program function by function, writes what
+changed into a patch file, and applies that file to a live process. The process
+needs nothing prepared: no preload, no special compiler flags, no source.
+
+Exit codes: 0 done (or already so); 1 failed, nothing changed; 2 usage;
+3 refused, the patch cannot soundly be made or applied; 4 busy, a changed function
+stayed active until the deadline and nothing changed; 5 the target needs
+attention, "hotpatch list" says what.`,
+		Example: `  hotpatch diff server.old server.new -o fix.patch
+  hotpatch apply -p 1234 fix.patch
+  hotpatch list
+  hotpatch revert`,
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noVerb,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return usagef("no verb given: \"hotpatch --help\" lists them")
+		},
+	}
+	c.SuggestionsMinimumDistance = 2
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	c.AddCommand(verbs(a)...)
+	return c
+}
+
+// noVerb refuses arguments of the root command: what is not a verb is a mistyped one.
+func noVerb(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if s := c.SuggestionsFor(args[0]); len(s) > 0 {
+		hint = fmt.Sprintf(" (did you mean %q?)", s[0])
+	}
+	return usagef("%q is not a verb%s: \"hotpatch --help\" lists them", args[0], hint)
+}
+
+// usage turns the error of an argument check into a usage error.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return &usageError{fmt.Errorf("%w: usage: %s", err, c.UseLine())}
+		}
+		return nil
+	}
+}
+
+// version returns what --version prints: the module's version and the revision that it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" {
+		v = "(devel)"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			v += " " + s.Value[:12]
+		}
+	}
+	return v
+}

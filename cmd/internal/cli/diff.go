@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/signal"
+	"os/user"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hotpatch/elfdiff"
+	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
+)
+
+// newDiff makes the verb diff.
+func newDiff(a *app) *cobra.Command {
+	var (
+		output, debugOld, debugNew string
+		acks                       []string
+		lines, asJSON, timed       bool
+	)
+	c := &cobra.Command{
+		Use:   "diff OLD NEW [-o FILE]",
+		Short: "Compare two builds and write what changed into a patch file",
+		Long: `Compare two linked builds of one program or shared library, say what differs and
+whether it can be applied to a process that runs OLD, and write the patch to FILE.
+
+A change that is refused, or one that asks for a word (ack) that is not given, leaves no
+patch behind and gives exit code 3. Where nothing differs, no file is written either.`,
+		Example: `  hotpatch diff redis-server.old redis-server -o fix.patch
+  hotpatch diff libexpat.so.1.8 build/libexpat.so.1.9 -o fix.patch --debug-old libexpat.debug
+  hotpatch diff a.out b.out -o fix.patch --ack remove:old_handler`,
+		Args: usage(cobra.ExactArgs(2)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			job := &diffJob{app: a, json: asJSON, output: output}
+			phase := func(string, time.Duration) {}
+			if timed {
+				phase = job.phases.add
+			}
+			who, err := userName()
+			if err != nil && len(acks) > 0 {
+				return fmt.Errorf("who gives the word: %w", err)
+			}
+			opt := elfdiff.Options{Acks: acks, User: who, Date: time.Now().UTC(), Lines: lines, Phase: phase}
+			if err := job.load(args, [2]string{debugOld, debugNew}, phase); err != nil {
+				return err
+			}
+			if err := job.run(opt); err != nil {
+				return err
+			}
+			return job.report(timed)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&output, "output", "o", "", "write the patch to `FILE`")
+	f.StringArrayVar(&acks, "ack", nil, "give the word for the change with this `ID` (repeatable)")
+	f.BoolVar(&lines, "lines", false, "take in functions that differ only in line numbers")
+	f.StringVar(&debugOld, "debug-old", "", "separate debug `FILE` of OLD")
+	f.StringVar(&debugNew, "debug-new", "", "separate debug `FILE` of NEW")
+	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
+	f.BoolVar(&timed, "time", false, "show how long each phase took")
+	completeFiles(c, "output", "patch")
+	return c
+}
+
+// diffJob is one comparison on its way to the report.
+type diffJob struct {
+	*app
+	json   bool
+	output string // FILE, or ""
+	phases phases
+
+	old, new *image.Image
+	lines    bool
+	res      *elfdiff.Result
+	file     *patch.File // as written; nil if none was
+}
+
+// load reads both images at the same time.
+func (j *diffJob) load(paths []string, debug [2]string, phase func(string, time.Duration)) error {
+	show, end := j.progress()
+	defer end()
+	show("reading " + paths[0] + " and " + paths[1])
+	start := time.Now()
+	var im [2]*image.Image
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i := range im {
+		wg.Go(func() {
+			im[i], errs[i] = image.Load(paths[i], image.Options{Debug: debug[i]})
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	j.old, j.new = im[0], im[1]
+	phase("load", time.Since(start))
+	return nil
+}
+
+// run compares the images and writes the patch if there is one to write.
+func (j *diffJob) run(opt elfdiff.Options) error {
+	show, end := j.progress()
+	defer end()
+	show("comparing")
+	var err error
+	j.lines = opt.Lines
+	if j.res, err = elfdiff.Diff(j.old, j.new, opt); err != nil {
+		return err
+	}
+	if j.output == "" || j.res.Patch == nil || len(j.res.UnknownAcks) > 0 {
+		return nil
+	}
+	start := time.Now()
+	if j.file, err = j.res.Patch.Encode(); err != nil {
+		return err
+	}
+	// An interrupt waits until the file is there: a temporary file must not be left.
+	hold := make(chan os.Signal, 1)
+	signal.Notify(hold, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(hold)
+	if err := writeFile(j.output, j.file.Raw); err != nil {
+		return err
+	}
+	if opt.Phase != nil {
+		opt.Phase("write", time.Since(start))
+	}
+	return nil
+}
+
+// verdict returns the error that the result stands for, or nil.
+func (j *diffJob) verdictErr() error {
+	r := j.res
+	if len(r.UnknownAcks) > 0 {
+		return usagef("no change asks for --ack %s: the report lists the IDs", strings.Join(r.UnknownAcks, ", "))
+	}
+	if r.Refused == 0 && len(r.Missing) == 0 {
+		return nil
+	}
+	var why []string
+	if r.Refused > 0 {
+		why = append(why, count(r.Refused, "change")+" cannot be applied soundly")
+	}
+	if n := len(r.Missing); n > 0 {
+		why = append(why, count(n, "acknowledgement")+" not given")
+	}
+	return &patch.Refusal{
+		What: j.new.Path,
+		Why:  strings.Join(why, ", "),
+		Help: "no patch is written; the report says for each what would help",
+	}
+}
+
+// report prints the result and returns the error that it stands for.
+func (j *diffJob) report(timed bool) error {
+	err := j.verdictErr()
+	if timed {
+		j.times(j.phases)
+	}
+	if !j.json {
+		j.human()
+		return err
+	}
+	if jerr := j.app.json(j.asJSON(err)); jerr != nil {
+		return jerr
+	}
+	if err != nil {
+		return &shownError{err}
+	}
+	return nil
+}
+
+// diffJSON is what diff --json prints.
+type diffJSON struct {
+	Version     int            `json:"version"`
+	Old         buildJSON      `json:"old"`
+	New         buildJSON      `json:"new"`
+	Counts      elfdiff.Counts `json:"counts"`
+	Functions   []changeJSON   `json:"functions"`
+	Others      []changeJSON   `json:"others"` // objects, types, imports
+	Refused     int            `json:"refused"`
+	MissingAcks []string       `json:"missing_acks"`
+	UnknownAcks []string       `json:"unknown_acks,omitempty"`
+	Patch       *patchJSON     `json:"patch"` // null if no file was written
+	Phases      phases         `json:"phases,omitempty"`
+	Error       *errorJSON     `json:"error,omitempty"`
+}
+
+type buildJSON struct {
+	File    string `json:"file"`
+	BuildID string `json:"build_id"`
+	// Derived says that the file has no build-id and that build_id is a hash of its content.
+	Derived bool   `json:"derived,omitempty"`
+	Debug   string `json:"debug,omitempty"` // the separate file that the symbols are from
+}
+
+// changeJSON is a change with its name as a person reads it.
+type changeJSON struct {
+	patch.Change
+	Demangled string `json:"demangled,omitempty"`
+}
+
+type patchJSON struct {
+	File string `json:"file"`
+	ID   string `json:"id"`
+	Size int    `json:"size"` // bytes
+}
+
+func imageJSON(im *image.Image) buildJSON {
+	return buildJSON{File: im.Path, BuildID: hex.EncodeToString(im.BuildID), Derived: !im.HasBuildID, Debug: im.DebugPath}
+}
+
+func (j *diffJob) asJSON(err error) *diffJSON {
+	out := &diffJSON{
+		Version: jsonVersion, Old: imageJSON(j.old), New: imageJSON(j.new),
+		Counts: j.res.Counts, Refused: j.res.Refused,
+		MissingAcks: filled(j.res.Missing), UnknownAcks: j.res.UnknownAcks,
+		Phases: j.phases,
+	}
+	out.Functions, out.Others = changesJSON(j.res.Changes)
+	if j.file != nil {
+		out.Patch = &patchJSON{File: j.output, ID: j.file.ID.String(), Size: len(j.file.Raw)}
+	}
+	if err != nil {
+		code := exitCode(err)
+		out.Error = &errorJSON{Code: code, Kind: kindOf(code), Message: err.Error()}
+	}
+	return out
+}
+
+// changesJSON parts the changes into functions and others. Neither is nil.
+func changesJSON(all []patch.Change) (functions, others []changeJSON) {
+	functions, others = []changeJSON{}, []changeJSON{}
+	for _, c := range all {
+		j := changeJSON{Change: c, Demangled: demangled(c.Name)}
+		if c.What == "function" {
+			functions = append(functions, j)
+		} else {
+			others = append(others, j)
+		}
+	}
+	return functions, others
+}
+
+// userName names who runs hotpatch: under sudo the user who called it.
+func userName() (string, error) {
+	if s := os.Getenv("SUDO_USER"); s != "" {
+		return s, nil
+	}
+	u, err := user.Current()
+	if err != nil {
+		return "", err
+	}
+	return u.Username, nil
+}

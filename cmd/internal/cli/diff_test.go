@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// edited writes a changed copy of a file.
+func edited(t *testing.T, path string, edit func([]byte) []byte) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "edited")
+	if err := os.WriteFile(out, edit(b), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func cut(n int) func([]byte) []byte {
+	return func(b []byte) []byte { return b[:n] }
+}
+
+func TestDiffBadInput(t *testing.T) {
+	good := greet(t, 1)
+	tests := []struct {
+		name string
+		file func(t *testing.T) string
+		code int
+		want string
+	}{
+		{
+			name: "no such file",
+			file: func(t *testing.T) string { return filepath.Join(t.TempDir(), "none") },
+			code: exitFailed, want: "no such file",
+		},
+		{
+			name: "a directory",
+			file: func(t *testing.T) string { return t.TempDir() },
+			code: exitFailed, want: "directory",
+		},
+		{
+			name: "empty",
+			file: func(t *testing.T) string { return edited(t, good, cut(0)) },
+			code: exitFailed, want: "edited",
+		},
+		{
+			name: "not ELF",
+			file: func(t *testing.T) string {
+				return edited(t, good, func([]byte) []byte { return bytes.Repeat([]byte("#!/bin/sh\n"), 100) })
+			},
+			code: exitFailed, want: "magic",
+		},
+		{
+			name: "only the header",
+			file: func(t *testing.T) string { return edited(t, good, cut(64)) },
+			code: exitFailed, want: "edited",
+		},
+		{
+			name: "half the file",
+			file: func(t *testing.T) string {
+				return edited(t, good, func(b []byte) []byte { return b[:len(b)/2] })
+			},
+			code: exitFailed, want: "edited",
+		},
+		{
+			name: "another machine",
+			file: func(t *testing.T) string {
+				return edited(t, good, func(b []byte) []byte {
+					binary.LittleEndian.PutUint16(b[18:], uint16(elf.EM_S390))
+					return b
+				})
+			},
+			code: exitFailed, want: "EM_S390",
+		},
+		{
+			name: "32-bit",
+			file: func(t *testing.T) string {
+				return edited(t, good, func(b []byte) []byte { b[elf.EI_CLASS] = byte(elf.ELFCLASS32); return b })
+			},
+			code: exitFailed, want: "edited",
+		},
+		{
+			name: "a relocatable object",
+			file: func(t *testing.T) string {
+				return edited(t, good, func(b []byte) []byte {
+					binary.LittleEndian.PutUint16(b[16:], uint16(elf.ET_REL))
+					return b
+				})
+			},
+			code: exitFailed, want: "ET_REL",
+		},
+		{
+			name: "stripped",
+			file: func(t *testing.T) string {
+				out := filepath.Join(t.TempDir(), "stripped")
+				if msg, err := exec.Command("strip", "-o", out, good).CombinedOutput(); err != nil {
+					t.Fatalf("strip: %v\n%s", err, msg)
+				}
+				return out
+			},
+			code: exitFailed, want: "debug file",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			bad := tt.file(t)
+			out := filepath.Join(t.TempDir(), "fix.patch")
+			hotpatch("diff", good, bad, "-o", out).wantError(t, tt.code, tt.want)
+			hotpatch("diff", bad, good, "-o", out).wantError(t, tt.code, tt.want)
+			if _, err := os.Stat(out); err == nil {
+				t.Error("a patch was written")
+			}
+		})
+	}
+}
+
+// The verdicts of diff and their exit codes.
+func TestDiffExitCodes(t *testing.T) {
+	tests := []struct {
+		name     string
+		from, to int
+		args     []string
+		code     int
+		written  bool
+		want     string // in the error
+	}{
+		{name: "changed", from: 1, to: 2, code: exitDone, written: true},
+		{name: "equal", from: 1, to: 1, code: exitDone},
+		{name: "refused", from: 1, to: 9, code: exitRefused, want: "cannot be applied soundly"},
+		{name: "ack for nothing", from: 1, to: 2, args: []string{"--ack", "nothing"}, code: exitUsage, want: "--ack nothing"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, mode := range [][]string{nil, {"--json"}} {
+				out := filepath.Join(t.TempDir(), "fix.patch")
+				args := append([]string{"diff", greet(t, tt.from), greet(t, tt.to), "-o", out}, tt.args...)
+				r := hotpatch(append(args, mode...)...)
+				if tt.code == exitDone {
+					if r.code != exitDone || r.err != "" {
+						t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+					}
+				} else {
+					r.wantError(t, tt.code, tt.want)
+				}
+				if mode != nil {
+					v := r.object(t)
+					if (v["error"] != nil) != (tt.code != exitDone) || (v["patch"] != nil) != tt.written {
+						t.Errorf("error %v, patch %v", v["error"], v["patch"])
+					}
+				}
+				if _, err := os.Stat(out); (err == nil) != tt.written {
+					t.Errorf("patch written: %v, want %v", err == nil, tt.written)
+				}
+			}
+		})
+	}
+}
+
+// What diff --json says of a function.
+func TestDiffJSON(t *testing.T) {
+	r := hotpatch("diff", greet(t, 1), greet(t, 2), "--json", "--time")
+	if r.code != exitDone {
+		t.Fatalf("exit code %d\n%s", r.code, r.err)
+	}
+	v := r.object(t)
+	functions := v["functions"].([]any)
+	if len(functions) != 1 {
+		t.Fatalf("%d functions, want greet alone: %v", len(functions), functions)
+	}
+	f := functions[0].(map[string]any)
+	for _, field := range []string{"name", "file", "change", "reasons", "verdict", "old", "new"} {
+		if _, ok := f[field]; !ok {
+			t.Errorf("no field %q in %v", field, f)
+		}
+	}
+	if f["name"] != "greet" || f["change"] != "changed" || f["verdict"] != "ok" || len(f["reasons"].([]any)) == 0 {
+		t.Errorf("%v", f)
+	}
+	for _, side := range []string{"old", "new"} {
+		e := f[side].(map[string]any)
+		if e["address"].(float64) <= 0 || e["size"].(float64) <= 0 {
+			t.Errorf("%s is %v", side, e)
+		}
+	}
+	if len(v["phases"].([]any)) == 0 {
+		t.Error("--time gives no phases")
+	}
+	if v["old"].(map[string]any)["build_id"] == v["new"].(map[string]any)["build_id"] {
+		t.Error("both builds have the same build-id")
+	}
+}

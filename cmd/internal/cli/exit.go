@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace/inject"
+)
+
+// The exit codes. They are an interface for scripts and never change their meaning.
+const (
+	exitDone      = 0 // done, or already so
+	exitFailed    = 1 // failed, and nothing changed
+	exitUsage     = 2 // the command line is wrong
+	exitRefused   = 3 // the patch cannot soundly be made or applied
+	exitBusy      = 4 // a changed function stayed active until the deadline; nothing changed
+	exitAttention = 5 // the target needs attention
+)
+
+// usageError is a mistake in the command line.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// exitCode returns the exit code for the error of a verb. A target that needs attention
+// outweighs every other cause, because something must be done about it.
+func exitCode(err error) int {
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, inject.ErrAttention):
+		return exitAttention
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, patch.ErrRefused):
+		return exitRefused
+	case errors.Is(err, inject.ErrBusy):
+		return exitBusy
+	}
+	return exitFailed
+}
+
+// kindOf names the cause of an error for programs that read --json.
+func kindOf(code int) string {
+	return [...]string{"", "failed", "usage", "refused", "busy", "attention"}[code]
+}
+
+// errorJSON is what --json prints instead of a result.
+type errorJSON struct {
+	Code    int                 `json:"code"`
+	Kind    string              `json:"kind"`
+	Message string              `json:"message"`
+	Threads []inject.BusyThread `json:"threads,omitempty"` // kind busy: who is in the way
+}
+
+// fail reports a verb's error: one line on stderr, what is known about busy threads
+// behind it, and with --json an object on stdout unless the verb has printed one.
+func (a *app) fail(verb *cobra.Command, err error) {
+	code := exitCode(err)
+	e := errorJSON{Code: code, Kind: kindOf(code), Message: err.Error()}
+	var busy *inject.BusyError
+	if errors.As(err, &busy) {
+		e.Threads = busy.Threads
+	}
+	where := "hotpatch: "
+	if verb.HasParent() {
+		where += verb.Name() + ": "
+	}
+	fmt.Fprintln(a.err, clean(where+strings.TrimPrefix(err.Error(), verb.Name()+": ")))
+	for _, t := range e.Threads {
+		a.busyThread(t)
+	}
+	var shown *shownError
+	if f := verb.Flags().Lookup("json"); f != nil && f.Value.String() == "true" && !errors.As(err, &shown) {
+		a.json(struct {
+			Version int       `json:"version"`
+			Error   errorJSON `json:"error"`
+		}{jsonVersion, e})
+	}
+}
+
+// shownError is the error of a verb that has already printed its JSON, with the error in it.
+type shownError struct{ err error }
+
+func (e *shownError) Error() string { return e.err.Error() }
+func (e *shownError) Unwrap() error { return e.err }

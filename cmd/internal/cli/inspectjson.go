@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"encoding/hex"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/patch"
+)
+
+// patchFileJSON is what inspect --json prints.
+type patchFileJSON struct {
+	Version   int            `json:"version"`
+	File      string         `json:"file"`
+	ID        string         `json:"id"`
+	Format    int            `json:"format"`
+	Machine   string         `json:"machine"`
+	Size      int            `json:"size"` // bytes of the file
+	Old       buildJSON      `json:"old"`
+	New       buildJSON      `json:"new"`
+	Bodies    []bodyJSON     `json:"bodies"`    // the function table
+	Constants []constantJSON `json:"constants"` // renewed in place
+	Imports   []string       `json:"imports"`   // "name" or "name@version"
+	Needed    []string       `json:"needed"`    // libraries where they may be found
+	Functions []changeJSON   `json:"functions"` // the report of diff
+	Others    []changeJSON   `json:"others"`
+	Acks      []patch.Ack    `json:"acks"`
+}
+
+// bodyJSON is one function of the table.
+type bodyJSON struct {
+	Name      string     `json:"name"` // link name
+	Demangled string     `json:"demangled,omitempty"`
+	File      string     `json:"file,omitempty"`
+	Change    string     `json:"change"` // changed, added, removed
+	Old       []partJSON `json:"old"`
+	NewSize   uint64     `json:"new_size,omitempty"` // bytes
+	Jump      *jumpJSON  `json:"jump,omitempty"`
+	Disasm    *codeJSON  `json:"disasm,omitempty"` // with --disasm
+}
+
+type partJSON struct {
+	Name   string         `json:"name"`
+	Addr   arch.ImageAddr `json:"address"`
+	Size   uint64         `json:"size"`
+	SHA256 string         `json:"sha256"` // of the old bytes
+}
+
+// jumpJSON is where the redirecting jump goes.
+type jumpJSON struct {
+	Offset uint32 `json:"offset"` // from the function's entry
+	Room   uint32 `json:"room"`   // bytes that may be overwritten
+}
+
+type constantJSON struct {
+	Name string         `json:"name"`
+	File string         `json:"file,omitempty"`
+	Addr arch.ImageAddr `json:"address"`
+	Size int            `json:"size"`
+}
+
+type codeJSON struct {
+	Old []string `json:"old"`
+	New []string `json:"new"`
+}
+
+func patchBuildJSON(b patch.Build) buildJSON {
+	return buildJSON{File: b.Name, BuildID: hex.EncodeToString(b.ID), Derived: !b.HasBuildID}
+}
+
+// inspectJSON prints a patch for programs.
+func (a *app) inspectJSON(path string, f *patch.File, m *arch.Arch, disasm bool) error {
+	out := patchFileJSON{
+		Version: jsonVersion, File: path, ID: f.ID.String(), Format: patch.FormatVersion, Machine: m.Name, Size: len(f.Raw),
+		Old: patchBuildJSON(f.Old), New: patchBuildJSON(f.New),
+		Bodies: []bodyJSON{}, Constants: []constantJSON{},
+		Imports: filled(importsOf(f.Patch)),
+		Needed:  filled(f.Needed),
+		Acks:    filled(f.Acks),
+	}
+	out.Functions, out.Others = changesJSON(f.Changes)
+	l := newLister(m, f.Patch)
+	for i := range f.Funcs {
+		b := functionJSON(f.Patch, &f.Funcs[i])
+		if disasm {
+			old, new, err := l.listing(&f.Funcs[i])
+			if err != nil {
+				return err
+			}
+			b.Disasm = &codeJSON{texts(old), texts(new)}
+		}
+		out.Bodies = append(out.Bodies, b)
+	}
+	for _, c := range f.Consts {
+		out.Constants = append(out.Constants, constantJSON{c.Name, c.File, c.Addr, len(c.Old)})
+	}
+	return a.json(&out)
+}
+
+func functionJSON(p *patch.Patch, f *patch.Func) bodyJSON {
+	b := bodyJSON{Name: f.Name, Demangled: demangled(f.Name), File: f.File, Change: howText(f.How), Old: []partJSON{}}
+	for _, part := range f.Old {
+		b.Old = append(b.Old, partJSON{part.Name, part.Addr, part.Size, hex.EncodeToString(part.Hash[:])})
+	}
+	if f.New >= 0 {
+		b.NewSize = p.Symbols[f.New].Size
+	}
+	if f.How == patch.Changed {
+		b.Jump = &jumpJSON{f.Jump.Off, f.Jump.Room}
+	}
+	return b
+}
+
+func texts(lines []line) []string {
+	out := make([]string, len(lines))
+	for i := range lines {
+		out[i] = lines[i].String()
+	}
+	return out
+}

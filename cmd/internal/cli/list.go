@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hotpatch/ptrace/inject"
+)
+
+// newList makes the verb list.
+func newList(a *app) *cobra.Command {
+	var pid int
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "list [-p PID]",
+		Short: "Show which processes are patched, with what, since when",
+		Long: `Show which processes of this machine are patched: with what, since when, by whom, and
+which functions. What is shown is judged by the bytes in the processes themselves; no
+process is stopped, and nothing is kept on disk. Processes that the caller may not look at are left out.
+
+What an interrupted hotpatch left behind is shown with what helps.`,
+		Example: `  hotpatch list
+  hotpatch list -p 1234
+  sudo hotpatch list --json | jq '.processes[].pid'`,
+		Args: usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			all, err := statuses(pid)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				for _, s := range all {
+					s.Patches, s.Attention, s.Notes = filled(s.Patches), filled(s.Attention), filled(s.Notes)
+				}
+				return a.json(listJSON{jsonVersion, filled(all)})
+			}
+			a.list(all)
+			return nil
+		},
+	}
+	c.Flags().VarP((*pidValue)(&pid), "pid", "p", "only the process with this `PID`")
+	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
+	completePIDs(c)
+	return c
+}
+
+// listJSON is what list --json prints.
+type listJSON struct {
+	Version   int              `json:"version"`
+	Processes []*inject.Status `json:"processes"`
+}
+
+// statuses looks at one process, or at all that are patched if pid is 0.
+func statuses(pid int) ([]*inject.Status, error) {
+	if pid == 0 {
+		return inject.Patched(nil)
+	}
+	s, err := inject.Inspect(pid, nil)
+	if err != nil {
+		return nil, err
+	}
+	return []*inject.Status{s}, nil
+}
+
+// list prints processes and their patches.
+func (a *app) list(all []*inject.Status) {
+	if len(all) == 0 {
+		a.printf("no patched process")
+	}
+	for i, s := range all {
+		if i > 0 {
+			a.printf("")
+		}
+		a.status(s)
+	}
+}
+
+// status prints one process.
+func (a *app) status(s *inject.Status) {
+	a.printf("%s %s", a.paint(bold, clean(s.Comm)+"["+itoa(s.PID)+"]"), clean(s.Exe))
+	if len(s.Patches) == 0 && len(s.Attention) == 0 {
+		a.printf("  not patched")
+	}
+	for i := range s.Patches {
+		a.patchStatus(&s.Patches[i])
+	}
+	for _, w := range s.Attention {
+		a.printf("  %s %s", a.paint(red, "needs attention:"), clean(w))
+	}
+	for _, n := range s.Notes {
+		a.printf("  note: %s", clean(n))
+	}
+	if s.Tracer != 0 {
+		a.printf("  note: traced by process %d (%s)", s.Tracer, comm(s.Tracer))
+	}
+}
+
+// patchStatus prints one patch of a process.
+func (a *app) patchStatus(p *inject.PatchStatus) {
+	colour := map[string]string{"applied": green, "unfinished": red}[p.State]
+	state := clean(p.State)
+	if colour != "" {
+		state = a.paint(colour, state)
+	}
+	from := ""
+	if p.Inherited {
+		from = ", inherited from its parent"
+	}
+	a.printf("  %s %s in %s since %s by %s%s", short(p.ID), state, clean(base(p.Module)),
+		p.Since.Local().Format(time.DateTime), clean(p.User), from)
+	var names []string
+	for _, f := range p.Funcs {
+		names = append(names, display(f.Name))
+	}
+	if len(names) > 0 {
+		a.printf("    %s", strings.Join(names, ", "))
+	}
+	if len(p.Consts) > 0 {
+		a.printf("    constants %s", clean(strings.Join(p.Consts, ", ")))
+	}
+	for _, k := range p.Acks {
+		a.printf("    acknowledged %s by %s, %s", clean(k.ID), clean(k.User), clean(k.Date))
+	}
+}

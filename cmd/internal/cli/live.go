@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hotpatch/ptrace/inject"
+)
+
+// defaultWait is how long apply and revert wait for a busy function unless told otherwise.
+const defaultWait = 10 * time.Second
+
+// liveFlags are the options that apply and revert have in common.
+type liveFlags struct {
+	pid      int
+	dryRun   bool
+	wait     time.Duration
+	maxPause time.Duration
+	json     bool
+	time     bool
+}
+
+func (l *liveFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.VarP((*pidValue)(&l.pid), "pid", "p", "the process, by its `PID`")
+	f.BoolVar(&l.dryRun, "dry-run", false, "check everything and change nothing")
+	f.DurationVar(&l.wait, "wait", defaultWait, "keep trying for this `TIME` while a function is busy; 0: try once")
+	f.DurationVar(&l.maxPause, "max-pause", 0, "give up rather than stop the process for more than this `TIME`; 0: no limit")
+	f.BoolVar(&l.json, "json", false, "print the result as JSON")
+	f.BoolVar(&l.time, "time", false, "show how long each phase took")
+	completePIDs(c)
+}
+
+// check refuses values that make no sense.
+func (l *liveFlags) check() error {
+	if l.wait < 0 || l.maxPause < 0 {
+		return usagef("--wait and --max-pause cannot be negative")
+	}
+	return nil
+}
+
+// pidValue is the value of -p; zero means that it was not given.
+type pidValue int
+
+func (p *pidValue) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n <= 0 {
+		return errors.New("not a process id")
+	}
+	*p = pidValue(n)
+	return nil
+}
+
+func (p *pidValue) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*p))
+}
+
+func (p *pidValue) Type() string { return "PID" }
+
+// transaction runs f, which is inject.Apply or inject.Revert, under a context that ends with the
+// first interrupt. Before the commit that leaves the target as it was; later the
+// commit is finished, and f's result says so.
+func (a *app) transaction(l *liveFlags, f func(context.Context, inject.Options) (*inject.Report, error)) (*inject.Report, error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	// A reader that has gone away must not end us in mid-transaction.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
+	who, err := userName()
+	if err != nil {
+		who = "uid " + itoa(os.Getuid()) // a process without a password file entry, as in a container
+	}
+	show, end := a.progress()
+	defer end()
+	return f(ctx, inject.Options{DryRun: l.dryRun, Wait: l.wait, MaxPause: l.maxPause, User: who, Progress: show})
+}
+
+// reportJSON is what apply --json and revert --json print.
+type reportJSON struct {
+	Version int `json:"version"`
+	*inject.Report
+}
+
+// finish prints what a transaction did.
+func (a *app) finish(l *liveFlags, before phases, r *inject.Report) error {
+	r.Phases = append(before, r.Phases...)
+	if l.time {
+		a.times(r.Phases)
+	}
+	if l.json {
+		r.Notes, r.Unread, r.Patches = filled(r.Notes), filled(r.Unread), filled(r.Patches)
+		return a.json(reportJSON{jsonVersion, r})
+	}
+	a.transactionText(r)
+	return nil
+}
+
+// transactionText prints what a transaction did for people.
+func (a *app) transactionText(r *inject.Report) {
+	for _, p := range r.Patches {
+		would := ""
+		if r.DryRun && !strings.HasPrefix(p.Result, "already") {
+			would = "would be "
+		}
+		a.printf("%s[%d] %s: patch %s %s%s", clean(r.Comm), r.PID, clean(base(p.Module)), short(p.ID), would, a.paint(bold, clean(p.Result)))
+		a.patchText(&p)
+	}
+	if r.Done && !r.DryRun {
+		one := "each jump for itself (atomic: false)"
+		if r.Atomic {
+			one = "in one write (atomic: true)"
+		}
+		a.printf("paused %s, %s, %s in %s, %s", ms(r.Pause), count(r.Threads, "thread"), count(r.Jumps, "write"), bytesText(uint64(r.Bytes)), one)
+	}
+	for _, s := range r.Notes {
+		a.printf("note: %s", clean(s))
+	}
+	if len(r.Unread) > 0 {
+		a.printf("not checked: %s", clean(strings.Join(r.Unread, "; ")))
+	}
+}
+
+// patchText prints the functions and constants of a patch in a process.
+func (a *app) patchText(p *inject.PatchReport) {
+	var names []string
+	for _, f := range p.Funcs {
+		names = append(names, display(f.Name))
+	}
+	width := column(nameWidth, names...)
+	for i, f := range p.Funcs {
+		s := "  " + pad(clean(f.Change), 7) + "  " + pad(names[i], width)
+		switch {
+		case f.Entry != 0 && f.Body != 0:
+			s += "  " + hexAddr(uint64(f.Entry)) + " -> " + hexAddr(uint64(f.Body))
+		case f.Body != 0:
+			s += "  " + hexAddr(uint64(f.Body))
+		case f.Entry != 0:
+			s += "  " + hexAddr(uint64(f.Entry))
+		}
+		if f.Chain > 1 {
+			s += ", version " + itoa(f.Chain)
+		}
+		a.printf("%s", strings.TrimRight(s, " "))
+	}
+	for _, c := range p.Consts {
+		a.printf("  renewed  %s", display(c))
+	}
+	if p.Reused {
+		a.printf("  its memory was still there and is used again: its variables keep their values")
+	}
+}
+
+// busyThread prints the stack of a thread that is in the way.
+func (a *app) busyThread(t inject.BusyThread) {
+	a.note("  thread %d (%s) in %s:", t.TID, clean(t.Comm), display(t.Func))
+	for _, f := range t.Frames {
+		a.note("    %s", display(f))
+	}
+}

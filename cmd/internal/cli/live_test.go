@@ -1,0 +1,294 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hotpatch/internal/victim"
+)
+
+// footprint is what of a process must not change: its mappings and its code.
+func footprint(t testing.TB, pid int) string {
+	t.Helper()
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	var b bytes.Buffer
+	b.Write(maps)
+	for s := bufio.NewScanner(bytes.NewReader(maps)); s.Scan(); {
+		if strings.HasSuffix(s.Text(), "[vsyscall]") {
+			continue // not of this process, and not readable
+		}
+		var start, end int64
+		var perm string
+		if _, err := fmt.Sscanf(s.Text(), "%x-%x %s", &start, &end, &perm); err != nil {
+			t.Fatalf("%q: %v", s.Text(), err)
+		}
+		if !strings.Contains(perm, "x") {
+			continue
+		}
+		code := make([]byte, end-start)
+		if _, err := mem.ReadAt(code, start); err != nil {
+			t.Fatalf("read %q: %v", s.Text(), err)
+		}
+		b.Write(code)
+	}
+	return b.String()
+}
+
+// procField returns a field of /proc/PID/status, or "" if the process is gone.
+func procField(pid int, name string) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return ""
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(victim.Patience); !ok(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v", what, victim.Patience)
+		}
+	}
+}
+
+// untouched runs f and checks that the process is afterwards as it was, and lives.
+func untouched(t testing.TB, v *victim.Victim, f func()) {
+	t.Helper()
+	before := footprint(t, v.PID)
+	f()
+	if footprint(t, v.PID) != before {
+		t.Error("the process's mappings or its code changed")
+	}
+	if tracer := procField(v.PID, "TracerPid"); tracer != "0" {
+		t.Errorf("process %s still traces it", tracer)
+	}
+}
+
+func pidOf(v *victim.Victim) string { return strconv.Itoa(v.PID) }
+
+// What apply and revert answer when the process or the patch is wrong. The process is greet, version 1,
+// except where a row starts another; it must be as it was.
+func TestApplyBadInput(t *testing.T) {
+	good := fix(t, 1, 2)
+	tests := []struct {
+		name    string
+		version int // of the running process; 0: 1
+		patch   func(t *testing.T) string
+		code    int
+		want    []string
+	}{
+		{
+			name: "no such file", code: exitFailed, want: []string{"none.patch", "no such file"},
+			patch: func(t *testing.T) string { return filepath.Join(t.TempDir(), "none.patch") },
+		},
+		{
+			name: "empty file", code: exitFailed, want: []string{"edited"},
+			patch: func(t *testing.T) string { return edited(t, good, cut(0)) },
+		},
+		{
+			name: "not a patch", code: exitFailed, want: []string{"greet"},
+			patch: func(t *testing.T) string { return greet(t, 1) },
+		},
+		{
+			name: "truncated", code: exitFailed, want: []string{"edited"},
+			patch: func(t *testing.T) string { return edited(t, good, func(b []byte) []byte { return b[:len(b)*2/3] }) },
+		},
+		{
+			name: "one byte of code changed", code: exitFailed, want: []string{"edited"},
+			patch: func(t *testing.T) string {
+				return edited(t, good, func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
+			},
+		},
+		{
+			name: "section count forged", code: exitFailed, want: []string{"edited"},
+			patch: func(t *testing.T) string {
+				return edited(t, good, func(b []byte) []byte { b[60], b[61] = 0xff, 0xff; return b })
+			},
+		},
+		{
+			name: "for another build", code: exitRefused, want: []string{"build"},
+			patch: func(t *testing.T) string { return fix(t, 3, 4) },
+		},
+		{
+			name: "swapped: the new build is running", version: 2, code: exitRefused, want: []string{"new build"},
+			patch: func(t *testing.T) string { return good },
+		},
+		{
+			name: "the same patch backwards", code: exitRefused, want: []string{"build"},
+			patch: func(t *testing.T) string { return fix(t, 2, 1) },
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v := victim.Start(t, greet(t, max(tt.version, 1)))
+			path := tt.patch(t)
+			want := v.Ask("call")
+			untouched(t, v, func() {
+				hotpatch("apply", "-p", pidOf(v), path).wantError(t, tt.code, tt.want...)
+				r := hotpatch("apply", "-p", pidOf(v), "--json", path)
+				r.wantError(t, tt.code, tt.want...)
+				if e := r.object(t)["error"].(map[string]any); e["code"] != float64(tt.code) || e["kind"] != kindOf(tt.code) {
+					t.Errorf("JSON says %v, want code %d", e, tt.code)
+				}
+			})
+			if got := v.Ask("call"); got != want {
+				t.Errorf("answered %q before and %q afterwards", want, got)
+			}
+		})
+	}
+}
+
+// Processes that cannot be worked on.
+func TestApplyBadProcess(t *testing.T) {
+	good := fix(t, 1, 2)
+	tests := []struct {
+		name string
+		pid  func(t *testing.T) int
+		want string
+	}{
+		{
+			name: "gone", want: "no such process",
+			pid: func(t *testing.T) int {
+				c := exec.Command("true")
+				if err := c.Run(); err != nil {
+					t.Fatal(err)
+				}
+				return c.Process.Pid
+			},
+		},
+		{
+			name: "a zombie", want: "zombie",
+			pid: func(t *testing.T) int {
+				v := victim.Start(t, greet(t, 1))
+				if err := syscall.Kill(v.PID, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				until(t, "the process is a zombie", func() bool { return strings.HasPrefix(procField(v.PID, "State"), "Z") })
+				return v.PID
+			},
+		},
+		{name: "a kernel thread", want: "kernel thread", pid: kernelThread},
+		{name: "hotpatch itself", want: "own process", pid: func(*testing.T) int { return os.Getpid() }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			pid := strconv.Itoa(tt.pid(t))
+			for _, args := range [][]string{{"apply", "-p", pid, good}, {"revert", "-p", pid}, {"list", "-p", pid}} {
+				hotpatch(args...).wantError(t, exitFailed, "process "+pid, tt.want)
+			}
+		})
+	}
+}
+
+// kernelThread finds one: its flags have PF_KTHREAD (include/linux/sched.h; field 9 of proc_pid_stat(5)).
+func kernelThread(t *testing.T) int {
+	const kthread = 0x00200000
+	dir, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range dir {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // ended meanwhile
+		}
+		s := string(b)
+		f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+		flags, err := strconv.Atoi(f[9-3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if flags&kthread != 0 {
+			pid, err := strconv.Atoi(strings.Fields(s)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+	}
+	t.Fatal("no kernel thread is visible here: the test needs the machine's own PID namespace")
+	return 0
+}
+
+func TestApplyTraced(t *testing.T) {
+	good := fix(t, 1, 2)
+	v := victim.Start(t, greet(t, 1))
+	before := footprint(t, v.PID)
+	runtime.LockOSThread() // ptrace belongs to a thread
+	defer runtime.UnlockOSThread()
+	if err := syscall.PtraceAttach(v.PID); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.PtraceDetach(v.PID)
+	if _, err := syscall.Wait4(v.PID, nil, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	hotpatch("apply", "-p", pidOf(v), "--wait", "0", good).wantError(t, exitFailed, "already traced: by process")
+	if footprint(t, v.PID) != before {
+		t.Error("the process's mappings or its code changed")
+	}
+}
+
+// A user may not work on another user's process.
+func TestApplyNotOurs(t *testing.T) {
+	const nobody = 65534
+	good := fix(t, 1, 2)
+	dir, err := os.MkdirTemp("", "hotpatch-nobody.") // not t.TempDir: nobody must come in
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var copies []string
+	for _, path := range []string{self, good} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := filepath.Join(dir, filepath.Base(path))
+		if err := os.WriteFile(out, b, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		copies = append(copies, out)
+	}
+	v := victim.Start(t, greet(t, 1))
+	untouched(t, v, func() {
+		p := prepare(copies[0], "apply", "-p", pidOf(v), copies[1])
+		p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p.wait(t).wantError(t, exitFailed, "not permitted", "root")
+	})
+}
