@@ -31,6 +31,9 @@ func Apply(ctx context.Context, pid int, patches []*patch.File, opt Options) (*R
 		mixed, left := pl.unfinished()
 		pl.drop = left
 		if len(mixed) == 0 {
+			for _, l := range pl.abandoned() {
+				pl.mark(l.l, false)
+			}
 			return false, pl.planApply(patches)
 		}
 		for _, m := range mixed {
@@ -57,6 +60,9 @@ func Revert(ctx context.Context, pid int, id string, opt Options) (*Report, erro
 				}
 			}
 			return false, pl.planTransit(mixed, false, "undone")
+		}
+		if links := pl.abandoned(); len(links) > 0 {
+			return false, pl.planTransit(links, false, "undone")
 		}
 		links, err := pl.chosen(id)
 		if errors.Is(err, ErrNoPatch) && len(left) > 0 {

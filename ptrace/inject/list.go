@@ -102,7 +102,7 @@ func (s *Status) module(v *moduleView, own owner) {
 		switch st := l.state(); {
 		case st == reverted && !v.reused(l):
 			add(l, "reverted")
-		case st != reverted && st != applied && own.of(l.j):
+		case st != reverted && st != applied && own.of(l.j) && !v.reused(l):
 			s.Attention = append(s.Attention, fmt.Sprintf("patch %s in %s: an apply ended before it changed anything (%v); apply it again, or revert to clear it",
 				l.file.ID.Short(), v.m.name(), st))
 		}

@@ -125,10 +125,12 @@ func readFrom(f *os.File, buf []byte) ([]byte, error) {
 	}
 }
 
-// The pauses between attempts while a function is busy.
+// The time between attempts while a function is busy: it doubles with each, and is always a
+// multiple of what the last stop took, so that the process runs nine tenths of the time.
 const (
-	firstNap = time.Millisecond
-	longNap  = 50 * time.Millisecond
+	firstNap = 500 * time.Microsecond
+	longNap  = 20 * time.Millisecond
+	runShare = 10
 )
 
 // attempts stops the process until the commit succeeds, the functions stay busy until the
@@ -153,7 +155,7 @@ func (t *transaction) attempts(ctx context.Context) error {
 		}
 		t.log.Debug("busy", "err", busy)
 		t.opt.progress(busy.Error())
-		timer := time.NewTimer(min(nap, left))
+		timer := time.NewTimer(min(max(nap, runShare*stats.Pause), left))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -220,6 +222,9 @@ func (t *transaction) commit(s *ptrace.Stopped) error {
 	}
 	if err == nil {
 		err = t.writeStates(s, func(w *stateWrite) []byte { return w.after })
+	}
+	if err == nil {
+		err = t.at("marked")
 	}
 	if err == nil || errors.Is(err, errKilled) {
 		return err

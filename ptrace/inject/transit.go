@@ -42,6 +42,20 @@ func (pl *planner) unfinished() (mixed []placed, left []leftover) {
 	return mixed, left
 }
 
+// abandoned returns the links of transactions that were announced in the journal, but of which no write is in
+// force: what is left to do is to say so.
+func (pl *planner) abandoned() []placed {
+	var out []placed
+	for _, v := range pl.views {
+		for _, l := range v.idle {
+			if l.state() == committing || l.state() == reverting {
+				out = append(out, placed{v, l})
+			}
+		}
+	}
+	return out
+}
+
 // inForce reports whether a write of the journal is in force.
 func (pl *planner) inForce(j *journal) bool {
 	for _, v := range pl.views {

@@ -1,0 +1,237 @@
+package inject
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/victim"
+)
+
+// TestChain applies three patches one after the other and takes them back.
+func TestChain(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	clean := footprint(t, v.PID)
+	v.Send("go")
+	v.Expect("10 two")
+	answers := []string{"112 dos", "2212 dos", "3214 dos"}
+	for i, want := range answers {
+		r := apply(t, v.PID, chainPatch(t, i+1))
+		if !r.Done || r.Jumps == 0 || len(r.Patches) != 1 || r.Patches[0].Result != "applied" {
+			t.Fatalf("report of patch %d: %+v", i+1, r)
+		}
+		v.Send("go")
+		v.Expect(want)
+	}
+	for i, want := range []string{"4212 dos", "112 dos", "10 two"} {
+		r := revert(t, v.PID, "")
+		if r.Patches[0].Result != "reverted" {
+			t.Fatalf("report of revert %d: %+v", i+1, r)
+		}
+		v.Send("go")
+		v.Expect(want)
+	}
+	if got, want := textOf(footprint(t, v.PID)), textOf(clean); got != want {
+		t.Errorf("text after the reverts:\n%s\nbefore:\n%s", got, want)
+	}
+	if _, err := Revert(context.Background(), v.PID, "", quick); !errors.Is(err, ErrNoPatch) {
+		t.Errorf("a fourth revert: %v, want ErrNoPatch", err)
+	}
+	v.End()
+}
+
+// TestTogether applies three patches that lead on from one another in one transaction, given in the wrong order.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	r := apply(t, v.PID, chainPatch(t, 3), chainPatch(t, 1), chainPatch(t, 2))
+	if r.Tries != 1 || len(r.Patches) != 3 {
+		t.Errorf("report: %+v", r)
+	}
+	v.Send("go")
+	v.Expect("1214 dos")
+	s, err := Inspect(v.PID, nil)
+	if err != nil || len(s.Patches) != 3 || len(s.Attention) != 0 {
+		t.Fatalf("list: %+v, %v", s, err)
+	}
+	for _, want := range []string{"2212 dos", "112 dos", "10 two"} {
+		revert(t, v.PID, "")
+		v.Send("go")
+		v.Expect(want)
+	}
+	v.End()
+}
+
+// TestTwice applies a patch twice, reverts it twice, and applies it again: its memory is used again and its
+// variables keep their values.
+func TestTwice(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 2))
+	f := chainPatch(t, 2)
+	first := apply(t, v.PID, f)
+	v.Send("go")
+	v.Expect("1212 dos")
+	before := footprint(t, v.PID)
+	r := apply(t, v.PID, f)
+	if r.Done || r.Patches[0].Result != "already applied" {
+		t.Errorf("second apply: %+v", r)
+	}
+	if footprint(t, v.PID) != before {
+		t.Error("the second apply changed the process")
+	}
+	revert(t, v.PID, f.ID.Short())
+	if _, err := Revert(context.Background(), v.PID, f.ID.Short(), quick); !errors.Is(err, ErrNoPatch) {
+		t.Errorf("second revert: %v, want ErrNoPatch", err)
+	}
+	for i := 0; i < 3; i++ {
+		again := apply(t, v.PID, f)
+		if !again.Patches[0].Reused || again.Patches[0].Payload != first.Patches[0].Payload || again.Staged != 0 {
+			t.Errorf("the payload was not used again: %+v", again)
+		}
+		s, err := Inspect(v.PID, nil)
+		if err != nil || len(s.Patches) != 1 || s.Patches[0].State != "applied" {
+			t.Errorf("list: %+v, %v", s, err)
+		}
+		revert(t, v.PID, "")
+	}
+	if n := strings.Count(footprint(t, v.PID), journalPath); n != 1 {
+		t.Errorf("%d journals are mapped, want 1", n)
+	}
+	v.End()
+}
+
+// TestOutOfOrder refuses to revert a patch that another is based on.
+func TestOutOfOrder(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	one, two := chainPatch(t, 1), chainPatch(t, 2)
+	apply(t, v.PID, one, two)
+	before := footprint(t, v.PID)
+	_, err := Revert(context.Background(), v.PID, one.ID.Short(), quick)
+	if !errors.Is(err, patch.ErrRefused) || !strings.Contains(err.Error(), two.ID.Short()) {
+		t.Errorf("revert of the first: %v", err)
+	}
+	if footprint(t, v.PID) != before {
+		t.Error("the refused revert changed the process")
+	}
+	v.End()
+}
+
+// TestBusy waits for a function that a thread is in, and gives up without a trace when it may not wait.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	v.Send("hold")
+	v.Expect("held")
+	before := footprint(t, v.PID)
+	f := chainPatch(t, 1)
+	var busy *BusyError
+	for i := 0; i < 3; i++ { // the new thread may not be there yet
+		_, err := Apply(context.Background(), v.PID, []*patch.File{f}, Options{})
+		if errors.As(err, &busy) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		revert(t, v.PID, "")
+	}
+	if busy == nil || !errors.Is(busy, ErrBusy) || len(busy.Threads) != 1 || busy.Threads[0].Func != "busy" || len(busy.Threads[0].Frames) < 3 {
+		t.Fatalf("busy: %+v", busy)
+	}
+	if textOf(footprint(t, v.PID)) != textOf(before) {
+		t.Error("the failed apply changed the text")
+	}
+	waits := make(chan string, 1)
+	opt := quick
+	opt.Progress = func(s string) {
+		if strings.Contains(s, "busy") {
+			select {
+			case waits <- s:
+			default:
+			}
+		}
+	}
+	go func() {
+		<-waits
+		v.Send("release")
+	}()
+	r, err := Apply(context.Background(), v.PID, []*patch.File{f}, opt)
+	if err != nil || r.Tries < 2 {
+		t.Fatalf("apply that waits: %+v, %v", r, err)
+	}
+	v.Expect("busy 41")
+	v.Send("go")
+	v.Expect("112 dos")
+	v.End()
+}
+
+// TestSpinning applies and reverts under threads that call the function all the time.
+func TestSpinning(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	v.Send("spin 3")
+	v.Expect("spinning")
+	f := chainPatch(t, 1)
+	for i := 0; i < 20; i++ {
+		apply(t, v.PID, f)
+		revert(t, v.PID, "")
+	}
+	v.Send("go")
+	v.Expect("10 two")
+	v.End()
+}
+
+// TestCancelled leaves no trace of an apply whose context ends while it waits.
+func TestCancelled(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	before := footprint(t, v.PID)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Apply(ctx, v.PID, []*patch.File{chainPatch(t, 1)}, quick); !errors.Is(err, context.Canceled) {
+		t.Errorf("apply: %v", err)
+	}
+	if footprint(t, v.PID) != before {
+		t.Error("the cancelled apply changed the process")
+	}
+	v.End()
+}
+
+// TestDryRun plans everything and changes nothing.
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	before := footprint(t, v.PID)
+	r, err := Apply(context.Background(), v.PID, []*patch.File{chainPatch(t, 1)}, Options{DryRun: true})
+	if err != nil || !r.DryRun || !r.Done || r.Jumps == 0 || len(r.Unread) == 0 || len(r.Patches) != 1 {
+		t.Errorf("dry run: %+v, %v", r, err)
+	}
+	if footprint(t, v.PID) != before {
+		t.Error("the dry run changed the process")
+	}
+	v.End()
+}
+
+// TestWrongBuild refuses patches that are not for what runs.
+func TestWrongBuild(t *testing.T) {
+	t.Parallel()
+	one, two := build(t, "chain", 1), build(t, "chain", 2)
+	f := chainPatch(t, 1)
+	t.Run("swapped", func(t *testing.T) {
+		v := victim.Start(t, two)
+		refused(t, v.PID, []*patch.File{f}, "the new build is running already", fileBuildID(t, two))
+	})
+	t.Run("other", func(t *testing.T) {
+		v := victim.Start(t, one)
+		refused(t, v.PID, []*patch.File{chainPatch(t, 2)}, "not what runs", fileBuildID(t, one), fileBuildID(t, two))
+	})
+	t.Run("no build-id", func(t *testing.T) {
+		flags := []string{"-Wl,--build-id=none"}
+		v := victim.Start(t, build(t, "chain", 1, flags...))
+		refused(t, v.PID, []*patch.File{chainPatch(t, 1, flags...)}, "no build-id")
+	})
+}

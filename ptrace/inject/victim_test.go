@@ -1,0 +1,172 @@
+package inject
+
+import (
+	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hotpatch/elfdiff"
+	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/victim"
+	"hotpatch/ptrace"
+)
+
+// building keeps two tests from building one program at the same time.
+var building sync.Mutex
+
+// build builds testdata/inject/NAME.c as version v.
+func build(t testing.TB, name string, v int, flags ...string) string {
+	t.Helper()
+	building.Lock()
+	defer building.Unlock()
+	all := append([]string{"-O2", "-g", "-pthread", "-fno-optimize-sibling-calls", "-Wl,--build-id=sha1", fmt.Sprintf("-DV=%d", v)}, flags...)
+	return victim.Build(t, "gcc", []string{"inject/" + name + ".c"}, all...)
+}
+
+// diff makes the patch from one file to another, giving every word that it asks for.
+func diff(t testing.TB, old, new string) *patch.File {
+	t.Helper()
+	a, err := image.Load(old, image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := image.Load(new, image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := elfdiff.Options{User: "test", Date: time.Unix(0, 0)}
+	r, err := elfdiff.Diff(a, b, opt)
+	if err == nil && r.Patch == nil {
+		opt.Acks = r.Missing
+		r, err = elfdiff.Diff(a, b, opt)
+	}
+	if err != nil || r.Patch == nil {
+		t.Fatalf("diff %s %s: %v, %+v", old, new, err, r)
+	}
+	f, err := r.Patch.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// chainPatch is the patch from version v of chain.c to the next.
+func chainPatch(t testing.TB, v int, flags ...string) *patch.File {
+	t.Helper()
+	return diff(t, build(t, "chain", v, flags...), build(t, "chain", v+1, flags...))
+}
+
+var quick = Options{Wait: 10 * time.Second, User: "test"}
+
+func apply(t testing.TB, pid int, files ...*patch.File) *Report {
+	t.Helper()
+	r, err := Apply(context.Background(), pid, files, quick)
+	if err != nil {
+		t.Fatalf("apply: %v", err)
+	}
+	return r
+}
+
+func revert(t testing.TB, pid int, id string) *Report {
+	t.Helper()
+	r, err := Revert(context.Background(), pid, id, quick)
+	if err != nil {
+		t.Fatalf("revert: %v", err)
+	}
+	return r
+}
+
+// footprint is all that a transaction changes in a process: text, read-only data, and the mappings that
+// hotpatch makes.
+func footprint(t testing.TB, pid int) string {
+	t.Helper()
+	p, err := ptrace.Open(pid, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	maps, err := p.Maps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, m := range maps {
+		ours := m.Path == journalPath || m.Path == "" && m.Perm&ptrace.PermWrite == 0 && m.Perm&ptrace.PermRead != 0
+		if m.Perm&ptrace.PermExec == 0 && !strings.Contains(m.Path, "hotpatch-test") && !ours || m.Path == "[vsyscall]" {
+			continue
+		}
+		sum := ""
+		if m.Perm&ptrace.PermWrite == 0 {
+			b := make([]byte, m.End-m.Start)
+			if err := p.ReadMem(b, m.Start); err != nil {
+				t.Fatal(err)
+			}
+			h := sha256.Sum256(b)
+			sum = hex.EncodeToString(h[:8])
+		}
+		lines = append(lines, fmt.Sprintf("%x-%x %v %s %s", uint64(m.Start), uint64(m.End), m.Perm, m.Path, sum))
+	}
+	sort.Strings(lines)
+	return strings.Join(lines, "\n")
+}
+
+// textOf is the part of a footprint that is not the memory that patches leave mapped.
+func textOf(print string) string {
+	var out []string
+	for _, l := range strings.Split(print, "\n") {
+		if strings.Contains(l, "hotpatch-test") || strings.Contains(l, "/lib/") {
+			out = append(out, l)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// refused applies and expects a refusal that says all of want and leaves the process as it is.
+func refused(t *testing.T, pid int, files []*patch.File, want ...string) {
+	t.Helper()
+	before := footprint(t, pid)
+	_, err := Apply(context.Background(), pid, files, quick)
+	if !errors.Is(err, patch.ErrRefused) {
+		t.Fatalf("apply: %v, want a refusal", err)
+	}
+	for _, w := range want {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("the refusal %q does not say %q", err, w)
+		}
+	}
+	if after := footprint(t, pid); after != before {
+		t.Errorf("the process has changed:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+// fileBuildID returns a file's build-id in hexadecimal.
+func fileBuildID(t testing.TB, path string) string {
+	t.Helper()
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := f.Section(".note.gnu.build-id").Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(b[16:])
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv(helperEnv) != "" {
+		os.Exit(helper())
+	}
+	os.Exit(m.Run())
+}
