@@ -21,7 +21,7 @@ func (k AtomKind) String() string {
 // All symbols with the same address and size are names of one atom.
 type Atom struct {
 	ID      int    // index in Image.Atoms
-	Name    string // the name that stands for the atom: a global one before a local one, then the first by spelling
+	Name    string // stands for the atom: one with a size, global before weak before local, the first by spelling
 	Aliases []string
 	// Syms are all names with their scopes, Name's first, the others by scope and spelling.
 	Syms  []Symbol
@@ -53,6 +53,8 @@ type Symbol struct {
 	Local  bool
 	Weak   bool
 	Hidden bool // STV_HIDDEN or STV_INTERNAL, or made local by the linker for that reason
+
+	label bool // has no size of its own
 }
 
 // End is the address behind the atom's last byte.

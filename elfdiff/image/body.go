@@ -108,7 +108,8 @@ type Place struct {
 	Import     *Import
 	Addr       arch.ImageAddr // the address that the field yields (of the slot, if ViaSlot)
 	Candidates []*Atom        // more than one: ambiguous. With PlaceAnon or PlaceLinker: one or more is ambiguous
-	Number     bool           // ET_EXEC without relocations: an immediate that could as well be a plain number
+	Number     bool           // the field could as well hold a plain number (ET_EXEC and TLS offsets without relocations)
+	Others     []string       // PlaceLinker: other linker symbols at the same address, any of which may be meant
 	Linker     string         // PlaceLinker: "_GLOBAL_OFFSET_TABLE_", "_end", "section .init_array" (its start), ...
 	Why        string         // PlaceUnknown: what was found
 }
@@ -119,7 +120,7 @@ func (p *Place) Ambiguous() bool {
 	if p.Kind == PlaceAnon || p.Kind == PlaceLinker {
 		n = 0
 	}
-	return p.Number || len(p.Candidates) > n
+	return p.Number || len(p.Candidates) > n || len(p.Others) > 0
 }
 
 // BranchField is Ref.Op for the displacement of a branch.

@@ -9,6 +9,7 @@ import (
 // build makes the bodies of the unit out of the bytes' states.
 func (d *decoder) build() error {
 	slices.Sort(d.used)
+	d.learnTLS()
 	for i := range d.parts {
 		d.instructions(i)
 	}
@@ -106,4 +107,22 @@ func (d *decoder) escape(r *innerRef) {
 	}
 	b := d.parts[d.partOf(r.from.Atom)].body
 	b.Escapes = append(b.Escapes, Escape{Target: r.to, Inst: int32(b.InstAt(int64(r.from.Off)))})
+}
+
+// learnTLS finds the registers that carry the thread pointer, without regard to the order of execution.
+func (d *decoder) learnTLS() {
+	for changed := d.tls.any; changed; {
+		changed = false
+		for i := range d.parts {
+			p := &d.parts[i]
+			for off, s := range p.state {
+				if s != byteStart && s != byteUnseen {
+					continue
+				}
+				if in, err := d.im.Arch.Decode(p.code[off:]); err == nil && d.tls.learn(d.im, p.code[off:off+in.Len], &in) {
+					changed = true
+				}
+			}
+		}
+	}
 }

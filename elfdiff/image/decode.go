@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"runtime"
@@ -142,7 +143,7 @@ type decoder struct {
 	table []*JumpTable
 	inner []innerRef       // addresses taken inside the unit
 	used  []arch.ImageAddr // of data that the unit refers to
-	tls   bool             // some instruction loads the thread pointer, or addresses memory through it and a register
+	tls   tlsUse
 }
 
 type part struct {
@@ -162,7 +163,7 @@ func (d *decoder) reset(im *Image, atoms []*Atom) {
 	d.im, d.atoms = im, atoms
 	d.parts = slices.Grow(d.parts[:0], len(atoms))[:len(atoms)]
 	d.work, d.jumps, d.leas, d.disps, d.inner = d.work[:0], d.jumps[:0], d.leas[:0], d.disps[:0], d.inner[:0]
-	d.used, d.table, d.tls = d.used[:0], nil, false
+	d.used, d.table, d.tls = d.used[:0], nil, tlsUse{}
 	clear(d.seen)
 	if d.seen == nil {
 		d.seen = make(map[tableKey]bool)
@@ -294,7 +295,7 @@ func (d *decoder) follow(t Target, state uint8) error {
 
 // note records what an instruction refers to.
 func (d *decoder) note(t Target, code []byte, in *arch.Inst) {
-	d.tls = d.tls || in.TLSBase || throughFS(code)
+	d.tls.any = d.tls.any || in.TLSBase || fsRegister(code)
 	at := t.Atom.Addr + arch.ImageAddr(t.Off)
 	if in.BrSize > 0 {
 		if to, _, ok := d.locate(at + arch.ImageAddr(in.Target)); ok {
@@ -316,6 +317,9 @@ func (d *decoder) note(t Target, code []byte, in *arch.Inst) {
 			d.leas = append(d.leas, v)
 		}
 		d.used = append(d.used, v)
+		if r, ok := d.im.DynReloc(v); ok && elf.R_X86_64(r.Type) == elf.R_X86_64_DTPMOD64 && r.Sym == "" {
+			d.tls.block = true
+		}
 		// The address of an instruction of this unit; the entry of the function is an ordinary place.
 		if to, k, ok := d.locate(v); ok && (k > 0 || to.Off > 0) && (op.Addr || op.Kind == arch.OpImm) {
 			d.work = append(d.work, to)

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"slices"
 	"strings"
 
 	"hotpatch/arch"
@@ -69,6 +70,18 @@ func (im *Image) linkerMark(addr arch.ImageAddr) string {
 		}
 	}
 	return best
+}
+
+// otherMarks lists the symbols beside mark at addr that bound something.
+func (im *Image) otherMarks(addr arch.ImageAddr, mark string) []string {
+	var others []string
+	for _, n := range im.marks[addr] {
+		if n != mark && isBoundMark(n) && isBoundMark(mark) {
+			others = append(others, n)
+		}
+	}
+	slices.Sort(others)
+	return others
 }
 
 // findConstructors lists the functions that run before main, the start files' own left out.

@@ -54,6 +54,9 @@ func (im *Image) addressPlace(v arch.ImageAddr, sym string, c *evidence) Place {
 		if len(cover) > 0 && !cover[0].CRT && !c.crt {
 			p.Proven, p.Candidates = false, cover[:1:1]
 		}
+		if p.Others = im.otherMarks(v, mark); len(p.Others) > 0 {
+			p.Proven = false
+		}
 		return p
 	case len(cover) > 0:
 		p = Place{Kind: PlaceAtom, Atom: cover[0], Addend: int64(v - cover[0].Addr), Addr: v}

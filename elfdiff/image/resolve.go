@@ -14,8 +14,7 @@ type resolver struct {
 	d    *decoder
 	body *Body
 	part *part
-	tls  bool // the unit computes with the thread pointer
-
+	tls  tlsUse
 }
 
 // inst adds the references of one instruction.
@@ -90,7 +89,8 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 	if r.im.HasRelocs {
 		link, _ = r.im.linkReloc(field)
 	}
-	if ref.Place, ref.Kind = r.tlsOperand(di, op, link); ref.Kind == RefTLS {
+	code := r.body.Code[at-r.body.Atom.Addr:]
+	if ref.Place, ref.Kind = r.tlsOperand(code[:di.Len], op, link); ref.Kind == RefTLS {
 		return true
 	}
 	v, ok := r.im.opAddress(at, op)

@@ -143,6 +143,9 @@ func (p *symParser) entry(i int, b []byte) error {
 		p.syms = append(p.syms, s)
 		return nil
 	}
+	if secs := p.file.elf.Sections; s.size == 0 && int(shndx) < len(secs) && secs[shndx].Size == 0 {
+		return nil // it marks an empty section; its address is that of what follows
+	}
 	s.sec = p.im.homeSection(arch.ImageAddr(s.value), s.size)
 	if s.sec == nil {
 		if s.size == 0 {
@@ -238,10 +241,14 @@ func kindOf(syms []rawSymbol) AtomKind {
 // addNames adds the symbols' names and chooses the one that stands for the atom.
 func (a *Atom) addNames(syms []rawSymbol) {
 	for _, s := range syms {
+		s.label = s.size == 0
 		a.Syms = append(a.Syms, s.Symbol)
 	}
 	sort.SliceStable(a.Syms, func(i, j int) bool {
 		x, y := &a.Syms[i], &a.Syms[j]
+		if x.label != y.label {
+			return y.label
+		}
 		if x.Local != y.Local {
 			return y.Local
 		}

@@ -3,27 +3,17 @@ package image
 import (
 	"debug/elf"
 	"fmt"
+	"strings"
 
 	"hotpatch/arch"
 )
 
-// tlsOperand resolves an operand that is an offset from the thread pointer. Its kind is RefTLS
-// only if it can be one.
-func (r *resolver) tlsOperand(di *arch.Inst, op *arch.Operand, link *LinkReloc) (Place, RefKind) {
-	if link != nil {
-		switch elf.R_X86_64(link.Type) {
-		case elf.R_X86_64_TPOFF32, elf.R_X86_64_DTPOFF32:
-			return r.im.tlsNamed(link, op.Value), RefTLS
-		case elf.R_X86_64_GOTTPOFF, elf.R_X86_64_TLSGD, elf.R_X86_64_GOTPC32_TLSDESC:
-			// The linker relaxed the access to local exec, but kept the type.
-			if op.Kind != arch.OpPC {
-				return r.im.tlsNamed(link, op.Value), RefTLS
-			}
-		}
-		return Place{}, RefMem
-	}
-	if r.im.HasRelocs && !op.Seg {
-		return Place{}, RefMem
+// tlsOperand resolves an operand that is an offset from the thread pointer, or from the start of the module's block. Its kind is
+// RefTLS only if it can be one.
+func (r *resolver) tlsOperand(code []byte, op *arch.Operand, link *LinkReloc) (Place, RefKind) {
+	relaxed := link != nil && strings.HasPrefix(link.Sym, "__tls_get_addr")
+	if link != nil && !relaxed {
+		return r.linkedTLS(op, link)
 	}
 	switch {
 	case op.Seg && (op.Kind == arch.OpAbs || op.Kind == arch.OpDisp):
@@ -37,22 +27,113 @@ func (r *resolver) tlsOperand(di *arch.Inst, op *arch.Operand, link *LinkReloc) 
 			p = Place{Kind: PlaceUnknown, Why: fmt.Sprintf("thread pointer %+d is outside the program's TLS", op.Value)}
 		}
 		return p, RefTLS
-	case r.tls && (op.Kind == arch.OpDisp || op.Kind == arch.OpImm && !op.Arith) && op.Size == 4:
-		if p := r.im.tlsPlace(op.Value); p.Kind == PlaceTLS {
+	case r.im.HasRelocs && !relaxed || op.Size != 4 || op.Arith || op.Kind != arch.OpDisp && op.Kind != arch.OpImm:
+		return Place{}, RefMem
+	case r.tls.any:
+		// The linker turned a call of __tls_get_addr into code of its own (general dynamic to local exec); a
+		// relocation of the call that was there proves it.
+		if p := r.im.tlsPlace(op.Value); p.Kind == PlaceTLS && (relaxed || r.tls.judge(code, op, &p)) {
+			p.Proven = p.Proven || relaxed
+			return p, RefTLS
+		}
+	case r.tls.block && op.Kind == arch.OpDisp:
+		if p := r.im.blockPlace(op.Value); p.Kind == PlaceTLS {
+			p.Number = op.Value > 127
 			return p, RefTLS
 		}
 	}
 	return Place{}, RefMem
 }
 
-// throughFS reports whether an instruction addresses memory through the thread pointer's segment.
-func throughFS(code []byte) bool {
-	for i := 0; i < len(code) && isLegacyPrefix(code[i]); i++ {
-		if code[i] == 0x64 {
-			return true
+// linkedTLS resolves an operand whose link-time relocation is known.
+func (r *resolver) linkedTLS(op *arch.Operand, link *LinkReloc) (Place, RefKind) {
+	switch elf.R_X86_64(link.Type) {
+	case elf.R_X86_64_TPOFF32, elf.R_X86_64_DTPOFF32:
+		return r.im.tlsNamed(link, op.Value), RefTLS
+	case elf.R_X86_64_GOTTPOFF, elf.R_X86_64_TLSGD, elf.R_X86_64_GOTPC32_TLSDESC:
+		// The linker relaxed the access to local exec, but kept the type.
+		if op.Kind != arch.OpPC {
+			return r.im.tlsNamed(link, op.Value), RefTLS
 		}
 	}
-	return false
+	return Place{}, RefMem
+}
+
+// tlsUse says how a unit computes addresses of thread-local objects.
+type tlsUse struct {
+	any   bool   // it loads the thread pointer, or uses its segment with a register
+	block bool   // it asks for the module's block (local dynamic)
+	regs  uint32 // general registers that may hold the thread pointer or something computed from it, at some point
+}
+
+// learn adds the registers that one instruction makes depend on the thread pointer. It reports whether there is a new one.
+func (u *tlsUse) learn(im *Image, code []byte, in *arch.Inst) bool {
+	x, ok := parseX86(code)
+	if !ok || x.twoByte {
+		return false
+	}
+	dst := int8(-1)
+	switch {
+	case in.TLSBase:
+		dst = x.reg
+	case x.opcode == 0x8b && (u.has(x.rm) || x.fs), x.opcode == 0x03 && (u.has(x.rm) || x.fs), x.opcode == 0x8d && (u.has(x.base) || u.has(x.index)):
+		dst = x.reg // mov, add, lea
+	case (x.opcode == 0x89 || x.opcode == 0x01) && u.has(x.reg) && x.rm >= 0:
+		dst = x.rm
+	case x.opcode == 0xc7 && x.rm >= 0 && in.NumOps > 0 && im.tlsPlace(in.Ops[0].Value).Kind == PlaceTLS:
+		dst = x.rm // mov $tpoff
+	}
+	if dst < 0 || u.has(dst) {
+		return false
+	}
+	u.regs |= 1 << dst
+	return true
+}
+
+func (u *tlsUse) has(r int8) bool { return r >= 0 && u.regs>>r&1 != 0 }
+
+// Registers that usually hold the frame.
+const (
+	regSP = 4
+	regBP = 5
+)
+
+// judge reports whether a field that could be an offset from the thread pointer is one, as far as the registers beside it
+// say. An assembler spells a small displacement in one byte, so that four bytes for one are a relocation's; other numbers stay in doubt.
+func (u *tlsUse) judge(code []byte, op *arch.Operand, p *Place) bool {
+	x, ok := parseX86(code)
+	related := ok && (u.has(x.base) || u.has(x.index))
+	if op.Kind == arch.OpImm {
+		// mov $tpoff, %reg and add $tpoff, %reg
+		related = ok && x.rm >= 0 && u.has(x.rm) && (x.opcode == 0xc7 || x.opcode == 0x81 && x.reg&7 == 0)
+	}
+	if !related && (op.Kind == arch.OpImm || x.base == regSP || x.base == regBP || op.Value < -128) {
+		return false
+	}
+	p.Proven = related && op.Value >= -128 && op.Kind == arch.OpDisp
+	p.Number = !p.Proven
+	return true
+}
+
+// blockPlace resolves an offset in the module's TLS block.
+func (im *Image) blockPlace(off int64) Place {
+	if off < 0 || uint64(off) >= im.TLS.MemSize {
+		return Place{}
+	}
+	at := im.TLS.Addr + arch.ImageAddr(off)
+	if a := im.TLSAt(at); a != nil {
+		return Place{Kind: PlaceTLS, Atom: a, Addend: int64(at - a.Addr)}
+	}
+	return Place{}
+}
+
+// fsRegister reports whether an instruction addresses memory by the thread pointer's segment and a register.
+func fsRegister(code []byte) bool {
+	if len(code) == 0 || !isLegacyPrefix(code[0]) {
+		return false
+	}
+	x, ok := parseX86(code)
+	return ok && x.fs && (x.base >= 0 || x.index >= 0)
 }
 
 // tlsNamed resolves a thread-local reference whose symbol a link-time relocation names.
