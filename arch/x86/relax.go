@@ -24,7 +24,7 @@ func Relax(dst, code []byte, in *arch.Inst, form arch.Relaxation) ([]byte, bool)
 		return dst, false
 	}
 	switch {
-	case e.op == 0xff && form != arch.RelaxTLS:
+	case e.op == 0xff && form != arch.RelaxTLS && e.rex == 0:
 		switch e.reg() {
 		case 2:
 			return append(dst, 0xe8), true
