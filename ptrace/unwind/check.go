@@ -69,7 +69,7 @@ func NewChecker(space *Space, targets []Target) *Checker {
 	c := &Checker{space: space, index: newIndex(targets, space.PACMask)}
 	c.stack = *newWindow(nil, scanBuffer)
 	c.code = codeReader{space: space, mem: newWindow(nil, scanBuffer), data: newWindow(nil, pageSize)}
-	c.walk.space, c.walk.mem = space, newWindow(nil, pageSize)
+	c.walk = walker{space: space, mem: newWindow(nil, pageSize), rows: make([]cachedRow, rowCacheSize)}
 	return c
 }
 

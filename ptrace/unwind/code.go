@@ -99,6 +99,38 @@ func (c *codeReader) inSyscall(f *function, pc arch.Addr) bool {
 	return err == nil && in.Flow == arch.FlowSyscall
 }
 
+// plain reports whether control leaves f only by calls, by direct jumps, by jumps
+// through slots at fixed addresses, and by returns that take the return address
+// which its call frame information names. Indirect jumps in the midst of a standing
+// frame are switches, whose targets lie in f. In such a function no word of a register or of the
+// frame can be where the thread goes next. A thunk, which jumps to where a
+// register says or returns to an address that it pushed itself, is not plain.
+func (c *codeReader) plain(f *function) bool {
+	plain := true
+	err := c.each(f, func(at arch.Addr, in *arch.Inst) bool {
+		switch in.Flow {
+		case arch.FlowReturn:
+			plain = c.atEntryCFA(f, at)
+		case arch.FlowJumpInd:
+			if _, ok := slot(at, in); !ok {
+				plain = !c.atEntryCFA(f, at)
+			}
+		case arch.FlowCall:
+			to := at + arch.Addr(in.Target)
+			plain = !f.Contains(to) || to == f.Start
+		}
+		return plain
+	})
+	return plain && err == nil
+}
+
+// atEntryCFA reports whether the frame of f is set up at a as where a function starts:
+// nothing lies on the stack but what the caller put there.
+func (c *codeReader) atEntryCFA(f *function, a arch.Addr) bool {
+	row, err := f.fde.Row(arch.ImageAddr(a - c.space.Modules[f.module].Bias))
+	return err == nil && row.CFA == f.fde.CIE.EntryCFA()
+}
+
 // mayCall reports whether the bytes in front of a can be a call. Where they cannot be
 // read, they can.
 func (c *codeReader) mayCall(a arch.Addr) bool {

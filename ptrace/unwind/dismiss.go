@@ -74,7 +74,7 @@ func (c *Checker) dismiss(t *Thread, hit finding) (f finding, ok bool) {
 
 var (
 	errOffStack = errors.New("frame lies outside of the thread's known stacks, or changes the stack by a call")
-	errTail     = errors.New("a word of the frame could be a jump target, and the thread is not in a system call")
+	errTail     = errors.New("a register or word of the frame could be where its code jumps, and the thread is not in a system call")
 	errSecond   = errors.New("the frame holds another return address that fits it")
 	errReturn   = errors.New("return address leads to a signal frame, but not to its code")
 	errGap      = errors.New("word lies outside of the frames that were walked")
@@ -103,9 +103,9 @@ func (ch *chain) frame(f *Frame, callerSP arch.Addr, regs bool) *doubt {
 	if err := ch.link(f, &fn); err != nil {
 		return &doubt{finding: finding{target: -1}, err: err}
 	}
-	// Registers and words of a frame that was not calling may be about to be jumped to (a
-	// thunk that dispatches a switch), unless it is in the kernel.
-	quiet := f.Return || c.code.inSyscall(&fn, f.PC)
+	// Registers and words of a frame that was not calling may be about to be jumped to (by a
+	// thunk that dispatches a switch), unless it is in the kernel, or its code cannot do so.
+	quiet := f.Return || c.code.inSyscall(&fn, f.PC) || c.code.plain(&fn)
 	if regs && !ch.hadPrev && !quiet {
 		return &doubt{finding: finding{target: -1}, err: errTail}
 	}
@@ -170,9 +170,6 @@ func (ch *chain) cover(f *Frame, fn *function, callerSP arch.Addr, quiet bool) *
 	case r.End > s.High:
 		return &doubt{finding: finding{target: -1}, err: errOffStack}
 	}
-	if !f.Return {
-		r.Start = max(r.Start-min(r.Start, arch.Addr(a.RedZone)), s.Low)
-	}
 	if hit, found := ch.c.nextHit(r.Start, r.End); found {
 		switch {
 		case hit.why != "" || !quiet:
@@ -180,6 +177,10 @@ func (ch *chain) cover(f *Frame, fn *function, callerSP arch.Addr, quiet bool) *
 		case ch.rival(r, fn):
 			return &doubt{finding: hit, err: errSecond}
 		}
+	}
+	if !f.Return {
+		// A leaf may keep data in its red zone; nothing returns to an address below SP.
+		r.Start = max(r.Start-min(r.Start, arch.Addr(a.RedZone)), s.Low)
 	}
 	return ch.extend(r)
 }
@@ -215,7 +216,7 @@ func (ch *chain) rival(r Range, fn *function) bool {
 		pos, in, err := c.code.before(&site, ra)
 		switch {
 		case errors.Is(err, errBoundary):
-		case err != nil, in.Flow == arch.FlowCall && c.code.canLead(pos+arch.Addr(in.Target), fn.Range):
+		case err != nil, in.Flow == arch.FlowCall && c.code.canLead(pos+arch.Addr(in.Target), fn.Range, true):
 			return true
 		}
 	}

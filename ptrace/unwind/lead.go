@@ -31,24 +31,25 @@ var errLead = errors.New("the call cannot lead to the frame below")
 // leads explores where a call target leads by jumps.
 type leads struct {
 	code  *codeReader
-	goal  Range
 	queue [maxLeadFuncs]arch.Addr // visited or to be visited
 	n     int
 	insts int
 	any   bool // an indirect tail call was seen
 }
 
-// canLead reports whether a direct call to target can lead to a frame of the function goal.
-func (c *codeReader) canLead(target arch.Addr, goal Range) bool {
-	l := leads{code: c, goal: goal}
+// canLead reports whether a direct call to target can lead to a frame of the function
+// goal. With exact, an indirect tail call does not count: the answer says whether the
+// call leads there for certain.
+func (c *codeReader) canLead(target arch.Addr, goal Range, exact bool) bool {
+	l := leads{code: c}
 	l.add(target)
-	for i := 0; i < l.n && !l.any; i++ {
+	for i := 0; i < l.n && (exact || !l.any); i++ {
 		if goal.Contains(l.queue[i]) {
 			return true
 		}
 		l.follow(l.queue[i])
 	}
-	return l.any
+	return l.any && !exact
 }
 
 // add queues a place that is reached by a jump.
@@ -114,7 +115,7 @@ func (l *leads) whole(f *function) {
 		case arch.FlowJumpInd:
 			l.jump(f, at, in)
 		}
-		return l.insts < maxLeadInsts && !l.any
+		return l.insts < maxLeadInsts
 	})
 }
 
@@ -126,11 +127,7 @@ func (l *leads) jump(f *function, at arch.Addr, in *arch.Inst) {
 		}
 		return
 	}
-	m := &l.code.space.Modules[f.module]
-	row, err := f.fde.Row(arch.ImageAddr(at - m.Bias))
-	if err == nil && row.CFA == f.fde.CIE.EntryCFA() {
-		l.any = true
-	}
+	l.any = l.any || l.code.atEntryCFA(f, at)
 }
 
 // site is a verified call site and the frame below, for the cache.
@@ -163,7 +160,7 @@ func (c *codeReader) checkLink(ra arch.Addr, goal Range, cache *[siteCacheSize]s
 	switch in.Flow {
 	case arch.FlowCallInd:
 	case arch.FlowCall:
-		if !c.canLead(at+arch.Addr(in.Target), goal) {
+		if !c.canLead(at+arch.Addr(in.Target), goal, false) {
 			return fmt.Errorf("return address %#x, call to %#x, frame in %#x: %w", ra, at+arch.Addr(in.Target), goal.Start, errLead)
 		}
 	default:

@@ -24,8 +24,8 @@ const (
 	maxSignals = 64
 )
 
-// rowCacheSize is the number of rows that a walker keeps. Blocked threads share most
-// of their frames' program counters.
+// rowCacheSize is the number of rows that a checker's walker keeps. Blocked threads share
+// most of their frames' program counters.
 const rowCacheSize = 128
 
 // cachedRow is the row for a frame's lookup address, which is zero if there is none.
@@ -39,7 +39,7 @@ type cachedRow struct {
 type walker struct {
 	space   *Space
 	mem     *window
-	rows    [rowCacheSize]cachedRow
+	rows    []cachedRow // direct-mapped by lookup address; at least one
 	frame   Frame
 	depth   int       // frames that were left
 	signals int       // signal frames that were left
@@ -54,7 +54,7 @@ type walker struct {
 // What it finds is as good as the call frame information: return addresses are not
 // checked against calls. [Checker.Check] does that.
 func (s *Space) Walk(regs *cfi.Regs, mem cfi.Memory, visit func(*Frame) bool) error {
-	w := &walker{space: s, mem: newWindow(mem, pageSize)}
+	w := &walker{space: s, mem: newWindow(mem, pageSize), rows: make([]cachedRow, 1)}
 	w.begin(regs)
 	for {
 		next, err := w.step()
@@ -141,7 +141,7 @@ func (w *walker) locate() (*cfi.Row, error) {
 	}
 	f.PC = arch.Addr(pc)
 	at := f.lookup()
-	slot := &w.rows[uint64(at)%rowCacheSize]
+	slot := &w.rows[uint64(at)%uint64(len(w.rows))]
 	f.Module = w.space.find(at)
 	if f.Module < 0 {
 		return nil, ErrNoModule

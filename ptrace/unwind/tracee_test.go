@@ -1,0 +1,266 @@
+package unwind_test
+
+import (
+	"bufio"
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sort"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
+	"hotpatch/arch/x86"
+	"hotpatch/ptrace/unwind"
+	"hotpatch/ptrace/unwind/cfi"
+)
+
+// tracee is a program under single-step, on this OS thread.
+type tracee struct {
+	t        *testing.T
+	pid      int
+	writable []unwind.Range // mappings, when space was called
+}
+
+// startTracee runs a program up to its first own instruction: the dynamic linker has
+// loaded everything, _start has not run. The program's output goes to out.
+func startTracee(t *testing.T, path string, out io.Writer) *tracee {
+	t.Helper()
+	runtime.LockOSThread()
+	cmd := exec.Command(path)
+	cmd.Env = []string{} // no LD_BIND_NOW: calls are bound when they are first made
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tr := &tracee{t: t, pid: cmd.Process.Pid}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		runtime.UnlockOSThread()
+	})
+	tr.wait()
+	if err := unix.PtraceSetOptions(tr.pid, unix.PTRACE_O_EXITKILL); err != nil {
+		t.Fatal(err)
+	}
+	tr.runTo(tr.entry())
+	return tr
+}
+
+// wait waits for the tracee's next stop.
+func (tr *tracee) wait() unix.WaitStatus {
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(tr.pid, &ws, 0, nil)
+		if err == nil {
+			return ws
+		}
+		if err != unix.EINTR {
+			tr.t.Fatalf("wait: %v", err)
+		}
+	}
+}
+
+// entry returns the address of the program's first instruction.
+func (tr *tracee) entry() arch.Addr {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/auxv", tr.pid))
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	const atEntry = 9
+	for ; len(b) >= 16; b = b[16:] {
+		if binary.LittleEndian.Uint64(b) == atEntry {
+			return arch.Addr(binary.LittleEndian.Uint64(b[8:]))
+		}
+	}
+	tr.t.Fatal("no AT_ENTRY")
+	return 0
+}
+
+// runTo lets the tracee run until it reaches pc.
+func (tr *tracee) runTo(pc arch.Addr) {
+	var old [1]byte
+	if err := tr.ReadMem(old[:], pc); err != nil {
+		tr.t.Fatal(err)
+	}
+	tr.poke(pc, 0xcc)
+	if err := unix.PtraceCont(tr.pid, 0); err != nil {
+		tr.t.Fatal(err)
+	}
+	if ws := tr.wait(); !ws.Stopped() || ws.StopSignal() != unix.SIGTRAP {
+		tr.t.Fatalf("running to %#x: %v", pc, ws)
+	}
+	tr.poke(pc, old[0])
+	r := tr.regs()
+	r.Rip = uint64(pc)
+	if err := unix.PtraceSetRegs(tr.pid, &r); err != nil {
+		tr.t.Fatal(err)
+	}
+}
+
+func (tr *tracee) poke(a arch.Addr, b byte) {
+	if _, err := unix.PtracePokeData(tr.pid, uintptr(a), []byte{b}); err != nil {
+		tr.t.Fatal(err)
+	}
+}
+
+// step executes one instruction, delivering a signal (zero: none) first.
+func (tr *tracee) step(signal int) {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SINGLESTEP, uintptr(tr.pid), 0, uintptr(signal), 0, 0)
+	if errno != 0 {
+		tr.t.Fatalf("single-step: %v", errno)
+	}
+}
+
+func (tr *tracee) regs() unix.PtraceRegs {
+	var r unix.PtraceRegs
+	if err := unix.PtraceGetRegs(tr.pid, &r); err != nil {
+		tr.t.Fatal(err)
+	}
+	return r
+}
+
+// dwarfRegs numbers registers as System V ABI, x86-64 supplement, figure 3.36 does.
+func dwarfRegs(r *unix.PtraceRegs) cfi.Regs {
+	var d cfi.Regs
+	for n, v := range []uint64{r.Rax, r.Rdx, r.Rcx, r.Rbx, r.Rsi, r.Rdi, r.Rbp, r.Rsp,
+		r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15, r.Rip} {
+		d.Set(n, v)
+	}
+	return d
+}
+
+// ReadMem implements cfi.Memory.
+func (tr *tracee) ReadMem(buf []byte, addr arch.Addr) error {
+	local := []unix.Iovec{{Base: &buf[0], Len: uint64(len(buf))}}
+	remote := []unix.RemoteIovec{{Base: uintptr(addr), Len: len(buf)}}
+	n, err := unix.ProcessVMReadv(tr.pid, local, remote, 0)
+	if err == nil && n != len(buf) {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// image is a mapped file with its symbols.
+type image struct {
+	bias arch.Addr
+	syms map[string]elf.Symbol
+	ends map[elf.SectionIndex]arch.Addr // of sections
+}
+
+// upToNext returns where a function without a size lies: up to the next symbol, or to
+// the end of its section.
+func (im image) upToNext(sym elf.Symbol) unwind.Range {
+	r := unwind.Range{Start: arch.ImageAddr(sym.Value).In(im.bias), End: im.ends[sym.Section]}
+	for _, s := range im.syms {
+		if a := arch.ImageAddr(s.Value).In(im.bias); a > r.Start {
+			r.End = min(r.End, a)
+		}
+	}
+	return r
+}
+
+// space reads the tracee's mappings and the call frame information of all images.
+// Images are keyed by their path.
+func (tr *tracee) space() (*unwind.Space, map[string]image, unwind.Stack) {
+	tr.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", tr.pid))
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	s := &unwind.Space{Arch: x86.Arch}
+	images := make(map[string]image)
+	var stack unwind.Stack
+	byPath := make(map[string]int)
+	sc := bufio.NewScanner(bytes.NewReader(b))
+	for sc.Scan() {
+		f := strings.Fields(sc.Text())
+		var lo, hi arch.Addr
+		if _, err := fmt.Sscanf(f[0], "%x-%x", &lo, &hi); err != nil {
+			tr.t.Fatalf("maps: %q: %v", sc.Text(), err)
+		}
+		if strings.HasPrefix(f[1], "rw") {
+			tr.writable = append(tr.writable, unwind.Range{Start: lo, End: hi})
+		}
+		if len(f) < 6 {
+			continue
+		}
+		path := f[5]
+		if path == "[stack]" {
+			stack = unwind.Stack{Low: lo, High: hi, Own: true}
+		}
+		if path[0] != '/' && path != "[vdso]" {
+			continue
+		}
+		i, ok := byPath[path]
+		if !ok {
+			i = len(s.Modules)
+			byPath[path] = i
+			s.Modules = append(s.Modules, unwind.Module{Range: unwind.Range{Start: lo}, Name: path})
+		}
+		m := &s.Modules[i]
+		m.End = hi
+		if strings.Contains(f[1], "x") {
+			m.Exec = append(m.Exec, unwind.Range{Start: lo, End: hi})
+		}
+	}
+	for i := range s.Modules {
+		images[s.Modules[i].Name] = tr.loadImage(&s.Modules[i])
+	}
+	sort.Slice(s.Modules, func(i, j int) bool { return s.Modules[i].Start < s.Modules[j].Start })
+	return s, images, stack
+}
+
+// loadImage fills in what m's ELF file says.
+func (tr *tracee) loadImage(m *unwind.Module) image {
+	tr.t.Helper()
+	var f *elf.File
+	var err error
+	if m.Name[0] == '/' {
+		f, err = elf.Open(m.Name)
+	} else {
+		data := make([]byte, m.End-m.Start)
+		if err := tr.ReadMem(data, m.Start); err != nil {
+			tr.t.Fatal(err)
+		}
+		f, err = elf.NewFile(bytes.NewReader(data))
+	}
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	defer f.Close()
+	im := image{syms: make(map[string]elf.Symbol), ends: make(map[elf.SectionIndex]arch.Addr)}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_LOAD {
+			m.Bias = m.Start - arch.Addr(p.Vaddr&^0xfff)
+			break
+		}
+	}
+	im.bias = m.Bias
+	for i, sec := range f.Sections {
+		im.ends[elf.SectionIndex(i)] = arch.ImageAddr(sec.Addr + sec.Size).In(m.Bias)
+	}
+	if s := f.Section(".eh_frame"); s != nil {
+		data, err := s.Data()
+		if err != nil {
+			tr.t.Fatal(err)
+		}
+		if m.CFI, err = cfi.Parse(x86.Arch, data, arch.ImageAddr(s.Addr), binary.LittleEndian); err != nil {
+			tr.t.Fatalf("%s: %v", m.Name, err)
+		}
+	}
+	syms, _ := f.Symbols() // a stripped file has none
+	for _, s := range syms {
+		im.syms[s.Name] = s
+	}
+	return im
+}
