@@ -317,8 +317,9 @@ func (d *decoder) note(t Target, code []byte, in *arch.Inst) {
 			d.leas = append(d.leas, v)
 		}
 		d.used = append(d.used, v)
-		if r, ok := d.im.DynReloc(v); ok && elf.R_X86_64(r.Type) == elf.R_X86_64_DTPMOD64 && r.Sym == "" {
-			d.tls.block = true
+		if r, ok := d.im.DynReloc(v); ok && r.Sym == "" {
+			typ := elf.R_X86_64(r.Type)
+			d.tls.block = d.tls.block || typ == elf.R_X86_64_DTPMOD64 || typ == elf.R_X86_64_TLSDESC
 		}
 		// The address of an instruction of this unit; the entry of the function is an ordinary place.
 		if to, k, ok := d.locate(v); ok && (k > 0 || to.Off > 0) && (op.Addr || op.Kind == arch.OpImm) {

@@ -27,20 +27,19 @@ func (r *resolver) tlsOperand(code []byte, op *arch.Operand, link *LinkReloc) (P
 			p = Place{Kind: PlaceUnknown, Why: fmt.Sprintf("thread pointer %+d is outside the program's TLS", op.Value)}
 		}
 		return p, RefTLS
-	case r.im.HasRelocs && !relaxed || op.Size != 4 || op.Arith || op.Kind != arch.OpDisp && op.Kind != arch.OpImm:
+	case r.im.HasRelocs && !relaxed || op.Size != 4 || op.Arith || op.Kind == arch.OpPC:
 		return Place{}, RefMem
-	case r.tls.any:
-		// The linker turned a call of __tls_get_addr into code of its own (general dynamic to local exec); a
-		// relocation of the call that was there proves it.
-		if p := r.im.tlsPlace(op.Value); p.Kind == PlaceTLS && (relaxed || r.tls.judge(code, op, &p)) {
-			p.Proven = p.Proven || relaxed
-			return p, RefTLS
-		}
-	case r.tls.block && op.Kind == arch.OpDisp:
-		if p := r.im.blockPlace(op.Value); p.Kind == PlaceTLS {
-			p.Number = op.Value > 127
-			return p, RefTLS
-		}
+	}
+	// The linker turned a call of __tls_get_addr into code of its own (general dynamic to local exec); a
+	// relocation of the call that was there proves it.
+	if p := r.im.tlsPlace(op.Value); r.tls.any && p.Kind == PlaceTLS && (relaxed || r.tls.judge(code, op, &p)) {
+		p.Proven = p.Proven || relaxed
+		return p, RefTLS
+	}
+	if p := r.im.blockPlace(op.Value); r.tls.block && p.Kind == PlaceTLS && (op.Kind == arch.OpDisp || isAdd(code)) {
+		p.Proven = op.Value <= 127
+		p.Number = !p.Proven
+		return p, RefTLS
 	}
 	return Place{}, RefMem
 }
@@ -72,6 +71,7 @@ func (u *tlsUse) learn(im *Image, code []byte, in *arch.Inst) bool {
 	if !ok || x.twoByte {
 		return false
 	}
+	offset := in.NumOps > 0 && im.tlsPlace(in.Ops[0].Value).Kind == PlaceTLS
 	dst := int8(-1)
 	switch {
 	case in.TLSBase:
@@ -80,8 +80,10 @@ func (u *tlsUse) learn(im *Image, code []byte, in *arch.Inst) bool {
 		dst = x.reg // mov, add, lea
 	case (x.opcode == 0x89 || x.opcode == 0x01) && u.has(x.reg) && x.rm >= 0:
 		dst = x.rm
-	case x.opcode == 0xc7 && x.rm >= 0 && in.NumOps > 0 && im.tlsPlace(in.Ops[0].Value).Kind == PlaceTLS:
+	case x.opcode == 0xc7 && x.rm >= 0 && offset:
 		dst = x.rm // mov $tpoff
+	case x.opcode == 0x8d && offset && in.Ops[0].Kind == arch.OpAbs:
+		dst = x.reg // lea tpoff
 	}
 	if dst < 0 || u.has(dst) {
 		return false
@@ -99,20 +101,33 @@ const (
 )
 
 // judge reports whether a field that could be an offset from the thread pointer is one, as far as the registers beside it
-// say. An assembler spells a small displacement in one byte, so that four bytes for one are a relocation's; other numbers stay in doubt.
+// say. An assembler spells a small displacement or addend in one byte, so that four bytes for one are a relocation's; other numbers stay in doubt.
 func (u *tlsUse) judge(code []byte, op *arch.Operand, p *Place) bool {
 	x, ok := parseX86(code)
-	related := ok && (u.has(x.base) || u.has(x.index))
-	if op.Kind == arch.OpImm {
-		// mov $tpoff, %reg and add $tpoff, %reg
-		related = ok && x.rm >= 0 && u.has(x.rm) && (x.opcode == 0xc7 || x.opcode == 0x81 && x.reg&7 == 0)
+	short := op.Value >= -128
+	related := false
+	switch op.Kind {
+	case arch.OpAbs: // lea tpoff, %reg
+		related, short = op.Addr, true
+	case arch.OpDisp:
+		related = ok && (u.has(x.base) || u.has(x.index))
+	case arch.OpImm: // mov $tpoff, %reg and add $tpoff, %reg
+		mov := x.opcode == 0xc7
+		related = ok && u.has(x.rm) && (mov || isAdd(code))
+		short = short && !mov
 	}
-	if !related && (op.Kind == arch.OpImm || x.base == regSP || x.base == regBP || op.Value < -128) {
+	if !related && (op.Kind != arch.OpDisp || x.base == regSP || x.base == regBP || !short) {
 		return false
 	}
-	p.Proven = related && op.Value >= -128 && op.Kind == arch.OpDisp
+	p.Proven = related && short
 	p.Number = !p.Proven
 	return true
+}
+
+// isAdd reports whether the instruction is add $imm32, %reg.
+func isAdd(code []byte) bool {
+	x, ok := parseX86(code)
+	return ok && !x.twoByte && x.rm >= 0 && (x.opcode == 0x05 || x.opcode == 0x81 && x.reg&7 == 0)
 }
 
 // blockPlace resolves an offset in the module's TLS block.
@@ -127,13 +142,14 @@ func (im *Image) blockPlace(off int64) Place {
 	return Place{}
 }
 
-// fsRegister reports whether an instruction addresses memory by the thread pointer's segment and a register.
+// fsRegister reports whether an instruction addresses memory by the thread pointer's segment and a register, or reads
+// the thread pointer to add it.
 func fsRegister(code []byte) bool {
 	if len(code) == 0 || !isLegacyPrefix(code[0]) {
 		return false
 	}
 	x, ok := parseX86(code)
-	return ok && x.fs && (x.base >= 0 || x.index >= 0)
+	return ok && x.fs && (x.base >= 0 || x.index >= 0 || x.opcode == 0x03)
 }
 
 // tlsNamed resolves a thread-local reference whose symbol a link-time relocation names.

@@ -93,6 +93,10 @@ func parseX86(code []byte) (x86Operands, bool) {
 		return x, false
 	}
 	x.opcode = code[i]
+	if !x.twoByte && x.opcode == 0x05 { // add $imm32, %rax
+		x.rm = 0
+		return x, true
+	}
 	if !hasModRM(x.twoByte, x.opcode) || i+1 >= len(code) {
 		return x, false
 	}
