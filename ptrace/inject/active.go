@@ -19,6 +19,7 @@ type activeness struct {
 	space   *unwind.Space
 	names   *symbolizer
 	targets []target
+	inner   []arch.Addr // entries that are active places for a program counter
 	thread  unwind.Thread
 	stacks  [2]unwind.Stack
 	busy    []busyThread // of the last check
@@ -34,7 +35,7 @@ type busyThread struct {
 const maxBusy = 16
 
 // newActiveness prepares the check of a plan.
-func newActiveness(pl *plan, opt *Options, log *slog.Logger) *activeness {
+func newActiveness(pl *plan, opt *Options, log *slog.Logger) (*activeness, error) {
 	a := &activeness{targets: pl.targets, busy: make([]busyThread, 0, maxBusy), space: &unwind.Space{Arch: pl.arch}}
 	a.names = &symbolizer{opt: opt, mem: pl.snap.mem, mods: pl.snap.mods}
 	for _, m := range pl.snap.mods {
@@ -53,7 +54,9 @@ func newActiveness(pl *plan, opt *Options, log *slog.Logger) *activeness {
 		targets[i] = unwind.Target{Range: unwind.Range{Start: t.Addr, End: t.end()}, Name: t.Name, Entries: t.entries}
 	}
 	a.checker = unwind.NewChecker(a.space, targets)
-	return a
+	var err error
+	a.inner, err = innerEntries(pl.arch, pl.snap.mem, pl.targets)
+	return a, err
 }
 
 // moduleSpace describes a module to the unwinder. Without readable call frame information nothing is proven through it,
@@ -116,7 +119,11 @@ func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 			continue
 		}
 		a.fill(th, table, pid)
-		if act := a.checker.Check(&a.thread, s); act.Active {
+		act := a.inside(th.Regs().PC())
+		if !act.Active {
+			act = a.checker.Check(&a.thread, s)
+		}
+		if act.Active {
 			if len(a.busy) < cap(a.busy) {
 				a.busy = append(a.busy, busyThread{th.TID, act})
 			}
@@ -126,6 +133,21 @@ func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 		}
 	}
 	return len(a.busy) > 0
+}
+
+// inside looks for a thread that stands at an entry, but perhaps in the midst of the function.
+func (a *activeness) inside(pc arch.Addr) unwind.Activity {
+	for _, e := range a.inner {
+		if e != pc {
+			continue
+		}
+		for i := range a.targets {
+			if t := &a.targets[i]; pc >= t.Addr && pc < t.end() {
+				return unwind.Activity{Active: true, Target: i, Where: "pc", Why: "it is at the function's first instruction, to which the function itself may branch"}
+			}
+		}
+	}
+	return unwind.Activity{}
 }
 
 // fill makes a.thread from a stopped thread: its registers, its own stack, and the mapping that SP is in

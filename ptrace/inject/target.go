@@ -84,3 +84,52 @@ func readerTargets(l *link) []target {
 	}
 	return out
 }
+
+// innerEntries returns the entries that the targets' own code may branch to: a loop that begins at the function's
+// first instruction. A thread there may be in the midst of the function, with other registers than
+// a caller would pass, so that it must not run into a jump. Code that cannot be decoded, and an indirect jump, may
+// lead anywhere in its function. It reads the code as it runs.
+func innerEntries(a *arch.Arch, mem memory, targets []target) ([]arch.Addr, error) {
+	inner := make(map[arch.Addr]bool)
+	for i := range targets {
+		t := &targets[i]
+		code, err := readBytes(mem, t.Addr, int(t.Size))
+		if err != nil {
+			return nil, err
+		}
+		if branches(a, code, t.Addr, inner) {
+			continue
+		}
+		for _, e := range t.entries {
+			inner[e] = true
+		}
+	}
+	var out []arch.Addr
+	for i := range targets {
+		for _, e := range targets[i].entries {
+			if inner[e] {
+				out = append(out, e)
+			}
+		}
+	}
+	return out, nil
+}
+
+// branches adds where the code at an address branches to. It reports false if it cannot know all of it.
+func branches(a *arch.Arch, code []byte, at arch.Addr, to map[arch.Addr]bool) bool {
+	known := true
+	for len(code) > 0 {
+		in, err := a.Decode(code)
+		if err != nil || in.Len <= 0 || in.Len > len(code) {
+			return false
+		}
+		switch in.Flow {
+		case arch.FlowJump, arch.FlowBranch:
+			to[at+arch.Addr(in.Target)] = true
+		case arch.FlowJumpInd:
+			known = false
+		}
+		code, at = code[in.Len:], at+arch.Addr(in.Len)
+	}
+	return known
+}

@@ -103,8 +103,8 @@ func (t *transaction) ready() error {
 	}
 	t.text = make([]byte, 2*len(text)+1<<16)
 	t.table.spans = make([]span, 0, bytes.Count(text, []byte{'\n'})+slack)
-	t.active = newActiveness(t.plan, t.opt, t.log)
-	return nil
+	t.active, err = newActiveness(t.plan, t.opt, t.log)
+	return err
 }
 
 // readFrom reads all of f from its start, appending to buf. It allocates only where buf is too small.

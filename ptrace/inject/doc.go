@@ -1,0 +1,36 @@
+// Package inject carries patches into a running process, and takes them out again.
+//
+// # The transaction
+//
+//	Apply, Revert   apply.go        open the process; plan; carry out; plan anew if it changed meanwhile
+//	  takeSnapshot  snapshot.go     mappings, modules (modules.go), the dynamic linker's list (loader.go), journals (journal.go)
+//	  views         view.go         for each module the patches in it, judged by the bytes in its text
+//	  planApply     plan.go         which patch goes to which module; bodies and jumps (planbody.go), constants
+//	                                (planconst.go), the payload's place (place.go) and its symbols (resolve.go, dynamic.go)
+//	  planTransit   transit.go      revert; finish or undo what a dead hotpatch left
+//	  run           transaction.go  the only code that changes the process
+//	    prepare     stage.go        one borrowed thread maps journal and payloads; both are written; pages are touched
+//	    attempts                    stop, check, commit, resume; again while a function is busy
+//	      inStop                    mappings, loader state, old bytes, activeness (active.go), commit
+//	    verify                      reads back
+//	Inspect, Patched  list.go       the views of one process, or of all
+//
+// A plan is data and has no effect. Everything that does has its undo beside it: prepare and
+// unstage, commit and rollback. Before the first text byte changes the undo is to unmap; afterwards the
+// journal says what is to be done.
+//
+// # Judged by bytes
+//
+// The journal lies in the target and says what was meant. What is in force is read from the text: an entry
+// is in force if all of its writes are. So it does not matter at which instruction a hotpatch died, and a child that was forked
+// in the middle, a module that was unloaded, or bytes that somebody else wrote are seen as what they are.
+//
+// The state of an entry goes staged, committing, applied, reverting, reverted. It is written before and
+// behind the text writes of a commit.
+//
+// # Identity
+//
+// The address of a function is its address in the image that first had it. A patch for build 3 that is applied to a process of build
+// 1 with a patch from 1 to 2 has addresses of build 2; moduleView.walk translates them by the maps in the patches
+// below, either to what everybody refers to (locate) or to the body that is executed (newest).
+package inject
