@@ -17,6 +17,16 @@ type codeReader struct {
 	space *Space
 	mem   *window // instructions
 	data  *window // slots, and bytes in front of single addresses
+	cur   arch.Inst
+	known [plainCacheSize]plainFunc
+}
+
+// plainCacheSize is the number of functions of which it is remembered whether they are plain.
+const plainCacheSize = 64
+
+type plainFunc struct {
+	start arch.Addr
+	plain bool
 }
 
 // function is the code that one FDE describes.
@@ -61,15 +71,15 @@ func (c *codeReader) inst(a, end arch.Addr) (arch.Inst, error) {
 // each decodes the instructions of f in order and calls fn with each one's address,
 // until fn returns false.
 func (c *codeReader) each(f *function, fn func(at arch.Addr, in *arch.Inst) bool) error {
-	for at := f.Start; at < f.End; {
-		in, err := c.inst(at, f.End)
-		if err != nil {
+	in := &c.cur
+	for at := f.Start; at < f.End; at += arch.Addr(in.Len) {
+		var err error
+		if *in, err = c.inst(at, f.End); err != nil {
 			return fmt.Errorf("instruction at %#x: %w", at, err)
 		}
-		if !fn(at, &in) {
+		if !fn(at, in) {
 			return nil
 		}
-		at += arch.Addr(in.Len)
 	}
 	return nil
 }
@@ -106,6 +116,15 @@ func (c *codeReader) inSyscall(f *function, pc arch.Addr) bool {
 // frame can be where the thread goes next. A thunk, which jumps to where a
 // register says or returns to an address that it pushed itself, is not plain.
 func (c *codeReader) plain(f *function) bool {
+	k := &c.known[uint64(f.Start/16)%plainCacheSize]
+	if k.start != f.Start {
+		*k = plainFunc{start: f.Start, plain: c.leavesPlainly(f)}
+	}
+	return k.plain
+}
+
+// leavesPlainly computes plain.
+func (c *codeReader) leavesPlainly(f *function) bool {
 	plain := true
 	err := c.each(f, func(at arch.Addr, in *arch.Inst) bool {
 		switch in.Flow {

@@ -103,20 +103,24 @@ func (ch *chain) frame(f *Frame, callerSP arch.Addr, regs bool) *doubt {
 	if err := ch.link(f, &fn); err != nil {
 		return &doubt{finding: finding{target: -1}, err: err}
 	}
-	// Registers and words of a frame that was not calling may be about to be jumped to (by a
-	// thunk that dispatches a switch), unless it is in the kernel, or its code cannot do so.
-	quiet := f.Return || c.code.inSyscall(&fn, f.PC) || c.code.plain(&fn)
-	if regs && !ch.hadPrev && !quiet {
+	if regs && !ch.hadPrev && !ch.quiet(f, &fn) {
 		return &doubt{finding: finding{target: -1}, err: errTail}
 	}
-	if d := ch.finishSignal(f, quiet); d != nil {
+	if d := ch.finishSignal(f, &fn); d != nil {
 		return d
 	}
-	if d := ch.cover(f, &fn, callerSP, quiet); d != nil {
+	if d := ch.cover(f, &fn, callerSP); d != nil {
 		return d
 	}
 	ch.prev, ch.prevSig, ch.hadPrev = fn, f.Signal, true
 	return nil
+}
+
+// quiet reports whether no register and no word of f can be where its code jumps to
+// next (as a thunk does that dispatches a switch): f was calling, is in the kernel, or has
+// no such code.
+func (ch *chain) quiet(f *Frame, fn *function) bool {
+	return f.Return || ch.c.code.plain(fn) || ch.c.code.inSyscall(fn, f.PC)
 }
 
 // link verifies how control came from this frame to the one below.
@@ -134,7 +138,7 @@ func (ch *chain) link(f *Frame, fn *function) error {
 }
 
 // finishSignal covers the signal frame below f, which f was interrupted by.
-func (ch *chain) finishSignal(f *Frame, quiet bool) *doubt {
+func (ch *chain) finishSignal(f *Frame, fn *function) *doubt {
 	if !ch.hasPending {
 		return nil
 	}
@@ -143,14 +147,14 @@ func (ch *chain) finishSignal(f *Frame, quiet bool) *doubt {
 	if sp := f.sp(ch.c.space.Arch); r.Contains(sp) {
 		r.End = sp
 	}
-	if hit, found := ch.c.nextHit(r.Start, r.End); found && (hit.why != "" || !quiet) {
+	if hit, found := ch.c.nextHit(r.Start, r.End); found && (hit.why != "" || !ch.quiet(f, fn)) {
 		return &doubt{finding: hit, err: errTail}
 	}
 	return ch.extend(r)
 }
 
 // cover verifies the words of f itself, which reaches up to callerSP, and adds it to the spans.
-func (ch *chain) cover(f *Frame, fn *function, callerSP arch.Addr, quiet bool) *doubt {
+func (ch *chain) cover(f *Frame, fn *function, callerSP arch.Addr) *doubt {
 	a := ch.c.space.Arch
 	r := Range{Start: f.sp(a), End: callerSP}
 	i := ch.stackOf(r.Start)
@@ -172,7 +176,7 @@ func (ch *chain) cover(f *Frame, fn *function, callerSP arch.Addr, quiet bool) *
 	}
 	if hit, found := ch.c.nextHit(r.Start, r.End); found {
 		switch {
-		case hit.why != "" || !quiet:
+		case hit.why != "" || !ch.quiet(f, fn):
 			return &doubt{finding: hit, err: errTail}
 		case ch.rival(r, fn):
 			return &doubt{finding: hit, err: errSecond}
