@@ -305,6 +305,9 @@ func (d *differ) judgeFile() {
 			if im.Type == elf.ET_EXEC && !im.HasRelocs {
 				whole("file", im.Path, "not position independent and without relocations: absolute addresses in its code cannot be told from numbers; link it with -pie, or with -Wl,--emit-relocs")
 			}
+			if isGo(im) {
+				whole("file", im.Path, "a Go program: the Go runtime finds every frame, and every pointer in it, by tables of its own, and stops the program at code that they do not list")
+			}
 			if im.TextRel {
 				whole("file", im.Path, "its text is relocated at run time (DT_TEXTREL), so that the running bytes cannot be compared with the file's")
 			}
@@ -394,4 +397,14 @@ func relocTarget(im *image.Image, r *image.DynReloc) *image.Atom {
 		return im.AtomAt(arch.ImageAddr(r.Addend))
 	}
 	return nil
+}
+
+// isGo reports whether the Go linker made the image.
+func isGo(im *image.Image) bool {
+	for _, s := range im.Sections {
+		if s.Name == ".gopclntab" || s.Name == ".data.rel.ro.gopclntab" || s.Name == ".note.go.buildid" {
+			return true
+		}
+	}
+	return false
 }
