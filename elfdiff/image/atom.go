@@ -44,6 +44,8 @@ type Atom struct {
 	SizeFrom string // "symbol"; "eh_frame", "next symbol" or "section end" for a symbol without a size
 	SizeNote string // how .eh_frame contradicts the symbol; "" if it does not
 	CRT      bool   // Kind is Code or Object, and the atom belongs to the C runtime's start files
+
+	untyped bool // all symbols are STT_NOTYPE
 }
 
 // Symbol is one name of an atom.

@@ -31,6 +31,7 @@ func (r *resolver) inst(k int32, in *Inst, di *arch.Inst) {
 			r.body.Refs = append(r.body.Refs, ref)
 		}
 	}
+	r.tls.step(r.im, r.body.Code[in.Off:in.End()], di)
 	added := r.body.Refs[first:]
 	if len(added) == 2 && added[0].Off > added[1].Off {
 		added[0], added[1] = added[1], added[0]

@@ -40,7 +40,6 @@ func (im *Image) readSymbols(f, symFile *file) error {
 	}
 	im.Atoms = im.group(rest)
 	im.boundLabels()
-	im.dropInnerLabels()
 	sort.SliceStable(im.Atoms, func(i, j int) bool { return atomLess(im.Atoms[i], im.Atoms[j]) })
 	for i, a := range im.Atoms {
 		a.ID = i
@@ -213,6 +212,10 @@ func sameAtom(a, b *rawSymbol) bool {
 func newAtom(syms []rawSymbol) *Atom {
 	a := &Atom{Addr: arch.ImageAddr(syms[0].value), Size: syms[0].size, Section: syms[0].sec, SizeFrom: "symbol"}
 	a.Kind = kindOf(syms)
+	a.untyped = true
+	for _, s := range syms {
+		a.untyped = a.untyped && s.typ == elf.STT_NOTYPE
+	}
 	a.addNames(syms)
 	return a
 }
@@ -272,46 +275,52 @@ func (a *Atom) addNames(syms []rawSymbol) {
 	}
 }
 
-// boundLabels gives a size to atoms whose symbol has none. Atoms are in Addr order.
+// boundLabels gives a size to atoms whose symbol has none, and drops the labels that turn out to lie inside another atom.
+// A symbol with a type or of global scope reaches to the next such symbol; a mere label to the next symbol of any kind. Atoms
+// are in Addr order.
 func (im *Image) boundLabels() {
-	var sized []*Atom
-	for _, a := range im.Atoms {
-		if a.Size > 0 && a.Kind != TLSObject {
-			sized = append(sized, a)
-		}
-	}
 	for i, a := range im.Atoms {
-		if a.Size > 0 || a.Section == nil {
-			continue
-		}
-		end, from := a.Section.End(), "section end"
-		for _, b := range im.Atoms[i+1:] {
-			if b.Addr > a.Addr && b.Kind != TLSObject {
-				if b.Addr < end && b.Section == a.Section {
-					end, from = b.Addr, "next symbol"
-				}
-				break
-			}
-		}
-		if f := im.CFI.Find(a.Addr); a.Kind != Object && f != nil && f.Start == a.Addr && f.End <= a.Section.End() {
-			end, from = f.End, "eh_frame"
-		}
-		a.Size, a.SizeFrom = uint64(end-a.Addr), from
-		if k := sort.Search(len(sized), func(k int) bool { return sized[k].Addr > a.Addr }) - 1; k >= 0 && a.Addr < sized[k].End() && from != "eh_frame" {
-			a.SizeFrom = "" // a label inside something sized
+		if a.Size == 0 && a.Section != nil && !a.isLabel() {
+			im.bound(a, im.Atoms[i+1:], func(b *Atom) bool { return b.Size > 0 || !b.isLabel() })
 		}
 	}
-}
-
-// dropInnerLabels drops labels without a size that lie inside sized atoms.
-func (im *Image) dropInnerLabels() {
 	kept := im.Atoms[:0]
-	for _, a := range im.Atoms {
-		if a.SizeFrom != "" {
-			kept = append(kept, a)
+	var reach arch.ImageAddr // end of what is covered so far
+	for i, a := range im.Atoms {
+		if a.Size == 0 && a.Section != nil {
+			if a.Addr < reach {
+				continue
+			}
+			im.bound(a, im.Atoms[i+1:], func(*Atom) bool { return true })
 		}
+		if a.Kind != TLSObject {
+			reach = max(reach, a.End())
+		}
+		kept = append(kept, a)
 	}
 	im.Atoms = kept
+}
+
+// isLabel reports whether only local symbols without a type name the atom.
+func (a *Atom) isLabel() bool { return a.untyped && a.Local }
+
+// bound sets the size of a: up to its end in .eh_frame, else to the next atom of those behind it that stops it, else
+// to the end of its section.
+func (im *Image) bound(a *Atom, behind []*Atom, stops func(*Atom) bool) {
+	end, from := a.Section.End(), "section end"
+	for _, b := range behind {
+		if b.Kind == TLSObject || b.Addr == a.Addr || !stops(b) {
+			continue
+		}
+		if b.Addr < end && b.Section == a.Section {
+			end, from = b.Addr, "next symbol"
+		}
+		break
+	}
+	if f := im.CFI.Find(a.Addr); a.Kind != Object && f != nil && f.Start == a.Addr && f.End <= a.Section.End() {
+		end, from = f.End, "eh_frame"
+	}
+	a.Size, a.SizeFrom = uint64(end-a.Addr), from
 }
 
 // checkFDE compares a function's range with .eh_frame.

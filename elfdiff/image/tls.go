@@ -3,6 +3,7 @@ package image
 import (
 	"debug/elf"
 	"fmt"
+	"slices"
 	"strings"
 
 	"hotpatch/arch"
@@ -63,6 +64,40 @@ type tlsUse struct {
 	any   bool   // it loads the thread pointer, or uses its segment with a register
 	block bool   // it asks for the module's block (local dynamic)
 	regs  uint32 // general registers that may hold the thread pointer or something computed from it, at some point
+	slots []tlsSlot // of the frame, into which such a register is spilled
+	live  uint32    // registers that hold it, as far as a straight reading of the code up to here shows
+}
+
+// tlsSlot is a stack slot: a displacement from a register.
+type tlsSlot struct {
+	base int8
+	disp int32
+}
+
+// step follows one instruction in the order of addresses.
+func (u *tlsUse) step(im *Image, code []byte, in *arch.Inst) {
+	if !u.any {
+		return
+	}
+	switch in.Flow {
+	case arch.FlowJump, arch.FlowJumpInd, arch.FlowReturn, arch.FlowStop:
+		u.live = 0
+		return
+	case arch.FlowCall, arch.FlowCallInd:
+		u.live &= 1<<3 | 1<<5 | 0xf000 // rbx, rbp, r12-r15 are preserved
+		return
+	}
+	from := tlsUse{regs: u.live, slots: u.slots}
+	if x, ok := parseX86(code); ok {
+		for r := int8(0); r < 16; r++ {
+			if x.overwrites(r) {
+				u.live &^= 1 << r
+			}
+		}
+	}
+	if from.learn(im, code, in) {
+		u.live |= from.regs
+	}
 }
 
 // learn adds the registers that one instruction makes depend on the thread pointer. It reports whether there is a new one.
@@ -78,8 +113,17 @@ func (u *tlsUse) learn(im *Image, code []byte, in *arch.Inst) bool {
 		dst = x.reg
 	case x.opcode == 0x8b && (u.has(x.rm) || x.fs), x.opcode == 0x03 && (u.has(x.rm) || x.fs), x.opcode == 0x8d && (u.has(x.base) || u.has(x.index)):
 		dst = x.reg // mov, add, lea
+	case x.opcode == 0x8b && slices.Contains(u.slots, tlsSlot{x.base, x.disp}):
+		dst = x.reg // reload
 	case (x.opcode == 0x89 || x.opcode == 0x01) && u.has(x.reg) && x.rm >= 0:
 		dst = x.rm
+	case x.opcode == 0x89 && u.has(x.reg) && (x.base == regSP || x.base == regBP) && x.index < 0:
+		slot := tlsSlot{x.base, x.disp} // spill
+		if slices.Contains(u.slots, slot) {
+			return false
+		}
+		u.slots = append(u.slots, slot)
+		return true
 	case x.opcode == 0xc7 && x.rm >= 0 && offset:
 		dst = x.rm // mov $tpoff
 	case x.opcode == 0x8d && offset && in.Ops[0].Kind == arch.OpAbs:
@@ -119,7 +163,8 @@ func (u *tlsUse) judge(code []byte, op *arch.Operand, p *Place) bool {
 	if !related && (op.Kind != arch.OpDisp || x.base == regSP || x.base == regBP || !short) {
 		return false
 	}
-	p.Proven = related && short
+	now := tlsUse{regs: u.live}
+	p.Proven = related && (short || now.has(x.base) || now.has(x.index) || now.has(x.rm))
 	p.Number = !p.Proven
 	return true
 }

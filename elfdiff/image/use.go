@@ -68,6 +68,7 @@ type x86Operands struct {
 	opcode      byte
 	reg, rm     int8 // rm only if it is a register
 	base, index int8
+	disp        int32 // of the memory operand
 	fs          bool
 }
 
@@ -107,21 +108,29 @@ func parseX86(code []byte) (x86Operands, bool) {
 		x.rm = rm
 		return x, true
 	}
-	if rm&7 != 4 {
+	i += 2
+	switch {
+	case rm&7 != 4:
 		if modrm>>6 != 0 || rm&7 != 5 { // else relative to the instruction pointer
 			x.base = rm
 		}
-		return x, true
-	}
-	if i+2 >= len(code) {
+	case i >= len(code):
 		return x, false
+	default:
+		sib := code[i]
+		i++
+		if x.index = int8(sib>>3&7 | rex&2<<2); x.index == regSP {
+			x.index = -1
+		}
+		if x.base = int8(sib&7 | rex&1<<3); x.base&7 == 5 && modrm>>6 == 0 {
+			x.base = -1
+		}
 	}
-	sib := code[i+2]
-	if x.index = int8(sib>>3&7 | rex&2<<2); x.index == 4 {
-		x.index = -1
-	}
-	if x.base = int8(sib&7 | rex&1<<3); x.base&7 == 5 && modrm>>6 == 0 {
-		x.base = -1
+	switch {
+	case modrm>>6 == 1 && i < len(code):
+		x.disp = int32(int8(code[i]))
+	case modrm>>6 == 2 && i+4 <= len(code):
+		x.disp = int32(order.Uint32(code[i:]))
 	}
 	return x, true
 }
