@@ -70,13 +70,23 @@ func (b *bench) pauseRow(old, fix, floor, class string, threads, spinning int) (
 		return nil, err
 	}
 	defer t.end()
+	t.spinning = spinning
 	var idle, low, apply, revert sample
 	// One round before the measured ones: the first apply maps the payload and copies the text
 	// page, later ones reuse both.
 	for i := range b.runs + 1 {
 		var round [4]sample
-		round[0].gap = append(round[0].gap, t.gap(func() error { time.Sleep(20 * time.Millisecond); return nil }))
+		quiet, err := t.gap(func() error { time.Sleep(20 * time.Millisecond); return nil })
+		if err != nil {
+			return nil, err
+		}
+		round[0].gap = append(round[0].gap, quiet)
 		if err := round[1].floor(t, floor, class, threads); err != nil {
+			return nil, err
+		}
+		// The floor makes epoll_wait return EINTR in every thread, as any plain stop does. hotpatch must not.
+		interrupted := uint64((i + 1) * inEpoll(threads, spinning))
+		if err := t.await(func() bool { return t.mem[wordEINTR].Load() >= interrupted }); err != nil {
 			return nil, err
 		}
 		if err := round[2].hot(b, t, "apply", "-p", t.pid(), "--json", "--wait", "30s", fix); err != nil {
@@ -85,15 +95,15 @@ func (b *bench) pauseRow(old, fix, floor, class string, threads, spinning int) (
 		if err := round[3].hot(b, t, "revert", "-p", t.pid(), "--json", "--wait", "30s"); err != nil {
 			return nil, err
 		}
+		if n := t.mem[wordEINTR].Load() - interrupted; n != 0 {
+			return nil, fmt.Errorf("hotpatch made %d system calls of the target return EINTR", n)
+		}
 		if i > 0 {
 			for k, s := range []*sample{&idle, &low, &apply, &revert} {
 				s.pause = append(s.pause, round[k].pause...)
 				s.gap = append(s.gap, round[k].gap...)
 			}
 		}
-	}
-	if n := t.mem[wordEINTR].Load(); n != 0 {
-		return nil, fmt.Errorf("%d system calls of the target returned EINTR", n)
 	}
 	ratio := func(s sample) string {
 		return fmt.Sprintf("%.2f", float64(median(s.pause))/float64(median(low.pause)))
@@ -106,18 +116,48 @@ func (b *bench) pauseRow(old, fix, floor, class string, threads, spinning int) (
 		ms(median(apply.pause)), ratio(apply), ms(median(revert.pause)), ratio(revert)}, gaps...), nil
 }
 
-// gap returns the longest gap that a spinning thread saw while f ran.
-func (t *target) gap(f func() error) time.Duration {
+// inEpoll returns how many threads of target.c wait in epoll_wait.
+func inEpoll(threads, spinning int) int {
+	n := 0
+	for i := spinning + 1; i < threads; i++ {
+		if i%4 == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// gap returns the longest gap that a spinning thread saw while f ran, or f's error.
+func (t *target) gap(f func() error) (time.Duration, error) {
+	if err := t.beat(); err != nil { // each has looked at the clock: what was before does not count
+		return 0, err
+	}
 	t.mem[wordGap].Store(0)
-	f()
-	return time.Duration(t.mem[wordGap].Load())
+	if err := f(); err != nil {
+		return 0, err
+	}
+	if err := t.beat(); err != nil { // and each has seen the end of its last gap
+		return 0, err
+	}
+	return time.Duration(t.mem[wordGap].Load()), nil
+}
+
+// beat waits until every spinning thread has recorded a gap that ends after the call.
+func (t *target) beat() error {
+	for i := range t.spinning {
+		w := t.mem[wordBeats+i]
+		seen := w.Load()
+		if err := t.await(func() bool { return w.Load()-seen >= 2 }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // floor stops and resumes the target with floor.c.
 func (s *sample) floor(t *target, program, class string, threads int) error {
 	var out []byte
-	var err error
-	gap := t.gap(func() error {
+	gap, err := t.gap(func() (err error) {
 		out, err = exec.Command(program, t.pid(), class).Output()
 		return err
 	})
@@ -137,8 +177,7 @@ func (s *sample) floor(t *target, program, class string, threads int) error {
 // hot changes the target with hotpatch.
 func (s *sample) hot(b *bench, t *target, args ...string) error {
 	var r *report
-	var err error
-	gap := t.gap(func() error {
+	gap, err := t.gap(func() (err error) {
 		r, err = b.hot(args...)
 		return err
 	})

@@ -20,14 +20,20 @@ const (
 	wordWindows
 	wordNS
 	wordCalls
+	wordSink
 	wordEINTR
-	words
+	wordBeats // the first of one for each spinning thread
+	words     = wordBeats + maxSpinning
 )
+
+// maxSpinning is the largest number of spinning threads.
+const maxSpinning = 8
 
 // target is a running target.c.
 type target struct {
-	cmd *exec.Cmd
-	mem [words]*atomic.Uint64
+	cmd      *exec.Cmd
+	mem      [words]*atomic.Uint64
+	spinning int // threads that watch the clock
 }
 
 // patience bounds every wait for a target.
