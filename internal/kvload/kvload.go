@@ -104,8 +104,12 @@ func (l *Load) Switch(to int, change func() error) error {
 func (l *Load) Settle(n int64) error {
 	patience := time.NewTimer(Patience)
 	defer patience.Stop()
-	for _, c := range l.conns {
-		for goal := c.replies.Load() + n; c.replies.Load() < goal; {
+	goals := make([]int64, len(l.conns))
+	for i, c := range l.conns {
+		goals[i] = c.replies.Load() + n
+	}
+	for i, c := range l.conns {
+		for c.replies.Load() < goals[i] {
 			select {
 			case <-c.progress:
 			case <-l.failed:

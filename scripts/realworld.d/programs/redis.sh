@@ -26,8 +26,11 @@ patch_of() {
 tools() { echo redis-cli redis-benchmark; }
 
 build() {
+    local flags=(-j2 MALLOC=libc OPTIMIZATION=-O2 CFLAGS="-g -fPIE" LDFLAGS=-pie)
+    # Redis's makefile does not look whether its Lua has changed.
     rm -f src/redis-server
-    make -C src -j2 MALLOC=libc OPTIMIZATION=-O2 CFLAGS="-g -fPIE" LDFLAGS=-pie redis-server
+    make -C deps "${flags[@]}" lua
+    make -C src "${flags[@]}" redis-server
 }
 
 cli() { redis-cli -p "$port" "$@"; }

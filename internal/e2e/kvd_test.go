@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"hotpatch/internal/kvload"
+	"hotpatch/internal/victim"
+)
+
+func buildKVD(t *testing.T, version int) string {
+	t.Helper()
+	return victim.Build(t, "gcc", []string{"kvd/kvd.c", "kvd/command.c", "kvd/table.c", "kvd/queue.c"},
+		"-O2", "-g", "-pthread", "-fPIE", "-pie", fmt.Sprintf("-DVERSION=%d", version))
+}
+
+// kvdPatches returns the patches from each version to the next; patches[v] leads from v to v+1.
+func kvdPatches(t *testing.T, h *tool) (patches [4]string) {
+	t.Helper()
+	for v := 1; v < 4; v++ {
+		patches[v] = h.diff(buildKVD(t, v), buildKVD(t, v+1))
+	}
+	return patches
+}
+
+func startKVD(t *testing.T, version int) (*victim.Victim, string) {
+	t.Helper()
+	v := victim.Start(t, buildKVD(t, version))
+	return v, "127.0.0.1:" + strings.TrimPrefix(v.Line(), "port ")
+}
+
+// TestServerUnderLoad takes kvd from version 1 to 4 and back, twice, under a client that
+// never stops and checks every reply. The second time reuses the mappings of the first.
+func TestServerUnderLoad(t *testing.T) {
+	const conns, settle = 12, 300
+	h := buildTool(t)
+	patches := kvdPatches(t, h)
+	v, addr := startKVD(t, 1)
+	load, err := kvload.Start(addr, conns, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := func(to int, args ...string) {
+		t.Helper()
+		if err := load.Switch(to, func() error { return h.try(args...) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := load.Settle(settle); err != nil {
+			t.Fatalf("after hotpatch %s: %v", strings.Join(args, " "), err)
+		}
+	}
+	for range 2 {
+		for from := 1; from < 4; from++ {
+			step(from+1, "apply", "-p", pid(v), patches[from])
+		}
+		for to := 3; to >= 1; to-- {
+			step(to, "revert", "-p", pid(v))
+		}
+	}
+	r, err := load.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Keys == 0 {
+		t.Error("no key was read back")
+	}
+	t.Logf("%d connections, %d replies, %d keys, slowest reply %v", r.Conns, r.Replies, r.Keys, r.Slowest)
+	v.End()
+}
+
+// TestThreeAtOnce applies the three patches in one stop.
+func TestThreeAtOnce(t *testing.T) {
+	h := buildTool(t)
+	patches := kvdPatches(t, h)
+	v, addr := startKVD(t, 1)
+	load, err := kvload.Start(addr, 4, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = load.Switch(4, func() error { return h.try("apply", "-p", pid(v), patches[1], patches[2], patches[3]) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := load.Settle(300); err != nil {
+		t.Error(err)
+	}
+	if _, err := load.Stop(); err != nil {
+		t.Error(err)
+	}
+	v.End()
+}
+
+func TestKVDRefusals(t *testing.T) {
+	h := buildTool(t)
+	patches := kvdPatches(t, h)
+	v, addr := startKVD(t, 1)
+	load, err := kvload.Start(addr, 4, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name  string
+		args  []string
+		code  int
+		print string
+	}{
+		{name: "a patch for a later version", args: []string{"apply", "-p", pid(v), patches[2]}, code: exitRefused, print: "not what runs"},
+		{name: "nothing to revert", args: []string{"revert", "-p", pid(v)}, code: exitFailed, print: "no such patch"},
+		{name: "a dry run", args: []string{"apply", "-p", pid(v), "--dry-run", patches[1]}, code: exitDone},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			out, code := h.run(tc.args...)
+			if code != tc.code || !strings.Contains(out, tc.print) {
+				t.Errorf("exit code %d, want %d; printed %q, want %q in it", code, tc.code, out, tc.print)
+			}
+			if err := load.Settle(100); err != nil {
+				t.Errorf("the target was touched: %v", err)
+			}
+		})
+	}
+	for _, want := range []string{"applied", "already"} {
+		if err := load.Switch(2, func() error {
+			out, code := h.run("apply", "-p", pid(v), patches[1])
+			if code != exitDone || !strings.Contains(out, want) {
+				return fmt.Errorf("exit code %d, printed %q, want %q in it", code, out, want)
+			}
+			return load.Settle(50)
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := load.Stop(); err != nil {
+		t.Error(err)
+	}
+}
