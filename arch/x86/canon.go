@@ -10,27 +10,34 @@ import "hotpatch/arch"
 // them notrack and branch hints), f2 and f3 in front of branches (bnd, rep ret),
 // 67 where no address is computed, 66 that REX.W overrides.
 func Canon(dst, code []byte, in *arch.Inst) []byte {
+	code = code[:in.Len]
 	var e encoding
-	if err := e.decode(code); err != nil {
-		return append(dst, code[:min(in.Len, len(code))]...)
+	err := e.head(code)
+	if err == nil && (e.addr32 || e.data16) { // only then does the rest tell what a prefix does
+		e = encoding{}
+		err = e.decode(code)
+	}
+	if err != nil {
+		return append(dst, code...) // not what Decode described: compare it as it is
 	}
 	dst = e.canonPrefixes(dst, in.Flow)
-	start := e.prefixes.len // where escapes and opcode, or a VEX prefix, begin
 	switch op, ok := e.nearBranch(); {
 	case ok && op == 0xe9:
 		return append(dst, op)
 	case ok:
 		return append(dst, 0x0f, op)
 	}
-	for i := start; i < e.n; {
-		if n := fieldAt(in, i); n > 0 {
-			i += n
-			continue
-		}
-		dst = append(dst, code[i])
-		i++
+	next := e.prefixes.len // where escapes and opcode, or a VEX prefix, begin
+	for i := range in.Ops[:in.NumOps] {
+		op := &in.Ops[i] // in the order of their fields
+		dst = append(dst, code[next:op.Off]...)
+		next = int(op.Off + op.Size)
 	}
-	return dst
+	if in.BrSize != 0 {
+		dst = append(dst, code[next:in.BrOff]...)
+		next = int(in.BrOff + in.BrSize)
+	}
+	return append(dst, code[next:]...)
 }
 
 // nearBranch returns the opcode of the near form of a jmp or jcc (behind 0F for
@@ -48,8 +55,9 @@ func (e *encoding) nearBranch() (op byte, ok bool) {
 }
 
 // canonPrefixes appends the prefixes that have an effect.
+//
+// Preconditions: e is decoded as a whole if it has a prefix 66 or 67.
 func (e *encoding) canonPrefixes(dst []byte, flow arch.Flow) []byte {
-	addresses := e.memory() || e.form.flags&fImplicit != 0 || e.form.imm == immMoffs
 	if e.seg != 0 {
 		dst = append(dst, e.seg)
 	}
@@ -63,7 +71,7 @@ func (e *encoding) canonPrefixes(dst []byte, flow arch.Flow) []byte {
 			dst = append(dst, e.rep)
 		}
 	}
-	if e.addr32 && addresses {
+	if e.addr32 && (e.memory() || e.form.flags&fImplicit != 0 || e.form.imm == immMoffs) {
 		dst = append(dst, 0x67)
 	}
 	if e.data16 && (e.rex&8 == 0 || e.form.pps != 0xff) {
@@ -73,18 +81,4 @@ func (e *encoding) canonPrefixes(dst []byte, flow arch.Flow) []byte {
 		dst = append(dst, e.rex)
 	}
 	return dst
-}
-
-// fieldAt returns the size of the operand field or branch displacement that
-// begins at offset i, or zero.
-func fieldAt(in *arch.Inst, i int) int {
-	if in.BrSize != 0 && int(in.BrOff) == i {
-		return int(in.BrSize)
-	}
-	for k := range in.Ops[:in.NumOps] {
-		if op := &in.Ops[k]; int(op.Off) == i {
-			return int(op.Size)
-		}
-	}
-	return 0
 }

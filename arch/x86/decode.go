@@ -39,7 +39,6 @@ type encoding struct {
 	immOff        int
 	immSize       int
 	form          *form
-	opsize        int  // bytes: 2, 4 or 8
 	rip, absolute bool // memory operand without registers
 }
 
@@ -80,12 +79,18 @@ func (e *encoding) decode(code []byte) error {
 	return err
 }
 
-func (e *encoding) read(code []byte) error {
+// head reads up to and including the opcode.
+func (e *encoding) head(code []byte) error {
 	if err := e.prefixes.scan(code); err != nil {
 		return err
 	}
 	e.n = e.prefixes.len
-	if err := e.opcode(code); err != nil {
+	return e.opcode(code)
+}
+
+// read reads a whole instruction.
+func (e *encoding) read(code []byte) error {
+	if err := e.head(code); err != nil {
 		return err
 	}
 	s := &e.m.ops[e.op]
@@ -103,13 +108,18 @@ func (e *encoding) read(code []byte) error {
 	if e.form = e.match(s); e.form == nil {
 		return ErrUnknown
 	}
-	if err := e.check(); err != nil {
-		return err
+	if e.lock || e.data16 || e.vector.kind != vectorNone {
+		if err := e.check(); err != nil {
+			return err
+		}
 	}
 	if e.memory() {
 		if err := e.address(code); err != nil {
 			return err
 		}
+	}
+	if e.form.imm == immNone {
+		return nil
 	}
 	return e.immediate(code)
 }
@@ -165,8 +175,9 @@ func (e *encoding) match(s *span) *form {
 	} else {
 		pp, w, l = 1<<e.prefixes.pp(), 1<<(e.rex>>3&1), 1
 	}
-	for i := range e.m.forms[s.first:][:s.n] {
-		f := &e.m.forms[int(s.first)+i]
+	forms := e.m.forms[s.first:][:s.n]
+	for i := range forms {
+		f := &forms[i]
 		if f.pps&pp == 0 || f.ws&w == 0 {
 			continue
 		}
@@ -188,30 +199,31 @@ func (e *encoding) match(s *span) *form {
 	return nil
 }
 
-// check refuses combinations that the form does not have.
+// check refuses combinations of prefixes that the form does not have.
 func (e *encoding) check() error {
 	f := e.form
-	if e.lock && (f.flags&fLock == 0 || !e.memory()) {
-		return ErrPrefix
-	}
-	w := e.rex&8 != 0
 	switch {
+	case e.lock && (f.flags&fLock == 0 || !e.memory()):
+		return ErrPrefix
 	case e.vector.kind != vectorNone:
-		if err := e.vector.check(f, e.memory()); err != nil {
-			return err
-		}
-		e.opsize = 4
-	case w:
-		e.opsize = 8
-	case e.data16:
-		e.opsize = 2
-	default:
-		e.opsize = 4
-	}
-	if f.flags&fNo66 != 0 && e.data16 && !w {
+		return e.vector.check(f, e.memory())
+	case f.flags&fNo66 != 0 && e.data16 && e.rex&8 == 0:
 		return ErrBranch16
 	}
 	return nil
+}
+
+// operandSize returns the operand size in bytes (SDM volume 1, table 3-4).
+func (e *encoding) operandSize() int {
+	switch {
+	case e.vector.kind != vectorNone:
+		return 4 // XOP's 32-bit immediates
+	case e.rex&8 != 0:
+		return 8
+	case e.data16:
+		return 2
+	}
+	return 4
 }
 
 // address reads SIB and displacement of a memory operand (SDM volume 2, 2.1.5 and 2.2.1.6).
@@ -267,8 +279,6 @@ func (e *encoding) extendsIndex() bool {
 // immediate reads what follows the operands.
 func (e *encoding) immediate(code []byte) error {
 	switch e.form.imm {
-	case immNone:
-		return nil
 	case imm1, immRel1:
 		e.immSize = 1
 	case imm2:
@@ -278,9 +288,9 @@ func (e *encoding) immediate(code []byte) error {
 	case immRel4:
 		e.immSize = 4
 	case immZ:
-		e.immSize = min(e.opsize, 4)
+		e.immSize = min(e.operandSize(), 4)
 	case immV:
-		e.immSize = e.opsize
+		e.immSize = e.operandSize()
 	case immMoffs:
 		e.immSize = 8
 		if e.addr32 {
@@ -308,7 +318,7 @@ func (e *encoding) describe(code []byte, in *arch.Inst) {
 	if e.immSize != 0 {
 		e.describeImmediate(code, in)
 	}
-	if in.NumOps != 0 || e.rep == 0xf3 {
+	if e.seg == segFS || e.rep == 0xf3 {
 		in.TLSBase = e.loadsThreadPointer(in)
 	}
 }
@@ -371,7 +381,10 @@ func (e *encoding) memWidth() uint8 {
 	if e.vector.round { // of a memory operand: broadcast
 		w = e.form.broadcast
 	}
-	return w.bytes(e.opsize, e.wbit(), e.vector.l)
+	if w <= maxFixedWidth {
+		return uint8(w)
+	}
+	return w.bytes(e.operandSize(), e.wbit(), e.vector.l)
 }
 
 // moffs describes the operand of the mov that holds a whole address.

@@ -90,6 +90,8 @@ const (
 type width uint8
 
 const (
+	maxFixedWidth = 64
+
 	widthV width = 100 + iota
 	widthY
 	widthStack
