@@ -2,10 +2,13 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Places where Go is commonly installed and a non-login shell does not look.
-for dir in /usr/local/go/bin /usr/lib/go-1.26/bin; do
-	[ -x "$dir/go" ] && case ":$PATH:" in *":$dir:"*) ;; *) PATH=$PATH:$dir ;; esac
-done
+# cache: where downloads and builds that are not part of the repository are kept.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/hotpatch
+
+# Go: where it is commonly installed and a non-login shell does not look, and what scripts/setup fetched.
+toolchain=$cache/toolchain/go
+command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
+[ -x "$toolchain/bin/go" ] && PATH=$toolchain/bin:$PATH
 export PATH
 
 die() {
@@ -37,9 +40,6 @@ install_packages() {
 		as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null >&2 ||
 		die "cannot install: ${missing[*]}"
 }
-
-# cache: where downloads and builds that are not part of the repository are kept.
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/hotpatch
 
 # apt_source PACKAGE...: unpacks the sources of Debian packages into the current directory. It reads
 # the archives that the machine already uses and changes nothing of apt's configuration.
