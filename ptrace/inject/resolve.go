@@ -3,6 +3,7 @@ package inject
 import (
 	"debug/elf"
 	"fmt"
+	"slices"
 	"strings"
 
 	"hotpatch/arch"
@@ -98,6 +99,12 @@ func (d definition) addr() arch.Addr { return d.sym.Value.In(d.mod.Bias) }
 // or may not be visible, and so does not count.
 func (r *resolver) lookup(sym *patch.Symbol) (arch.Addr, error) {
 	l := r.snap.loader
+	if !slices.Contains(l.order, r.mod.m) {
+		return 0, &patch.Refusal{
+			What: sym.Name, Why: "is a new import of " + r.mod.m.name() + ", which is in a namespace of its own (dlmopen)",
+			Help: "hotpatch cannot see what that namespace holds",
+		}
+	}
 	closure, missing, err := l.closure(r.snap.mem, r.mod.m, r.p.Needed)
 	if err != nil {
 		return 0, err
@@ -197,11 +204,12 @@ func (s *snapshot) find(scope []*module, name, version string) (*definition, err
 }
 
 // preempted checks that the functions that a patch changes are the ones that run: an exported function
-// of a library may be hidden behind another module's of the same name. Modules that dlopen brought may
-// be outside the global scope; that cannot be seen, so they count.
+// of a library may be hidden behind another module's of the same name. Where this image's own references lead
+// is seen in memory. Others' follow the global scope; a module that dlopen brought is as a rule not in it,
+// and does not count.
 func (r *resolver) preempted(name string, at arch.Addr) error {
 	m := r.mod.m
-	d, err := m.symbols(r.snap.mem)
+	d, err := m.relocated(r.snap.mem)
 	if err != nil || d == nil {
 		return err
 	}
@@ -210,7 +218,18 @@ func (r *resolver) preempted(name string, at arch.Addr) error {
 		if !sym.defined() || sym.Value.In(m.Bias) != at || sym.Vis == elf.STV_PROTECTED {
 			continue
 		}
-		for _, other := range r.snap.loader.order {
+		hidden := func(by *module, where arch.Addr) error {
+			return &patch.Refusal{
+				What: name, Why: fmt.Sprintf("%s of %s is not the one that is bound: %s defines it as well and comes first", sym.Name, m.name(), by.name()),
+				Found: fmt.Sprintf("%s at %#x", by.name(), uint64(where)), Help: "make a patch for that module",
+			}
+		}
+		if other, bound, err := r.boundTo(d, sym.Name); err != nil {
+			return err
+		} else if other != nil {
+			return hidden(other, bound)
+		}
+		for _, other := range r.snap.loader.order[:r.snap.loader.global] {
 			if other == m {
 				break // ours is found first
 			}
@@ -218,14 +237,28 @@ func (r *resolver) preempted(name string, at arch.Addr) error {
 			if err != nil {
 				return err
 			}
-			if def == nil || def.addr() == at {
-				continue
-			}
-			return &patch.Refusal{
-				What: name, Why: fmt.Sprintf("%s of %s is not the one that is bound: %s defines it as well and comes first", sym.Name, m.name(), other.name()),
-				Found: fmt.Sprintf("%s at %#x", other.name(), uint64(def.addr())), Help: "make a patch for that module",
+			if def != nil && def.addr() != at {
+				return hidden(other, def.addr())
 			}
 		}
 	}
 	return nil
+}
+
+// boundTo returns the other module that a reference of this image to one of its own symbols is bound to, or
+// nil. A slot that is not bound yet leads into the image itself.
+func (r *resolver) boundTo(d *dynamic, name string) (*module, arch.Addr, error) {
+	m := r.mod.m
+	for _, s := range d.slotsOf(m.Machine, name, "") {
+		v, err := readWord(r.snap.mem, s.Addr.In(m.Bias))
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, other := range r.snap.mods {
+			if at := arch.Addr(v); other != m && at >= other.Start && at < other.End {
+				return other, at, nil
+			}
+		}
+	}
+	return nil, 0, nil
 }

@@ -1,0 +1,172 @@
+package inject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/victim"
+)
+
+// lib builds lib.c as a shared library.
+func lib(t testing.TB, v int, flags ...string) string {
+	return build(t, "lib", v, append([]string{"-shared", "-fPIC", "-Wl,-soname,liblib.so"}, flags...)...)
+}
+
+// host builds host.c linked with version 1 of lib.c.
+func host(t testing.TB, v int, flags ...string) string {
+	l := lib(t, 1)
+	dir := filepath.Dir(l)
+	so := filepath.Join(dir, "liblib.so")
+	building.Lock()
+	if _, err := os.Stat(so); err != nil {
+		if err := os.Symlink("lib", so); err != nil {
+			t.Fatal(err)
+		}
+	}
+	building.Unlock()
+	return build(t, "host", v, append([]string{"-DLINKED", "-L" + dir, "-llib", "-Wl,-rpath," + dir}, flags...)...)
+}
+
+// ask sends a command and expects an answer.
+func ask(t *testing.T, v *victim.Victim, command, want string) {
+	t.Helper()
+	if got := v.Ask(command); got != want {
+		t.Fatalf("%s: the program answers %q, want %q", command, got, want)
+	}
+}
+
+// TestProgramAndLibrary patches a program and its library in one stop.
+func TestProgramAndLibrary(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, host(t, 1))
+	ask(t, v, "go", "7 22")
+	r := apply(t, v.PID, diff(t, lib(t, 1), lib(t, 2)), diff(t, host(t, 1), host(t, 2)))
+	if r.Tries != 1 || len(r.Patches) != 2 || r.Atomic {
+		t.Errorf("report: %+v", r)
+	}
+	ask(t, v, "go", "70 24")
+	revert(t, v.PID, "")
+	revert(t, v.PID, "")
+	ask(t, v, "go", "7 22")
+	v.End()
+}
+
+// TestLoadedTwice patches every copy of a library, also one that is loaded later.
+func TestLoadedTwice(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "host", 1))
+	var paths []string
+	for i := range 2 {
+		b, err := os.ReadFile(lib(t, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := filepath.Join(t.TempDir(), fmt.Sprintf("copy%d.so", i))
+		if err := os.WriteFile(p, b, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, p)
+	}
+	f := diff(t, lib(t, 1), lib(t, 2))
+	refused(t, v.PID, []*patch.File{f}, "is not what runs")
+	ask(t, v, "open "+paths[0], "opened")
+	apply(t, v.PID, f)
+	ask(t, v, "open "+paths[1], "opened")
+	ask(t, v, "go", "7 24 22")
+	r := apply(t, v.PID, f)
+	if !r.Done || len(r.Patches) != 2 || r.Patches[0].Result == r.Patches[1].Result {
+		t.Errorf("report: %+v", r)
+	}
+	ask(t, v, "go", "7 24 24")
+	r = revert(t, v.PID, "")
+	if len(r.Patches) != 2 {
+		t.Errorf("report of the revert: %+v", r)
+	}
+	ask(t, v, "go", "7 22 22")
+	v.End()
+}
+
+// TestUnloaded applies to a library that is then unloaded and loaded again: list tells the truth.
+func TestUnloaded(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "host", 1))
+	l := lib(t, 1)
+	ask(t, v, "open "+l, "opened")
+	f := diff(t, l, lib(t, 2))
+	apply(t, v.PID, f)
+	ask(t, v, "go", "7 24")
+	ask(t, v, "close", "closed")
+	s, err := Inspect(v.PID, nil)
+	if err != nil || len(s.Patches) != 0 || len(s.Notes) != 1 || len(s.Attention) != 0 {
+		t.Errorf("list without the library: %+v, %v", s, err)
+	}
+	if _, err := Revert(context.Background(), v.PID, "", quick); !errors.Is(err, ErrNoPatch) {
+		t.Errorf("revert without the library: %v", err)
+	}
+	ask(t, v, "open "+l, "opened")
+	ask(t, v, "go", "7 22")
+	if s, err = Inspect(v.PID, nil); err != nil || len(s.Patches) != 0 || len(s.Attention) != 0 {
+		t.Errorf("list after loading it again: %+v, %v", s, err)
+	}
+	apply(t, v.PID, f)
+	ask(t, v, "go", "7 24")
+	revert(t, v.PID, "")
+	ask(t, v, "go", "7 22")
+	v.End()
+}
+
+// TestPreempted refuses to change a function that another module's definition hides.
+func TestPreempted(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, host(t, 1, "-DOWN", "-rdynamic"))
+	ask(t, v, "go", "7 2020")
+	refused(t, v.PID, []*patch.File{diff(t, lib(t, 1), lib(t, 2))}, "lib_value", "comes first", "host")
+}
+
+// TestNewImport binds imports that the running build does not have, or says why it cannot.
+func TestNewImport(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, with string
+		flags      []string // of the host
+		libs       []string // of the new library
+		want       string   // answer, or a word of the refusal
+		refused    []string
+	}{
+		{name: "libc", with: "'l'", want: "7 174"},
+		{name: "libm", with: "'f'", flags: []string{"-Wl,--no-as-needed", "-lm"}, libs: []string{"-lm", "-fno-builtin-floor"}, refused: []string{"floor", "indirect function"}},
+		{name: "missing library", with: "'f'", libs: []string{"-lm", "-fno-builtin-floor"}, refused: []string{"floor@GLIBC_2.2.5", "libm.so.6"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			v := victim.Start(t, host(t, 1, c.flags...))
+			ask(t, v, "go", "7 22")
+			f := diff(t, lib(t, 1), lib(t, 3, append([]string{"-DWITH=" + c.with}, c.libs...)...))
+			if c.refused != nil {
+				refused(t, v.PID, []*patch.File{f}, c.refused...)
+				ask(t, v, "go", "7 22")
+				return
+			}
+			apply(t, v.PID, f)
+			ask(t, v, "go", c.want)
+			revert(t, v.PID, "")
+			ask(t, v, "go", "7 22")
+		})
+	}
+}
+
+// TestIndirectFunction takes the implementation that another module has been bound to.
+func TestIndirectFunction(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, host(t, 1, "-Wl,-z,now"))
+	f := diff(t, lib(t, 1), lib(t, 3, "-DWITH='i'", "-fno-builtin"))
+	apply(t, v.PID, f)
+	ask(t, v, "go", "7 600")
+	revert(t, v.PID, "")
+	ask(t, v, "go", "7 22")
+}

@@ -1,0 +1,29 @@
+// A library in versions (-DV=1..3). Version 2 changes lib_value, version 3 imports what version 1 did not: a function
+// of libc, one of libm, and an indirect function of libc.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOINLINE __attribute__((noipa))
+
+NOINLINE int lib_value(int n)
+{
+#if V == 1
+	return n + 1;
+#elif V == 2
+	return n + 2;
+#else
+	static char text[8];
+#if WITH == 'f'
+	text[0] = (char)(1 + (long)floor(n + 0.5));
+#elif WITH == 'i'
+	text[0] = (char)n;
+	return strchr(text, n) == text ? 300 : 0;
+#elif WITH == 'l'
+	return (int)strtoul("77", NULL, 10) + n;
+#endif
+	return text[0];
+#endif
+}
+
+int lib_twice(int n) { return lib_value(n) * 2; }
