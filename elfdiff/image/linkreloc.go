@@ -55,7 +55,7 @@ func (im *Image) readLinkSection(f *file, s *elf.Section) error {
 		}
 		sym := syms[info>>32*elf.Sym64Size:]
 		r.Value = arch.ImageAddr(order.Uint64(sym[8:]))
-		r.Sym = str(strs, uint64(order.Uint32(sym)))
+		r.Sym = unversioned(str(strs, uint64(order.Uint32(sym))))
 		r.Undef = order.Uint16(sym[6:]) == uint16(elf.SHN_UNDEF)
 		r.TLS = elf.ST_TYPE(sym[4]) == elf.STT_TLS
 		if r.Section = elf.ST_TYPE(sym[4]) == elf.STT_SECTION || isLocalLabel(r.Sym); r.Section {

@@ -108,7 +108,7 @@ type symParser struct {
 func (p *symParser) entry(i int, b []byte) error {
 	info, other, shndx := b[4], b[5], order.Uint16(b[6:])
 	s := rawSymbol{typ: elf.ST_TYPE(info), value: order.Uint64(b[8:]), size: order.Uint64(b[16:]), index: i}
-	s.Name = str(p.strs, uint64(order.Uint32(b)))
+	s.Name = unversioned(str(p.strs, uint64(order.Uint32(b))))
 	if s.typ == elf.STT_FILE {
 		p.scope, p.hidden = s.Name, s.Name == ""
 		p.crt = p.crt || s.Name == "crtstuff.c" || strings.HasSuffix(s.Name, "crt1.o")
@@ -154,6 +154,14 @@ func (p *symParser) entry(i int, b []byte) error {
 	}
 	p.syms = append(p.syms, s)
 	return nil
+}
+
+// unversioned cuts the version off a name: GNU ld writes NAME@VERSION and NAME@@VERSION into .symtab.
+func unversioned(name string) string {
+	if i := strings.IndexByte(name, '@'); i > 0 {
+		return name[:i]
+	}
+	return name
 }
 
 func (p *symParser) errorf(i int, msg string, val any) error {

@@ -17,7 +17,7 @@ func (r *resolver) tlsOperand(code []byte, op *arch.Operand, link *LinkReloc) (P
 		return r.linkedTLS(op, link)
 	}
 	switch {
-	case op.Seg && (op.Kind == arch.OpAbs || op.Kind == arch.OpDisp):
+	case op.Seg && (op.Kind == arch.OpAbs || op.Kind == arch.OpDisp && !r.tls.block):
 		if op.Value >= 0 {
 			// At and above the thread pointer is the thread's control block (the canary at 0x28).
 			return Place{Kind: PlaceNone}, RefTLS
@@ -61,9 +61,9 @@ func (r *resolver) linkedTLS(op *arch.Operand, link *LinkReloc) (Place, RefKind)
 
 // tlsUse says how a unit computes addresses of thread-local objects.
 type tlsUse struct {
-	any   bool   // it loads the thread pointer, or uses its segment with a register
-	block bool   // it asks for the module's block (local dynamic)
-	regs  uint32 // general registers that may hold the thread pointer or something computed from it, at some point
+	any   bool      // it loads the thread pointer, or uses its segment with a register
+	block bool      // it asks for the module's block (local dynamic)
+	regs  uint32    // general registers that may hold the thread pointer or something computed from it, at some point
 	slots []tlsSlot // of the frame, into which such a register is spilled
 	live  uint32    // registers that hold it, as far as a straight reading of the code up to here shows
 }

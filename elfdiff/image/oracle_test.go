@@ -1,0 +1,336 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"hotpatch/arch"
+	"hotpatch/internal/victim"
+)
+
+// builds are the ways in which the tests compile a program.
+var builds = []struct {
+	name, cc string
+	flags    []string
+}{
+	{"gcc -O0", "gcc", []string{"-O0", "-fPIE", "-pie"}},
+	{"gcc -O2", "gcc", []string{"-O2", "-fPIE", "-pie"}},
+	{"gcc -O3 cet", "gcc", []string{"-O3", "-fPIE", "-pie", "-fcf-protection=full", "-Wl,-z,ibtplt"}},
+	{"gcc -Os now", "gcc", []string{"-Os", "-fPIE", "-pie", "-Wl,-z,now"}},
+	{"gcc -O2 no plt", "gcc", []string{"-O2", "-fPIE", "-pie", "-fno-plt"}},
+	{"gcc -O2 no pie", "gcc", []string{"-O2", "-fno-pie", "-no-pie"}},
+	{"gcc -O2 shared", "gcc", []string{"-O2", "-fPIC", "-shared"}},
+	{"gcc -O2 shared tlsdesc", "gcc", []string{"-O2", "-fPIC", "-shared", "-mtls-dialect=gnu2"}},
+	{"clang -O0", "clang", []string{"-O0", "-fPIE", "-pie"}},
+	{"clang -O2", "clang", []string{"-O2", "-fPIE", "-pie"}},
+	{"clang -O2 no pie", "clang", []string{"-O2", "-fno-pie", "-no-pie"}},
+}
+
+// programs are what is compiled.
+var programs = []struct {
+	name    string
+	sources []string
+	libs    []string
+}{
+	{"places", []string{"image/places.c", "image/places_b.c"}, []string{"-lm"}},
+	{"kvd", []string{"kvd/kvd.c", "kvd/command.c", "kvd/queue.c", "kvd/table.c"}, []string{"-lpthread"}},
+}
+
+func mustLoad(t testing.TB, path string, opt Options) *Image {
+	t.Helper()
+	im, err := Load(path, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := im.Decode(context.Background(), 0); err != nil {
+		t.Fatal(err)
+	}
+	return im
+}
+
+func places(t testing.TB, flags ...string) *Image {
+	t.Helper()
+	return mustLoad(t, victim.Build(t, "gcc", programs[0].sources, append(flags, "-g", "-lm")...), Options{})
+}
+
+// TestReferences links the same objects with and without --emit-relocs. The code is byte-identical; every reference that is found
+// without relocations must be the one that the linker names, or be marked as uncertain with that one among its readings.
+func TestReferences(t *testing.T) {
+	for _, p := range programs {
+		for _, b := range builds {
+			t.Run(p.name+" "+b.name, func(t *testing.T) {
+				flags := append(append([]string{"-g"}, b.flags...), p.libs...)
+				plain := mustLoad(t, victim.Build(t, b.cc, p.sources, flags...), Options{})
+				truth := mustLoad(t, victim.Build(t, b.cc, p.sources, append(flags, "-Wl,-q")...), Options{})
+				if !truth.HasRelocs || plain.HasRelocs {
+					t.Fatalf("HasRelocs: %v with -q, %v without", truth.HasRelocs, plain.HasRelocs)
+				}
+				checkTwins(t, plain, truth)
+				checkRelocs(t, truth)
+			})
+		}
+	}
+}
+
+// checkTwins compares the references of two images with the same code.
+func checkTwins(t *testing.T, plain, truth *Image) {
+	t.Helper()
+	if a, b := plain.sectionNamed(".text"), truth.sectionNamed(".text"); !bytes.Equal(a.Data, b.Data) {
+		t.Fatal("the twins' .text differs")
+	}
+	compared := 0
+	for _, a := range plain.Atoms {
+		if !a.IsCode() || a.CRT {
+			continue
+		}
+		b := truth.AtomAt(a.Addr)
+		x, errX := plain.Body(a)
+		y, errY := truth.Body(b)
+		if errX != nil || errY != nil {
+			if errX == nil && errY != nil {
+				t.Errorf("%s: %v only with relocations", a.Name, errY)
+			}
+			continue
+		}
+		if len(x.Insts) != len(y.Insts) || !slices.EqualFunc(x.Tables, y.Tables, sameTable) {
+			t.Errorf("%s: %d instructions and %d tables, with relocations %d and %d", a.Name, len(x.Insts), len(x.Tables), len(y.Insts), len(y.Tables))
+		}
+		found := map[uint32]*Ref{}
+		for i := range x.Refs {
+			found[x.Refs[i].Off] = &x.Refs[i]
+		}
+		for i := range y.Refs {
+			want := &y.Refs[i]
+			got := found[want.Off]
+			compared++
+			if got == nil {
+				t.Errorf("%s+%#x: %s not found", a.Name, want.Off, describe(&want.Place))
+			} else if msg := wrong(&got.Place, &want.Place); msg != "" {
+				t.Errorf("%s+%#x: found %s, the relocation says %s: %s", a.Name, want.Off, describe(&got.Place), describe(&want.Place), msg)
+			}
+			delete(found, want.Off)
+		}
+		for off, r := range found {
+			if r.Place.Kind != PlaceNone && !r.Place.Number {
+				t.Errorf("%s+%#x: %s without a relocation", a.Name, off, describe(&r.Place))
+			}
+		}
+	}
+	if compared < 50 {
+		t.Errorf("only %d references compared", compared)
+	}
+}
+
+func sameTable(a, b *JumpTable) bool { return a.Addr == b.Addr && len(a.Entries) == len(b.Entries) }
+
+// wrong says how a place contradicts the truth; "" if it does not.
+func wrong(got, want *Place) string {
+	if describe(got) == describe(want) {
+		return ""
+	}
+	if got.Proven {
+		return "claimed to be proven"
+	}
+	for _, c := range got.Candidates {
+		if want.Atom != nil && c.Addr == want.Atom.Addr {
+			return ""
+		}
+	}
+	return "not among the candidates"
+}
+
+func describe(p *Place) string {
+	s := p.Kind.String()
+	if p.Atom != nil {
+		s += fmt.Sprintf(" %s+%d", p.Atom.Name, p.Addend)
+	}
+	if p.Import != nil {
+		s += " " + p.Import.Name
+	}
+	if p.Kind == PlaceAnon || p.Kind == PlaceTable {
+		s += fmt.Sprintf(" %#x", uint64(p.Addr))
+	}
+	return s + p.Linker
+}
+
+// checkRelocs checks that every link-time relocation in a function is at a reference or at a branch within it.
+func checkRelocs(t *testing.T, im *Image) {
+	t.Helper()
+	for _, a := range im.Atoms {
+		if !a.IsCode() || a.CRT {
+			continue
+		}
+		b, err := im.Body(a)
+		if err != nil {
+			continue
+		}
+		at := map[arch.ImageAddr]bool{}
+		for i := range b.Refs {
+			at[a.Addr+arch.ImageAddr(b.Refs[i].Off)] = true
+		}
+		for _, l := range im.LinkRelocs(a.Addr, a.End()) {
+			switch elf.R_X86_64(l.Type) {
+			case elf.R_X86_64_TLSGD, elf.R_X86_64_TLSLD, elf.R_X86_64_GOTPC32_TLSDESC, elf.R_X86_64_TLSDESC_CALL:
+				continue // the linker rewrote the instructions under these
+			}
+			i := slices.IndexFunc(b.Insts, func(in Inst) bool {
+				return l.Addr >= a.Addr+arch.ImageAddr(in.Off) && l.Addr < a.Addr+arch.ImageAddr(in.End())
+			})
+			if !at[l.Addr] && i >= 0 && b.Insts[i].Target < 0 && !l.Undef {
+				t.Errorf("%s+%#x: no reference at the relocation of type %d against %q", a.Name, l.Addr-a.Addr, l.Type, l.Sym)
+			}
+		}
+	}
+}
+
+// TestTableEntries counts the entries of all jump tables against the relocations that the linker applied to them.
+func TestTableEntries(t *testing.T) {
+	for _, b := range builds {
+		if !slices.Contains(b.flags, "-pie") {
+			continue
+		}
+		t.Run(b.name, func(t *testing.T) {
+			flags := append([]string{"-g", "-lm", "-Wl,-q", "-fno-exceptions"}, b.flags...)
+			path := victim.Build(t, b.cc, programs[0].sources, flags...)
+			truth := mustLoad(t, path, Options{})
+			plain := mustLoad(t, stripRelocs(t, path), Options{})
+			want := 0
+			for _, l := range truth.links {
+				from, to := truth.SectionAt(l.Addr), truth.SectionAt(l.Value+arch.ImageAddr(l.Addend))
+				if from != nil && from.Name == ".rodata" && to != nil && to.Exec() && elf.R_X86_64(l.Type) == elf.R_X86_64_PC32 {
+					want++
+				}
+			}
+			got, tables := 0, map[arch.ImageAddr]bool{}
+			for _, a := range plain.Atoms {
+				if !a.IsCode() {
+					continue
+				}
+				body, err := plain.Body(a)
+				if err != nil {
+					continue
+				}
+				for _, tab := range body.Tables {
+					if !tables[tab.Addr] {
+						got += len(tab.Entries)
+					}
+					tables[tab.Addr] = true
+					if !tab.Bounded || len(tab.Refs) == 0 {
+						t.Errorf("%s: table %#x: bounded %v, %d references", a.Name, tab.Addr, tab.Bounded, len(tab.Refs))
+					}
+				}
+			}
+			if got != want || want < 15 {
+				t.Errorf("%d entries in %d tables, the linker relocated %d", got, len(tables), want)
+			}
+		})
+	}
+}
+
+// stripRelocs copies a file without its link-time relocations.
+func stripRelocs(t *testing.T, path string) string {
+	t.Helper()
+	out := path + ".norelocs"
+	tool(t, "objcopy", "--remove-relocations=*", path, out)
+	return out
+}
+
+// TestStubNames compares the names of PLT stubs with objdump's.
+func TestStubNames(t *testing.T) {
+	for _, b := range builds {
+		t.Run(b.name, func(t *testing.T) {
+			im := mustLoad(t, victim.Build(t, b.cc, programs[0].sources, append([]string{"-g", "-lm"}, b.flags...)...), Options{})
+			n := 0
+			for _, l := range strings.Split(tool(t, "objdump", "-d", "--no-show-raw-insn", im.Path), "\n") {
+				var addr uint64
+				var name string
+				if _, err := fmt.Sscanf(l, "%x <%s", &addr, &name); err != nil {
+					continue
+				}
+				name, ok := strings.CutSuffix(name, "@plt>:")
+				if !ok || strings.HasPrefix(name, "*ABS*") {
+					continue
+				}
+				n++
+				imp, ok := im.Stub(arch.ImageAddr(addr))
+				if !ok || imp.Name != name || imp.Slot == 0 || !imp.Func {
+					t.Errorf("stub %#x: got %+v, objdump says %s", addr, imp, name)
+				}
+			}
+			// __cxa_finalize has a stub even where -fno-plt leaves no other.
+			if n == 0 && !slices.Contains(b.flags, "-no-pie") {
+				t.Error("objdump shows no stub")
+			}
+		})
+	}
+}
+
+// TestSymbols compares names, addresses and sizes with readelf's.
+func TestSymbols(t *testing.T) {
+	im := places(t, "-O2")
+	n := 0
+	for _, l := range strings.Split(tool(t, "readelf", "-sW", im.Path), "\n") {
+		f := strings.Fields(l)
+		if len(f) != 8 || f[6] == "UND" || f[6] == "ABS" || f[3] != "FUNC" && f[3] != "OBJECT" && f[3] != "TLS" && f[3] != "IFUNC" {
+			continue
+		}
+		var addr, size uint64
+		fmt.Sscanf(f[1], "%x", &addr)
+		fmt.Sscan(f[2], &size)
+		name, _, _ := strings.Cut(f[7], "@")
+		if isLinkerName(name) {
+			continue
+		}
+		if f[3] == "TLS" {
+			addr += uint64(im.TLS.Addr)
+		}
+		n++
+		i := slices.IndexFunc(im.Named(name), func(a *Atom) bool {
+			return uint64(a.Addr) == addr && (a.Size == size || size == 0)
+		})
+		if i < 0 {
+			t.Errorf("%s at %#x with %d bytes is not among %d atoms of that name", name, addr, size, len(im.Named(name)))
+			continue
+		}
+		a := im.Named(name)[i]
+		if kind := map[string]AtomKind{"OBJECT": Object, "TLS": TLSObject, "IFUNC": IFunc, "FUNC": Func}[f[3]]; a.Kind != kind && !(a.CRT && a.Kind == Code) && !(a.Kind == IFunc && name == "ifunc_resolve") {
+			t.Errorf("%s: kind %v, want %v", name, a.Kind, kind)
+		}
+		if size == 0 && a.SizeFrom == "symbol" {
+			t.Errorf("%s: no size in the symbol, but SizeFrom %q", name, a.SizeFrom)
+		}
+	}
+	if n < 40 {
+		t.Errorf("readelf shows only %d symbols", n)
+	}
+}
+
+// TestOwnBinary loads and decodes this test itself: Go code, from another compiler and linker.
+func TestOwnBinary(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := Load(self, Options{})
+	if err != nil {
+		t.Skipf("the test binary is stripped: %v", err)
+	}
+	failed, total := 0, 0
+	for _, a := range im.Atoms {
+		if a.IsCode() && a.Size > 0 {
+			total++
+			if _, err := im.Body(a); err != nil {
+				failed++
+			}
+		}
+	}
+	if total < 1000 || failed > total/50 {
+		t.Errorf("%d of %d functions cannot be decoded", failed, total)
+	}
+}
