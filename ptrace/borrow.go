@@ -16,6 +16,8 @@ import (
 
 // BorrowOptions say which threads may be borrowed.
 type BorrowOptions struct {
+	TID int // this thread and no other; 0: the one that is best borrowed
+
 	// AllowFiltered also takes a thread with a seccomp filter, if there is none without. The
 	// filter may then refuse the calls, or kill the process.
 	AllowFiltered bool
@@ -34,99 +36,114 @@ func (p *Process) Borrow(fn func(r *Remote) error) error {
 // BorrowWith is Borrow with options.
 func (p *Process) BorrowWith(opts BorrowOptions, fn func(r *Remote) error) error {
 	return p.do("borrow", func(tr *tracer) error {
-		if err := tr.seize(); err != nil {
+		alone := !tr.seized
+		if err := tr.attach("borrow"); err != nil {
 			return err
 		}
-		if err := tr.seizeAll(); err != nil {
-			return err
+		err := tr.borrow(opts, fn)
+		if alone { // only the borrowed thread was made a tracee
+			err = errors.Join(err, tr.detachAll())
 		}
-		if err := tr.findSyscall(); err != nil {
-			return err
-		}
-		t, err := tr.choose(opts)
-		if err != nil {
-			return err
-		}
-		if err := tr.openMem(); err != nil {
-			return errors.Join(err, tr.giveBack(t))
-		}
-		r := &Remote{tr: tr, t: t, saved: t.regs}
-		defer func() { // if fn panics
-			if r != nil {
-				r.restore()
-				tr.giveBack(t)
-			}
-		}()
-		err = fn(r)
-		err = errors.Join(err, r.freeScratch(), r.restore(), tr.giveBack(t))
-		r = nil
 		return err
 	})
 }
 
+// borrow is BorrowWith on the tracer's thread. Preconditions: attached.
+func (tr *tracer) borrow(opts BorrowOptions, fn func(r *Remote) error) error {
+	if err := tr.findSyscall(); err != nil {
+		return err
+	}
+	t, err := tr.choose(opts)
+	if err != nil {
+		return err
+	}
+	if err := tr.openMem(); err != nil {
+		tr.giveBack(t)
+		return err
+	}
+	r := &Remote{tr: tr, t: t, saved: t.regs, filtered: tr.filtered(t.tid)}
+	returned := false
+	defer func() {
+		if !returned { // fn panics
+			r.restore()
+			tr.giveBack(t)
+		}
+	}()
+	err = fn(r)
+	returned = true
+	err = errors.Join(err, r.freeScratch(), r.restore())
+	tr.giveBack(t)
+	return err
+}
+
 // giveBack resumes a borrowed thread.
-func (tr *tracer) giveBack(t *tracee) error {
+func (tr *tracer) giveBack(t *tracee) {
 	if tr.byTID[t.tid] == t && t.stopped {
 		tr.resume(t)
 	}
-	return nil
+	tr.mourn()
 }
 
 // candidate is a thread that may be borrowed, and how gladly.
-type candidate struct {
-	t    *tracee
-	rank int
-}
+type candidate struct{ tid, rank int }
 
 // choose stops the thread that is best borrowed and returns it.
 func (tr *tracer) choose(opts BorrowOptions) (*tracee, error) {
 	var refused []string
 	for round := range 3 {
-		cands := tr.candidates()
+		refused = refused[:0]
+		cands, err := tr.candidates(opts.TID)
+		if err != nil {
+			return nil, err
+		}
 		for _, filtered := range []bool{false, true} {
 			if filtered && !opts.AllowFiltered {
 				break
 			}
 			for _, c := range cands {
-				if tr.byTID[c.t.tid] != c.t {
-					continue
-				}
-				why, err := tr.tryBorrow(c.t, filtered, round)
+				t, why, err := tr.tryBorrow(c.tid, filtered, round)
 				if err != nil {
 					return nil, err
 				}
 				if why == "" {
-					return c.t, nil
+					return t, nil
 				}
-				refused = append(refused, fmt.Sprintf("%d: %s", c.t.tid, why))
+				refused = append(refused, fmt.Sprintf("%d: %s", c.tid, why))
 			}
 		}
 		if err := tr.usable("borrow"); err != nil {
 			return nil, err
+		}
+		if tr.p.exiting() {
+			return nil, tr.p.fail("borrow", 0, ErrExited, "it is exiting", nil)
 		}
 	}
 	const show = 8
 	if more := len(refused) - show; more > 0 {
 		refused = append(refused[:show], fmt.Sprintf("%d more", more))
 	}
-	return nil, tr.p.fail("borrow", 0, ErrNoThread, strings.Join(refused, ", "), nil)
+	e := tr.p.fail("borrow", 0, ErrNoThread, strings.Join(refused, ", "), nil)
+	e.Help = "try again later"
+	return nil, e
 }
 
-// candidates ranks the threads by what they do, without stopping them.
-func (tr *tracer) candidates() []candidate {
+// candidates ranks the threads (or only one) by what they do, without stopping them.
+func (tr *tracer) candidates(only int) ([]candidate, error) {
+	tids, err := tr.p.tids()
+	if err != nil {
+		return nil, tr.p.readError("borrow", err)
+	}
 	var out []candidate
-	for _, t := range tr.threads {
-		if t.worker || t.zombie {
+	for _, tid := range tids {
+		if only != 0 && tid != only {
 			continue
 		}
-		in, err := tr.p.syscallInfo(t.tid)
-		if err != nil {
-			continue
+		if in, err := tr.p.syscallInfo(tid); err == nil {
+			out = append(out, candidate{tid, restartRank(&in)})
 		}
-		out = append(out, candidate{t, restartRank(&in)})
 	}
 	slices.SortStableFunc(out, func(a, b candidate) int { return a.rank - b.rank })
-	return out
+	return out, nil
 }
 
 // borrowPatience is how long one thread may take to stop before another is tried, in the first
@@ -134,30 +151,38 @@ func (tr *tracer) candidates() []candidate {
 const borrowPatience = 20 * time.Millisecond
 
 // tryBorrow stops a thread and examines it. why says why it cannot be borrowed; it then runs again.
-func (tr *tracer) tryBorrow(t *tracee, allowFiltered bool, round int) (why string, err error) {
-	status, err := readTask(tr.p.PID, t.tid, "status")
-	if err != nil {
-		return "has ended", nil
+func (tr *tracer) tryBorrow(tid int, allowFiltered bool, round int) (t *tracee, why string, err error) {
+	if !allowFiltered && tr.filtered(tid) {
+		return nil, "has a seccomp filter", nil
 	}
-	if mode := statusInt(status, "Seccomp", 0); mode != 0 && !allowFiltered {
-		return fmt.Sprintf("has a seccomp filter (mode %d)", mode), nil
+	if t = tr.byTID[tid]; t == nil {
+		if t, err = tr.seizeOne(tid); err != nil {
+			return nil, "", err
+		}
+		if t != nil {
+			tr.add(t)
+		}
+	}
+	switch {
+	case t == nil || t.zombie:
+		return nil, "has ended", nil
+	case t.worker:
+		return nil, "runs no user code", nil
 	}
 	err = tr.park(t, borrowPatience<<(2*round))
 	var e *Error
 	switch {
 	case errors.As(err, &e) && e.Kind == ErrTimeout:
-		return e.Why, nil
+		return nil, e.Why, nil
 	case err != nil:
-		return "", err
-	case tr.byTID[t.tid] != t:
-		return "has ended", nil
-	case t.zombie:
-		return "has ended", nil
+		return nil, "", err
+	case tr.byTID[tid] != t || t.zombie:
+		return nil, "has ended", nil
 	}
 	if why = tr.unfit(t); why != "" {
 		tr.resume(t)
 	}
-	return why, nil
+	return t, why, nil
 }
 
 // park brings a running thread into a stop by PTRACE_INTERRUPT; other stops on the way are answered. From
@@ -184,6 +209,12 @@ func (tr *tracer) settle(t *tracee, end time.Time) error {
 		ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
 		tr.resume(t)
 	}
+}
+
+// filtered reports whether a thread is under seccomp(2); a thread that has ended is not.
+func (tr *tracer) filtered(tid int) bool {
+	status, err := readTask(tr.p.PID, tid, "status")
+	return err == nil && statusInt(status, "Seccomp", 0) != 0
 }
 
 // unfit says why a stopped thread cannot be borrowed; "" if it can.
@@ -233,7 +264,8 @@ func inRseq(tid int, area, pc arch.Addr) (bool, error) {
 // findSyscall finds an instruction in the target that enters the kernel: in the vDSO, else in any
 // executable mapping.
 func (tr *tracer) findSyscall() error {
-	if tr.syscall != 0 {
+	var code [2]byte
+	if tr.syscall != 0 && tr.p.ReadMem(code[:], tr.syscall) == nil && bytes.Equal(code[:], syscallInst) {
 		return nil
 	}
 	maps, err := tr.p.Maps()
@@ -256,6 +288,9 @@ func (tr *tracer) findSyscall() error {
 				return nil
 			}
 		}
+	}
+	if tr.p.exiting() {
+		return tr.p.fail("borrow", 0, ErrExited, "it is exiting", nil)
 	}
 	return tr.p.fail("borrow", 0, ErrNoThread, "no syscall instruction in its executable memory", nil)
 }

@@ -71,19 +71,25 @@ func (p *Process) tracedBy(op string, tracer int) error {
 }
 
 // permitted tries what needs the same rights as ptrace(2): opening /proc/PID/mem
-// (PTRACE_MODE_ATTACH; "Ptrace access mode checking" in ptrace(2)).
+// (PTRACE_MODE_ATTACH; "Ptrace access mode checking" in ptrace(2)). That of a main thread which has ended cannot
+// be opened, so it tries all threads until one answers.
 func (p *Process) permitted(status []byte) error {
-	f, err := os.Open("/proc/" + strconv.Itoa(p.PID) + "/mem")
-	if err == nil {
-		return f.Close()
+	tids, err := p.tids()
+	if err != nil {
+		return p.readError("open", err)
 	}
-	if isGone(err) {
-		return p.fail("open", 0, ErrExited, "", nil)
+	for _, tid := range tids {
+		f, err := os.Open(p.memPath(tid))
+		switch {
+		case err == nil:
+			return f.Close()
+		case errors.Is(err, fs.ErrPermission):
+			return p.denied("open", status, err)
+		case !isGone(err):
+			return fmt.Errorf("open process %d: %w", p.PID, err)
+		}
 	}
-	if !errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("open process %d: %w", p.PID, err)
-	}
-	return p.denied("open", status, err)
+	return p.fail("open", 0, ErrExited, "", nil)
 }
 
 // denied explains why the kernel does not permit tracing.

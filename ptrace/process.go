@@ -3,7 +3,6 @@ package ptrace
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -168,6 +167,18 @@ func (p *Process) readError(op string, err error) error {
 	return fmt.Errorf("%s process %d: %w", op, p.PID, err)
 }
 
+// exiting reports whether no thread of the process will run user code again.
+func (p *Process) exiting() bool {
+	tids, err := p.tids()
+	for _, tid := range tids {
+		st, err := taskStat(p.PID, tid)
+		if err == nil && st.Flags&pfExiting == 0 && st.State != 'Z' && st.State != 'X' {
+			return false
+		}
+	}
+	return err == nil || isGone(err)
+}
+
 // readLive reads a file of the process through a live thread: that of a main thread which has ended is
 // empty while others live on.
 func (p *Process) readLive(op, name string) ([]byte, error) {
@@ -187,8 +198,8 @@ func (p *Process) readLive(op, name string) ([]byte, error) {
 	if err := p.check(op); err != nil {
 		return nil, err
 	}
-	if err == nil {
-		err = io.ErrUnexpectedEOF
+	if err == nil { // all empty: no thread has memory any more
+		return nil, p.fail(op, 0, ErrExited, "it is exiting", nil)
 	}
 	return nil, p.readError(op, fmt.Errorf("%s: %w", name, err))
 }

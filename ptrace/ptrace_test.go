@@ -9,28 +9,7 @@ import (
 	"hotpatch/internal/victim"
 )
 
-// build compiles a program of testdata/ptrace.
-func build(t testing.TB, name string, flags ...string) string {
-	t.Helper()
-	return victim.Build(t, "gcc", []string{"ptrace/" + name}, append([]string{"-O2", "-pthread", "-Wall"}, flags...)...)
-}
-
-// open opens a victim and closes it with the test.
-func open(t testing.TB, pid int) *Process {
-	t.Helper()
-	p, err := Open(pid, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
-}
-
-func TestFirstLight(t *testing.T) {
+func TestReadWriteBorrowStop(t *testing.T) {
 	v := victim.Start(t, build(t, "threads.c"), "5", "1")
 	p := open(t, v.PID)
 	maps, err := p.Maps()

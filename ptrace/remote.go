@@ -22,6 +22,8 @@ type Remote struct {
 	saved   Regs // of the thread, to be restored
 	dirty   bool // the thread's registers are not the saved ones
 	scratch arch.Addr
+
+	filtered bool // the thread is under seccomp
 }
 
 // remotePatience is how long one borrowed call may take.
@@ -29,6 +31,9 @@ const remotePatience = 5 * time.Second
 
 // scratchSize is the size of the page that [Remote.Scratch] maps, in bytes.
 const scratchSize = 4096
+
+// errTrapped says that a filter of the target answered a borrowed call with a signal.
+var errTrapped = errors.New("answered with SIGSYS, by a seccomp filter or by syscall user dispatch")
 
 // TID is the borrowed thread.
 func (r *Remote) TID() int { return r.t.tid }
@@ -88,8 +93,26 @@ func (r *Remote) call(nr uintptr, args [6]uint64) (uint64, error) {
 		if _, err := r.step(end); err != nil {
 			return 0, err
 		}
-		return uint64(r.t.regs.Result()), nil
+		result := uint64(r.t.regs.Result())
+		if !r.filtered {
+			return result, nil
+		}
+		return result, r.trapped(end)
 	}
+}
+
+// trapped finds out whether a filter answered the call with SIGSYS (SECCOMP_RET_TRAP): the call then looks
+// as if it had returned, and the signal is pending. It is taken away again.
+func (r *Remote) trapped(end time.Time) error {
+	status, err := readTask(r.tr.p.PID, r.t.tid, "status")
+	if err != nil {
+		return err
+	}
+	if statusMask(status, "SigPnd")&(1<<(unix.SIGSYS-1)) == 0 {
+		return nil
+	}
+	_, err = r.step(end)
+	return err
 }
 
 // step runs the thread to the next entry to or exit from a system call. It reports false if a signal
@@ -119,10 +142,10 @@ func (r *Remote) step(end time.Time) (bool, error) {
 // deliver gives the thread its own registers back, lets it take the signal that it is stopped for, and
 // parks it behind that.
 func (r *Remote) deliver() error {
-	const sysSeccomp, sysUserDispatch = 1, 2 // si_code of SIGSYS
-	if r.t.stop.sig == int(unix.SIGSYS) {
-		r.t.stop.sig = 0 // caused by the borrowed call
-		return errors.Join(errors.New("the call was answered with SIGSYS, by a seccomp filter or syscall user dispatch"), r.restore())
+	if code, e := signalCode(r.t.tid); e == 0 && r.t.stop.sig == int(unix.SIGSYS) && code > 0 {
+		// Forced by the borrowed call (SYS_SECCOMP, SYS_USER_DISPATCH), so not the thread's.
+		r.t.stop.sig = 0
+		return errors.Join(errTrapped, r.restore())
 	}
 	if err := r.putBack(); err != nil {
 		return err

@@ -3,8 +3,6 @@ package ptrace
 import (
 	"runtime/debug"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // realtime is the tracer thread's scheduling class while it is raised.
@@ -61,6 +59,3 @@ func releaseGC() {
 		debug.SetGCPercent(gcHold.percent)
 	}
 }
-
-// yield lets the tracee that is being waited for run on this CPU.
-func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,37 +28,45 @@ func (p *Process) Seize() error {
 }
 
 func (tr *tracer) seize() error {
-	if err := tr.usable("seize"); err != nil {
+	if err := tr.attach("seize"); err != nil {
 		return err
 	}
+	if err := tr.seizeAll(); err != nil {
+		return errors.Join(err, tr.detachAll())
+	}
+	return nil
+}
+
+// attach does all for tracing but seize a thread. It may be called again.
+func (tr *tracer) attach(op string) error {
 	tr.serve()
-	if err := tr.usable("seize"); err != nil || tr.seized {
+	if err := tr.usable(op); err != nil || tr.seized {
 		return err
 	}
-	if err := tr.p.check("seize"); err != nil {
+	if err := tr.p.check(op); err != nil {
 		return err
 	}
 	st, err := readStat(tr.p.PID)
 	if err != nil {
-		return tr.p.readError("seize", err)
+		return tr.p.readError(op, err)
 	}
-	tr.unasked = st.PPID == os.Getpid()
+	tr.ownChild = st.PPID == os.Getpid()
 	if tr.taskDir < 0 {
 		fd, err := unix.Open("/proc/"+strconv.Itoa(tr.p.PID)+"/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return tr.p.readError("seize", err)
+			return tr.p.readError(op, err)
 		}
 		tr.taskDir = fd
+	}
+	if err := tr.findLibc(); err != nil {
+		return err
 	}
 	if tr.sigchld == nil {
 		tr.sigchld = make(chan os.Signal, 1)
 		signal.Notify(tr.sigchld, unix.SIGCHLD)
 	}
 	tr.seized = true
-	if err := tr.seizeAll(); err != nil {
-		return errors.Join(err, tr.detachAll())
-	}
-	return tr.findLibc()
+	return nil
 }
 
 // seizeAll makes passes over the threads until one finds nothing new.
@@ -147,47 +154,43 @@ func (tr *tracer) seizeFailed(tid int, e syscall.Errno) (*tracee, error) {
 	return nil, fmt.Errorf("seize process %d: thread %d: PTRACE_SEIZE: %w", tr.p.PID, tid, e)
 }
 
-// detachAll lets every tracee go, by stopping it for a moment if it runs. What cannot be detached
-// because it has ended is reaped.
+// detachAll lets every tracee go, by stopping it for a moment if it runs, and reaps what was killed.
 func (tr *tracer) detachAll() error {
-	for _, t := range append([]*tracee(nil), tr.threads...) {
-		if t.worker || t.zombie {
-			continue
-		}
-		if !t.stopped {
-			ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
-			if err := tr.await(t, defaultPatience); err != nil {
-				return err
+	for i := 0; i < len(tr.threads); {
+		t := tr.threads[i]
+		if !t.worker && !t.zombie {
+			if !t.stopped {
+				if err := tr.park(t, defaultPatience); err != nil {
+					return err
+				}
+			}
+			if t.stopped {
+				tr.detach(t)
 			}
 		}
-		tr.detach(t)
+		if i < len(tr.threads) && tr.threads[i] == t {
+			i++
+		}
 	}
+	tr.mourn()
 	tr.forget()
 	return nil
 }
 
 // detach lets one stopped tracee go, with its signal.
 func (tr *tracer) detach(t *tracee) {
-	if tr.byTID[t.tid] != t {
-		return
-	}
 	sig := 0
 	if t.stop.delivery() {
 		sig = t.stop.sig
 	}
-	if e := ptrace(unix.PTRACE_DETACH, t.tid, 0, uintptr(sig)); e != 0 {
-		if tr.peek(t); tr.byTID[t.tid] == t {
-			tr.awaitDeath(t)
-		}
-	}
+	t.stopped = false
+	t.dying = ptrace(unix.PTRACE_DETACH, t.tid, 0, uintptr(sig)) != 0
 }
 
-// awaitDeath waits until a killed tracee can be reaped.
+// awaitDeath waits until a killed tracee has been reaped.
 func (tr *tracer) awaitDeath(t *tracee) {
-	for end := time.Now().Add(defaultPatience); tr.byTID[t.tid] == t && time.Now().Before(end); nap(20_000) {
-		t.stopped = false
-		tr.peek(t)
-	}
+	t.dying, t.stopped = true, false
+	tr.mourn()
 }
 
 // forget empties the table after all have been detached.

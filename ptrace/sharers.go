@@ -36,8 +36,27 @@ func (tr *tracer) awaitSole(opts StopOptions) error {
 	}
 }
 
+// awaitSharers waits, while all threads are stopped, until the new processes that were seen to share the
+// memory no longer do.
+func (tr *tracer) awaitSharers(end time.Time, kind error) error {
+	for d := int64(10_000); len(tr.sharers) > 0; d = min(d*2, napMost) {
+		pid := tr.sharers[0]
+		if same, _ := sharesMemory(tr.anyLive(), pid); !same {
+			tr.sharers = tr.sharers[1:]
+			continue
+		}
+		if time.Now().After(end) {
+			err := tr.sharedBy(pid)
+			err.Err = kind
+			return err
+		}
+		nap(d)
+	}
+	return nil
+}
+
 // sharedBy refuses because of a process that shares the memory.
-func (tr *tracer) sharedBy(pid int) error {
+func (tr *tracer) sharedBy(pid int) *Error {
 	name := "?"
 	if st, err := readStat(pid); err == nil {
 		name = st.Comm
@@ -66,7 +85,7 @@ func (tr *tracer) findSharer() (int, error) {
 		}
 		same, e := sharesMemory(live, pid)
 		if e != 0 && e != syscall.ESRCH {
-			same = tr.maySharememory(pid)
+			same = tr.mayShareMemory(pid)
 		}
 		if same {
 			return pid, nil
@@ -75,9 +94,9 @@ func (tr *tracer) findSharer() (int, error) {
 	return 0, nil
 }
 
-// maySharememory judges a process that kcmp(2) does not tell about (another user's, or a kernel
+// mayShareMemory judges a process that kcmp(2) does not tell about (another user's, or a kernel
 // without it): it does not share the target's memory if the size differs.
-func (tr *tracer) maySharememory(pid int) bool {
+func (tr *tracer) mayShareMemory(pid int) bool {
 	for range 3 {
 		before, err1 := readStat(tr.p.PID)
 		other, err2 := readStat(pid)

@@ -2,9 +2,7 @@ package ptrace
 
 import (
 	"errors"
-	"fmt"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -138,9 +136,6 @@ func (tr *tracer) prepareStop(opts StopOptions) error {
 	if err := tr.seize(); err != nil {
 		return err
 	}
-	if err := tr.seizeAll(); err != nil {
-		return err
-	}
 	if t := tr.byTID[tr.p.PID]; t != nil && !t.zombie && tr.leaderEnded() {
 		t.zombie = true
 	}
@@ -183,11 +178,12 @@ func (tr *tracer) collect(opts StopOptions, s *Stopped) error {
 		if err := tr.usable("stop"); err != nil {
 			return err
 		}
+		// The directory has a link for each thread, and one each for itself and its parent.
 		if n, e := links(tr.taskDir); e == 0 && int(n)-2 == len(tr.threads) {
 			return nil
 		}
-		// A thread that is not known: a worker of the kernel, or one born unseen.
-		if _, err := tr.seizeNew(); err != nil {
+		// Workers of the kernel come and go. Another unknown thread is one born unseen.
+		if n, err := tr.seizeNew(); err != nil || n == 0 {
 			return err
 		}
 		if time.Now().After(end) {
@@ -223,33 +219,30 @@ func (tr *tracer) awaitAll(end time.Time, kind error) error {
 		}
 		// t may have left the table, which moves the others.
 	}
-	for len(tr.strays) > 0 {
-		if err := tr.awaitStray(tr.strays[0], end); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// awaitStray waits for the first stop of a new process and lets it go.
-func (tr *tracer) awaitStray(tid int, end time.Time) error {
 	for d := int64(napFirst); ; d = min(d*2, napMost) {
-		e := waitPeek(tid, &tr.si)
-		if e == syscall.ECHILD {
-			tr.letGo(tid)
-			return nil
-		}
-		if e == 0 && tr.si.PID != 0 {
-			if tr.si.Code != cldTrapped && tr.si.Code != cldStopped {
-				waitReap(tid)
-			}
-			tr.letGo(tid)
-			return nil
+		if tr.attend(); len(tr.strays) == 0 {
+			return tr.awaitSharers(end, kind)
 		}
 		if time.Now().After(end) {
-			return tr.p.fail("stop", tid, ErrTimeout, fmt.Sprintf("new process %d did not stop", tid), nil)
+			return tr.p.fail("stop", tr.strays[0], kind, "a new process did not stop before its first instruction", nil)
 		}
 		nap(d)
+	}
+}
+
+// freeStrays lets those new processes go that have reached their first stop, or have ended.
+func (tr *tracer) freeStrays() {
+	for i := 0; i < len(tr.strays); {
+		tid := tr.strays[i]
+		e := waitPeek(tid, &tr.si)
+		if e == 0 && tr.si.PID == 0 {
+			i++
+			continue
+		}
+		if e == 0 && tr.si.Code != cldTrapped && tr.si.Code != cldStopped {
+			waitReap(tid)
+		}
+		tr.letGo(tid) // takes it out of strays
 	}
 }
 
@@ -274,7 +267,10 @@ func (tr *tracer) show(s *Stopped) int {
 // resumeAll lets every thread go on.
 func (tr *tracer) resumeAll(detach bool) error {
 	if detach {
-		return tr.detachAll()
+		if err := tr.detachAll(); err != nil {
+			return err
+		}
+		return tr.usable("resume")
 	}
 	for i := 0; i < len(tr.threads); {
 		t := tr.threads[i]
@@ -285,5 +281,6 @@ func (tr *tracer) resumeAll(detach bool) error {
 			i++
 		}
 	}
-	return nil
+	tr.mourn()
+	return tr.usable("resume")
 }

@@ -12,9 +12,6 @@ import (
 // All calls here are raw: they do not tell the Go scheduler, so that no goroutine
 // switch happens inside a stop. All return 0 or an errno.
 
-// ptrace(2) requests that x/sys/unix does not name.
-const ptraceGetSyscallInfoEntry = 1 // PTRACE_SYSCALL_INFO_ENTRY
-
 func ptrace(req, tid int, addr, data uintptr) syscall.Errno {
 	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(req), uintptr(tid), addr, data, 0, 0)
 	return e
@@ -34,6 +31,14 @@ func ptraceEventMsg(tid int) (uint64, syscall.Errno) {
 	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GETEVENTMSG, uintptr(tid), 0,
 		uintptr(unsafe.Pointer(&msg)), 0, 0)
 	return msg, e
+}
+
+// signalCode is si_code of the signal that a thread is stopped for (PTRACE_GETSIGINFO): positive if the
+// kernel made it.
+func signalCode(tid int) (int32, syscall.Errno) {
+	var si siginfo
+	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GETSIGINFO, uintptr(tid), 0, uintptr(unsafe.Pointer(&si)), 0, 0)
+	return si.Code, e
 }
 
 // ptracePoke writes one word: PTRACE_POKEDATA.

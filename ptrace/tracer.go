@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -24,23 +25,23 @@ type tracer struct {
 	tid  int           // of its OS thread
 
 	// table
-	threads []*tracee       // in the order in which they were found
-	byTID   map[int]*tracee // the same
-	strays  []int           // new processes whose first stop is awaited, to let them go
-	sharers []int           // processes seen to share the target's memory
-	taskDir int             // open /proc/PID/task; -1: none
-	mem     memFile         // for forced writes
-	sigchld chan os.Signal  // nil until the first Seize
-	seized  bool
-	exec    bool // the process has executed another program
-	ended   bool // the process has ended
-	unasked bool // the target is a child of this process: its leader is not ours to reap
-	libc    []Mapping
-	syscall arch.Addr // of a syscall instruction in the target; 0: not looked for
-	si      siginfo   // scratch of waitPeek
-	view    []Thread  // scratch of Stop
-	local   []unix.Iovec
-	remote  []unix.RemoteIovec
+	threads  []*tracee       // in the order in which they were found
+	byTID    map[int]*tracee // the same
+	strays   []int           // new processes whose first stop is awaited, to let them go
+	sharers  []int           // processes seen to share the target's memory
+	taskDir  int             // open /proc/PID/task; -1: none
+	mem      memFile         // for forced writes
+	sigchld  chan os.Signal  // nil until the first Seize
+	seized   bool
+	exec     bool // the process has executed another program
+	ended    bool // the process has ended
+	ownChild bool // the target is a child of this process, whose wait collects its main thread
+	libc     []Mapping
+	syscall  arch.Addr // of a syscall instruction in the target; 0: not looked for
+	si       siginfo   // scratch of waitPeek
+	view     []Thread  // scratch of Stop
+	local    []unix.Iovec
+	remote   []unix.RemoteIovec
 }
 
 // job is a closure to be run on the tracer's thread.
@@ -55,6 +56,7 @@ type tracee struct {
 	worker  bool // runs no user code; is not traced, never stopped
 	zombie  bool // the main thread, ended before the others
 	stopped bool
+	dying   bool // was killed while it was stopped, and is to be reaped
 	stop    stop // why; valid while stopped
 	regs    Regs // valid while stopped
 	wait    waitRecord
@@ -232,13 +234,13 @@ func (tr *tracer) remove(t *tracee) {
 			return
 		}
 	}
-	tr.ended = tr.seized && !tr.exec
+	tr.ended = tr.ended || tr.p.Ended()
 }
 
 // buried deals with the death of a traced thread: it is reaped at once, because its process waits
 // for that. The main thread of a child of ours is left to whoever started it.
 func (tr *tracer) buried(tid int) {
-	if tid != tr.p.PID || !tr.unasked {
+	if tid != tr.p.PID || !tr.ownChild {
 		waitReap(tid)
 	}
 	if t := tr.byTID[tid]; t != nil {
@@ -254,7 +256,11 @@ func (tr *tracer) buried(tid int) {
 func (tr *tracer) peek(t *tracee) bool {
 	switch e := waitPeek(t.tid, &tr.si); {
 	case e == syscall.ECHILD:
-		// It took over the identity of the main thread (execve), or it is gone.
+		// It is gone, or it has become the main thread (execve): that one is then no zombie any more, and
+		// what it was stopped for is over.
+		if l := tr.byTID[tr.p.PID]; l != nil {
+			l.zombie, l.stopped = false, false
+		}
 		tr.remove(t)
 		return true
 	case e != 0 || tr.si.PID == 0:
@@ -274,6 +280,22 @@ const (
 	cldStopped = 5
 )
 
+// attend does for others what cannot wait while one thread is being waited for: reaping those that were killed
+// in their stops, for which execve waits, and letting new processes go, for which a vfork parent waits.
+// The kernel reports stops to waitid even if it is asked for deaths only, so each is asked by itself.
+func (tr *tracer) attend() {
+	for i := 0; i < len(tr.threads); {
+		t := tr.threads[i]
+		if t.stopped && waitPeek(t.tid, &tr.si) == 0 && tr.si.PID != 0 && tr.si.Code != cldTrapped && tr.si.Code != cldStopped {
+			tr.buried(t.tid)
+		}
+		if i < len(tr.threads) && tr.threads[i] == t {
+			i++
+		}
+	}
+	tr.freeStrays()
+}
+
 // serve answers every event that is pending.
 func (tr *tracer) serve() {
 	for tr.seized {
@@ -285,7 +307,7 @@ func (tr *tracer) serve() {
 		}
 		tid := int(tr.si.PID)
 		if tr.si.Code != cldTrapped && tr.si.Code != cldStopped {
-			if tid == tr.p.PID && tr.unasked {
+			if tid == tr.p.PID && tr.ownChild {
 				// Left as a zombie for our own process's wait; it would be reported for ever.
 				tr.ended = true
 				tr.seized = false
@@ -303,6 +325,9 @@ func (tr *tracer) serve() {
 		t.stopped, t.stop = true, decodeStop(tr.si.Status)
 		if tr.readRegs(t) == nil {
 			tr.repair(t)
+		}
+		if t.dying {
+			return // its death is reported next
 		}
 		tr.note(t)
 		tr.resume(t)
@@ -374,6 +399,11 @@ func (tr *tracer) note(t *tracee) {
 
 // resume lets a stopped tracee go on as it would have without us. Preconditions: t.stopped.
 func (tr *tracer) resume(t *tracee) {
+	if tr.exec { // nothing more will be done to it
+		tr.detach(t)
+		tr.forget()
+		return
+	}
 	t.stopped = false
 	t.wait.resumed = time.Now()
 	var e syscall.Errno
@@ -385,7 +415,15 @@ func (tr *tracer) resume(t *tracee) {
 	default:
 		e = ptrace(unix.PTRACE_CONT, t.tid, 0, 0)
 	}
-	if e != 0 { // killed meanwhile; its death is reported next
-		tr.peek(t)
+	t.dying = e != 0 // killed meanwhile
+}
+
+// mourn reaps the threads that were killed while they were stopped.
+func (tr *tracer) mourn() {
+	for end := time.Now().Add(defaultPatience); tr.seized && time.Now().Before(end); nap(20_000) {
+		if !slices.ContainsFunc(tr.threads, func(t *tracee) bool { return t.dying }) {
+			return
+		}
+		tr.serve()
 	}
 }

@@ -14,8 +14,9 @@ const defaultPatience = 2 * time.Second
 
 // Waiting for a stop begins with short sleeps: a stop takes some microseconds.
 const (
-	napFirst = 5_000     // ns
-	napMost  = 1_000_000 // ns
+	napFirst  = 5_000     // ns
+	napAttend = 20_000    // from here on others are attended to
+	napMost   = 1_000_000 // ns
 )
 
 // await waits until t has stopped, or has left the table because it ended. New processes that stop meanwhile
@@ -34,7 +35,19 @@ func (tr *tracer) awaitUntil(t *tracee, end time.Time) error {
 
 // awaitStop is awaitUntil without the repair of an interrupted call.
 func (tr *tracer) awaitStop(t *tracee, end time.Time) error {
-	for d := int64(napFirst); !tr.peek(t); d = min(d*2, napMost) {
+	for d := int64(napFirst); ; d = min(d*2, napMost) {
+		if tr.peek(t) {
+			if tr.byTID[t.tid] != t {
+				return nil
+			}
+			if err := tr.readRegs(t); err != nil {
+				return err
+			}
+			if !t.dying {
+				tr.note(t)
+				return nil
+			}
+		}
 		if d == napMost && t.tid == tr.p.PID && tr.leaderEnded() {
 			t.zombie = true
 			return nil
@@ -42,30 +55,29 @@ func (tr *tracer) awaitStop(t *tracee, end time.Time) error {
 		if time.Now().After(end) {
 			return tr.stuck(t)
 		}
+		if d >= napAttend {
+			tr.attend() // t may wait for them
+		}
 		nap(d)
+		if tr.byTID[t.tid] != t {
+			return nil
+		}
 	}
-	if tr.byTID[t.tid] != t {
-		return nil
-	}
-	if err := tr.readRegs(t); err != nil {
-		return err
-	}
-	tr.note(t)
-	return nil
 }
 
-// readRegs reads the registers of a stopped thread.
+// readRegs reads the registers of a stopped thread, or marks it as dying if it has been killed since.
 func (tr *tracer) readRegs(t *tracee) error {
 	n, e := regset(unix.PTRACE_GETREGSET, t.tid, &t.regs)
 	switch {
-	case e == syscall.ESRCH: // killed while stopped
-		tr.awaitDeath(t)
+	case e == syscall.ESRCH:
+		t.dying, t.stopped = true, false
 		return nil
 	case e != 0:
 		return fmt.Errorf("process %d: thread %d: PTRACE_GETREGSET: %w", tr.p.PID, t.tid, e)
 	case n != regSize || !t.regs.native() && t.regs.PC() != 0:
 		return tr.p.fail("stop", t.tid, ErrForeignABI, "it runs 32-bit code", nil)
 	}
+	t.dying = false // also if execve has given it a new life
 	return nil
 }
 

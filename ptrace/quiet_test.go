@@ -1,0 +1,186 @@
+package ptrace
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch/internal/victim"
+)
+
+// The tests here show that a target does not notice us: the victims check themselves.
+
+func TestBlockingCallsNoticeNothing(t *testing.T) {
+	v := victim.Start(t, build(t, "calls.c"))
+	p := open(t, v.PID)
+	for range 40 {
+		stops(t, p, 5)
+		if err := p.Borrow(borrowPage); err != nil {
+			t.Fatal(err)
+		}
+		// A signal without a handler is not to wake anybody either, because we trace.
+		if err := unix.Kill(v.PID, unix.SIGWINCH); err != nil {
+			t.Fatal(err)
+		}
+		nap(2_000_000)
+	}
+	// Each thread in turn is borrowed, whatever it waits in.
+	threads, err := p.Threads()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, th := range threads {
+		if err := p.BorrowWith(BorrowOptions{TID: th.TID}, borrowPage); err != nil {
+			t.Error(err)
+		}
+	}
+	// Time without stops, so that every timeout runs out.
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	nap(100_000_000)
+	t.Log(askOK(t, v, "finish"))
+}
+
+func TestRegistersAreKept(t *testing.T) {
+	v := victim.Start(t, build(t, "hold.c"), "8")
+	p := open(t, v.PID)
+	threads, err := p.Threads()
+	if err != nil || len(threads) != 9 {
+		t.Fatalf("%d threads, %v", len(threads), err)
+	}
+	for i := range 1000 {
+		opts := BorrowOptions{TID: threads[1+i%8].TID}
+		if err := p.BorrowWith(opts, borrowPage); err != nil {
+			t.Fatalf("borrow %d: %v", i, err)
+		}
+		if i%10 == 0 {
+			stops(t, p, 1)
+		}
+	}
+	before := strings.Fields(askOK(t, v, "sum"))
+	eventually(t, "every thread goes round again", func() bool {
+		after := strings.Fields(askOK(t, v, "sum"))
+		a, _ := strconv.Atoi(before[1])
+		b, _ := strconv.Atoi(after[1])
+		return b > a+1
+	})
+	t.Logf("vector registers of %s bytes", before[2])
+}
+
+func TestSignalsAreNeitherLostNorInvented(t *testing.T) {
+	v := victim.Start(t, build(t, "signals.c"))
+	p := open(t, v.PID)
+	for range 5 {
+		stops(t, p, 40)
+		for range 10 {
+			if err := p.BorrowWith(BorrowOptions{TID: v.PID}, borrowPage); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Log(askOK(t, v, "sum"), "signals")
+	}
+}
+
+func TestStorms(t *testing.T) {
+	tests := []struct {
+		mode  string
+		stops int
+	}{
+		{mode: "thread", stops: 300},
+		{mode: "fork", stops: 200},
+		{mode: "vfork", stops: 60},
+		{mode: "clonevm", stops: 60},
+	}
+	for _, tt := range tests {
+		t.Run(tt.mode, func(t *testing.T) {
+			v := victim.Start(t, build(t, "storm.c"), tt.mode)
+			p := open(t, v.PID)
+			for i := range tt.stops {
+				before := askCount(t, v, "sum")
+				opts := StopOptions{Detach: i%3 == 2, Deadline: time.Now().Add(10 * time.Second)}
+				if _, err := p.Stop(opts, func(s *Stopped) error { return stable(p, s) }); err != nil {
+					t.Fatalf("stop %d: %v", i, err)
+				}
+				if i%8 == 0 {
+					if err := p.Borrow(borrowPage); err != nil {
+						t.Fatalf("borrow %d: %v", i, err)
+					}
+					eventually(t, "goes on", func() bool { return askCount(t, v, "sum") > before })
+				}
+			}
+		})
+	}
+}
+
+// stable checks that the stopped threads are all threads there are, and all in a stop.
+func stable(p *Process, s *Stopped) error {
+	tids, err := p.tids()
+	if err != nil {
+		return err
+	}
+	if len(tids) != len(s.Threads) {
+		return fmt.Errorf("%d threads in /proc, %d stopped", len(tids), len(s.Threads))
+	}
+	for i := range s.Threads {
+		st, err := taskStat(p.PID, s.Threads[i].TID)
+		if err != nil {
+			return err
+		}
+		if st.State != 't' {
+			return fmt.Errorf("thread %d is in state %c", st.PID, st.State)
+		}
+	}
+	return nil
+}
+
+func TestStoppedProcessStaysStopped(t *testing.T) {
+	v := victim.Start(t, build(t, "threads.c"), "3", "1")
+	p := open(t, v.PID)
+	if err := unix.Kill(v.PID, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all stopped", func() bool { return states(t, v.PID) == "TTTTT" })
+	stops(t, p, 20)
+	for range 10 {
+		if err := p.Borrow(borrowPage); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all stopped again", func() bool { return states(t, v.PID) == "TTTTT" })
+	if err := unix.Kill(v.PID, unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	a := askCount(t, v, "sum")
+	eventually(t, "spins on", func() bool { return askCount(t, v, "sum") > a })
+	if s := states(t, v.PID); strings.ContainsAny(s, "Tt") {
+		t.Errorf("states %q after SIGCONT", s)
+	}
+}
+
+func TestStopAndContinueWhileSeized(t *testing.T) {
+	v := victim.Start(t, build(t, "threads.c"), "3", "1")
+	p := open(t, v.PID)
+	for range 30 {
+		if err := p.Seize(); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Kill(v.PID, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		stops(t, p, 2)
+		if err := unix.Kill(v.PID, unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		stops(t, p, 1)
+		a := askCount(t, v, "sum")
+		eventually(t, "spins on", func() bool { return askCount(t, v, "sum") > a })
+	}
+}

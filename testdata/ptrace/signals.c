@@ -1,0 +1,95 @@
+// Sends itself queued real-time signals that carry a number, from another process and between threads, and
+// counts them in handlers. Expected: at "sum" the senders pause, and it prints "ok COUNT": as many came as went,
+// each in order, each with its number, and no epoll_wait of another thread gave EINTR.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static struct { volatile long sent[2]; volatile int pause, paused; } *sh;
+static volatile long got[2], wrong, eintr;
+
+static void handler(int sig, siginfo_t *si, void *ctx)
+{
+	int i = sig - SIGRTMIN;
+	(void)ctx;
+	if (si->si_code != SI_QUEUE || si->si_value.sival_int != (int)got[i])
+		wrong++;
+	got[i]++;
+}
+
+static void *idle(void *arg) // has both signals blocked, and no handler to wake it
+{
+	struct epoll_event ev;
+	int fd = epoll_create1(0);
+	for (;;)
+		if (epoll_wait(fd, &ev, 1, -1) < 0)
+			eintr++;
+	return arg;
+}
+
+static void sender(pid_t to)
+{
+	for (;;) {
+		if (sh->pause) {
+			sh->paused = 1;
+			usleep(200);
+			continue;
+		}
+		sh->paused = 0;
+		for (int i = 0; i < 2; i++) {
+			union sigval v = {.sival_int = (int)sh->sent[i]};
+			if (!sigqueue(to, SIGRTMIN + i, v))
+				sh->sent[i]++;
+			else if (errno != EAGAIN)
+				_exit(0);
+		}
+		if (getppid() != to)
+			_exit(0);
+		usleep(20);
+	}
+}
+
+int main(void)
+{
+	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_RESTART};
+	pthread_t t;
+	sigset_t rt;
+	char line[16];
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	sh = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	sigemptyset(&rt);
+	sigaddset(&rt, SIGRTMIN);
+	sigaddset(&rt, SIGRTMIN + 1);
+	sa.sa_mask = rt;
+	sigaction(SIGRTMIN, &sa, NULL);
+	sigaction(SIGRTMIN + 1, &sa, NULL);
+	sigprocmask(SIG_BLOCK, &rt, NULL);
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t, NULL, idle, NULL);
+	sigprocmask(SIG_UNBLOCK, &rt, NULL);
+	pid_t self = getpid();
+	if (!fork())
+		sender(self);
+	puts("ready");
+	while (fgets(line, sizeof line, stdin)) {
+		sh->pause = 1;
+		while (!sh->paused)
+			usleep(100);
+		for (int i = 0; i < 10000 && (got[0] != sh->sent[0] || got[1] != sh->sent[1]); i++)
+			usleep(100);
+		if (got[0] != sh->sent[0] || got[1] != sh->sent[1] || wrong || eintr)
+			printf("FAIL sent %ld %ld got %ld %ld wrong %ld eintr %ld\n", sh->sent[0], sh->sent[1], got[0],
+			       got[1], wrong, eintr);
+		else
+			printf("ok %ld\n", got[0] + got[1]);
+		sh->paused = sh->pause = 0;
+	}
+	_exit(0);
+}
