@@ -1,5 +1,6 @@
 /*
- * Has libexpat loaded and parses documents in two threads all the time. Reads lines:
+ * Has libexpat loaded and parses documents in two threads all the time, with a rest of a millisecond
+ * behind each, so that there are moments in which no thread is in the library. Reads lines:
  *   stop      stops a parser that was not started
  *   negative  parses a buffer of length -1
  *   count     how many documents were parsed, and how many gave another result than they should
@@ -8,10 +9,11 @@
  */
 #include <expat.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static atomic_ulong parsed, wrong;
 
@@ -70,6 +72,9 @@ static __attribute__((noreturn)) void *parse(void *arg)
         if (!ok || s.elements != ITEMS + 1 || s.attributes != 2 * ITEMS || s.text != 13 * ITEMS)
             atomic_fetch_add(&wrong, 1);
         atomic_fetch_add(&parsed, 1);
+        struct timespec rest = {.tv_nsec = 1000 * 1000};
+        if (nanosleep(&rest, NULL) < 0)
+            atomic_fetch_add(&wrong, 1); /* nothing sends this program signals */
     }
 }
 
