@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -13,12 +14,14 @@ import (
 
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/victim"
+	"hotpatch/ptrace"
 )
 
 // The test binary runs itself as a helper that applies or reverts and is killed on the way.
 const helperEnv = "HOTPATCH_INJECT_HELPER" // "VERB PID POINT COUNT PATCHFILE..."
 
-// helper is the main function of the helper: it kills itself the COUNTth time that it passes POINT.
+// helper is the main function of the helper: it kills itself the COUNTth time that it passes POINT. Before that
+// it prints a line and waits for the end of its input.
 func helper() int {
 	f := strings.Fields(os.Getenv(helperEnv))
 	pid, _ := strconv.Atoi(f[1])
@@ -29,6 +32,8 @@ func helper() int {
 			return nil
 		}
 		if count--; count == 0 {
+			fmt.Println("there")
+			io.Copy(io.Discard, os.Stdin)
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
 		}
@@ -59,8 +64,14 @@ func helper() int {
 // killedAt runs the helper and makes sure that it was killed.
 func killedAt(t *testing.T, verb string, pid int, point string, count int, files ...*patch.File) {
 	t.Helper()
-	args := []string{verb, strconv.Itoa(pid), strings.ReplaceAll(point, " ", "_"), strconv.Itoa(count)}
-	args[2] = point
+	end := heldAt(t, verb, pid, point, count, files...)
+	end()
+}
+
+// heldAt runs the helper until it reaches a point, where it stays until end is called, which kills it.
+func heldAt(t *testing.T, verb string, pid int, point string, count int, files ...*patch.File) (end func()) {
+	t.Helper()
+	args := []string{verb, strconv.Itoa(pid), point, strconv.Itoa(count)}
 	for i, f := range files {
 		name := fmt.Sprintf("%s/%d.patch", t.TempDir(), i)
 		if err := os.WriteFile(name, f.Raw, 0o600); err != nil {
@@ -70,10 +81,31 @@ func killedAt(t *testing.T, verb string, pid int, point string, count int, files
 	}
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), helperEnv+"="+strings.Join(args, " "))
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || !exit.Sys().(syscall.WaitStatus).Signaled() {
-		t.Fatalf("helper %v was not killed at %s: %v\n%s", args, point, err, out)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, len("there\n"))
+	if _, err := io.ReadFull(out, line); err != nil {
+		cmd.Wait()
+		t.Fatalf("helper %v did not come to %s: %s", args, point, errs.String())
+	}
+	return func() {
+		t.Helper()
+		in.Close()
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || !exit.Sys().(syscall.WaitStatus).Signaled() {
+			t.Fatalf("helper %v was not killed at %s: %v\n%s", args, point, err, errs.String())
+		}
 	}
 }
 
@@ -124,4 +156,114 @@ func TestKilledApplying(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestKilledReverting kills a revert at every point, and then either finishes it or applies again.
+func TestKilledReverting(t *testing.T) {
+	t.Parallel()
+	f := chainPatch(t, 1)
+	old := build(t, "chain", 1)
+	for _, c := range []struct {
+		point string
+		count int
+	}{{"committing", 1}, {"written", 1}, {"written", 2}, {"written", 3}, {"marked", 1}} {
+		for _, again := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s-%d-%v", c.point, c.count, again), func(t *testing.T) {
+				t.Parallel()
+				v := victim.Start(t, old)
+				clean := footprint(t, v.PID)
+				apply(t, v.PID, f)
+				killedAt(t, "revert", v.PID, c.point, c.count)
+				if again {
+					apply(t, v.PID, f)
+					ask(t, v, "go", "112 dos")
+				} else if _, err := Revert(context.Background(), v.PID, "", quick); err != nil && !errors.Is(err, ErrNoPatch) {
+					t.Fatal(err)
+				} else {
+					ask(t, v, "go", "10 two")
+					if got, want := textOf(footprint(t, v.PID)), textOf(clean); got != want {
+						t.Errorf("text after the revert:\n%s\nbefore:\n%s", got, want)
+					}
+				}
+				if s, err := Inspect(v.PID, nil); err != nil || len(s.Attention) > 0 {
+					t.Errorf("list afterwards: %+v, %v", s, err)
+				}
+				v.End()
+			})
+		}
+	}
+}
+
+// TestHalfDone refuses to work on a process that is half patched with another patch.
+func TestHalfDone(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	killedAt(t, "apply", v.PID, "written", 1, chainPatch(t, 1))
+	before := footprint(t, v.PID)
+	_, err := Apply(context.Background(), v.PID, []*patch.File{chainPatch(t, 2)}, quick)
+	if !errors.Is(err, ErrAttention) || !strings.Contains(err.Error(), chainPatch(t, 1).ID.Short()) {
+		t.Errorf("apply of another patch: %v", err)
+	}
+	if footprint(t, v.PID) != before {
+		t.Error("the process has changed")
+	}
+	v.End()
+}
+
+// TestUndone lets an apply fail at every point: the process is as it was.
+func TestUndone(t *testing.T) {
+	t.Parallel()
+	f := chainPatch(t, 1)
+	old := build(t, "chain", 1)
+	wrong := errors.New("wrong")
+	for _, c := range []struct {
+		point string
+		count int
+	}{
+		{"journal mapped", 1}, {"journal written", 1}, {"payload mapped", 1}, {"payload mapped", 2}, {"payload mapped", 3}, {"payload written", 1},
+		{"staged", 1}, {"committing", 1}, {"written", 1}, {"written", 2}, {"written", 3}, {"marked", 1},
+	} {
+		t.Run(fmt.Sprintf("%s-%d", c.point, c.count), func(t *testing.T) {
+			t.Parallel()
+			v := victim.Start(t, old)
+			before := footprint(t, v.PID)
+			opt, n := quick, c.count
+			opt.fault = func(point string) error {
+				if point == c.point {
+					if n--; n == 0 {
+						return wrong
+					}
+				}
+				return nil
+			}
+			if _, err := Apply(context.Background(), v.PID, []*patch.File{f}, opt); !errors.Is(err, wrong) {
+				t.Fatalf("apply: %v", err)
+			}
+			if after := footprint(t, v.PID); after != before {
+				t.Errorf("the process has changed:\n%s\nbefore:\n%s", after, before)
+			}
+			ask(t, v, "go", "10 two")
+			v.End()
+		})
+	}
+}
+
+// TestTwoAtOnce lets a second hotpatch meet one that is at work.
+func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	f := chainPatch(t, 1)
+	end := heldAt(t, "apply", v.PID, "staged", 1, f)
+	if _, err := Apply(context.Background(), v.PID, []*patch.File{f}, quick); !errors.Is(err, ptrace.ErrTraced) {
+		t.Errorf("second apply: %v, want ErrTraced", err)
+	}
+	all, err := Patched(nil)
+	if err != nil || !lists(all, v.PID) {
+		t.Errorf("list of all processes does not have %d: %v", v.PID, err)
+	}
+	ask(t, v, "go", "10 two")
+	end()
+	apply(t, v.PID, f)
+	ask(t, v, "go", "112 dos")
+	v.End()
 }

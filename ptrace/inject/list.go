@@ -139,6 +139,8 @@ func Patched(log *slog.Logger) ([]*Status, error) {
 		switch {
 		case err == nil && (len(s.Patches) > 0 || len(s.Attention) > 0):
 			out = append(out, s)
+		case errors.Is(err, ptrace.ErrTraced): // by a debugger, or by a hotpatch at work
+			out = append(out, &Status{PID: pid, Comm: threadName(pid, pid), Notes: []string{"not looked at: " + err.Error()}})
 		case err != nil && !skippable(err):
 			return nil, err
 		}

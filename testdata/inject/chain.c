@@ -4,10 +4,23 @@
 //   release  it leaves
 //   spin N   N more threads call price() all the time and check what it gives
 //   fork     a child takes over the input and the output; the parent waits for it
+//   nofd     no descriptor can be opened any more
+//   mdwe     memory that was not executable when it was mapped can never become so
+//   seccomp  a filter that allows everything
+//   int3     a breakpoint is written at the entry of price()
+//   anon     the text becomes anonymous memory with the same content
+//   shared   the text becomes a shared mapping of the file
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,6 +100,59 @@ static void *spinner(void *arg)
 	return arg;
 }
 
+// Replaces the mapping that holds this function.
+static int remap(int shared)
+{
+	char line[512], perm[8];
+	unsigned long lo, hi, off, here = (unsigned long)remap;
+	FILE *f = fopen("/proc/self/maps", "r");
+	while (fgets(line, sizeof line, f))
+		if (sscanf(line, "%lx-%lx %7s %lx", &lo, &hi, perm, &off) == 4 && lo <= here && here < hi)
+			break;
+	fclose(f);
+	if (shared) {
+		int fd = open("/proc/self/exe", O_RDONLY);
+		return mmap((void *)lo, hi - lo, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, off) == MAP_FAILED;
+	}
+	char *copy = mmap(0, hi - lo, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memcpy(copy, (void *)lo, hi - lo);
+	return mprotect(copy, hi - lo, PROT_READ | PROT_EXEC) ||
+		mremap(copy, hi - lo, hi - lo, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)lo) == MAP_FAILED;
+}
+
+static int breakpoint(void)
+{
+	unsigned long page = (unsigned long)price & ~4095ul;
+	if (mprotect((void *)page, 8192, PROT_READ | PROT_WRITE | PROT_EXEC))
+		return 1;
+	*(char *)price = (char)0xcc;
+	return mprotect((void *)page, 8192, PROT_READ | PROT_EXEC);
+}
+
+static int filter(void)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog prog = { 1, &allow };
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+static int condition(const char *line)
+{
+	if (!strcmp(line, "nofd\n"))
+		return setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, 0 });
+	if (!strcmp(line, "mdwe\n"))
+		return prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0);
+	if (!strcmp(line, "seccomp\n"))
+		return filter();
+	if (!strcmp(line, "int3\n"))
+		return breakpoint();
+	if (!strcmp(line, "anon\n"))
+		return remap(0);
+	if (!strcmp(line, "shared\n"))
+		return remap(1);
+	return -1;
+}
+
 static void command(char *line)
 {
 	pthread_t t;
@@ -112,6 +178,8 @@ static void command(char *line)
 			_exit(0);
 		}
 		printf("%d\n", getpid());
+	} else {
+		puts(condition(line) ? "failed" : "ok");
 	}
 }
 

@@ -1,0 +1,228 @@
+package inject
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/victim"
+	"hotpatch/ptrace"
+)
+
+// TestConditions applies to processes that are restricted in one way or another.
+func TestConditions(t *testing.T) {
+	t.Parallel()
+	f := chainPatch(t, 1)
+	for _, c := range []struct {
+		name    string
+		refused []string
+	}{
+		{name: "nofd"},
+		{name: "mdwe"},
+		{name: "anon"},
+		{name: "int3", refused: []string{"price", "not those of build", "cc"}},
+		{name: "shared", refused: []string{"shared mapping"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			v := victim.Start(t, build(t, "chain", 1))
+			ask(t, v, c.name, "ok")
+			if c.refused != nil {
+				refused(t, v.PID, []*patch.File{f}, c.refused...)
+				return
+			}
+			before := textOf(footprint(t, v.PID))
+			apply(t, v.PID, f)
+			ask(t, v, "go", "112 dos")
+			s, err := Inspect(v.PID, nil)
+			if err != nil || len(s.Patches) != 1 || len(s.Attention) != 0 {
+				t.Errorf("list: %+v, %v", s, err)
+			}
+			all, err := Patched(nil)
+			if err != nil || !lists(all, v.PID) {
+				t.Errorf("list of all processes does not have %d: %v", v.PID, err)
+			}
+			revert(t, v.PID, "")
+			ask(t, v, "go", "10 two")
+			if textOf(footprint(t, v.PID)) != before {
+				t.Error("the text is not as it was")
+			}
+			v.End()
+		})
+	}
+}
+
+func lists(all []*Status, pid int) bool {
+	for _, s := range all {
+		if s.PID == pid {
+			return true
+		}
+	}
+	return false
+}
+
+// TestSeccomp does not borrow a thread with a filter.
+func TestSeccomp(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	ask(t, v, "seccomp", "ok")
+	before := footprint(t, v.PID)
+	_, err := Apply(context.Background(), v.PID, []*patch.File{chainPatch(t, 1)}, quick)
+	if !errors.Is(err, ptrace.ErrNoThread) || !strings.Contains(err.Error(), "seccomp") {
+		t.Errorf("apply: %v", err)
+	}
+	if footprint(t, v.PID) != before {
+		t.Error("the process has changed")
+	}
+	v.End()
+}
+
+// TestDeleted applies to a program whose file is gone.
+func TestDeleted(t *testing.T) {
+	t.Parallel()
+	path := copyTo(t, build(t, "chain", 1), t.TempDir())
+	v := victim.Start(t, path)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, v.PID, chainPatch(t, 1))
+	ask(t, v, "go", "112 dos")
+	revert(t, v.PID, "")
+	ask(t, v, "go", "10 two")
+	v.End()
+}
+
+func copyTo(t *testing.T, path, dir string) string {
+	t.Helper()
+	in, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	to := filepath.Join(dir, filepath.Base(path))
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o700)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// libraries are the absolute paths of what a program needs, its dynamic linker included.
+func libraries(t *testing.T, path string) []string {
+	t.Helper()
+	out, err := exec.Command("ldd", path).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, f := range strings.Fields(string(out)) {
+		if strings.HasPrefix(f, "/") {
+			paths = append(paths, f)
+		}
+	}
+	return paths
+}
+
+// TestElsewhere applies to a program in a chroot, as PID 1 of namespaces of its own.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old := build(t, "chain", 1)
+	copyTo(t, old, dir)
+	for _, l := range libraries(t, old) {
+		to := filepath.Join(dir, filepath.Dir(l))
+		if err := os.MkdirAll(to, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		copyTo(t, l, to)
+	}
+	cmd := exec.Command("/chain")
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir, Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
+	v := victim.StartCmd(t, cmd)
+	apply(t, v.PID, chainPatch(t, 1))
+	ask(t, v, "go", "112 dos")
+	s, err := Inspect(v.PID, nil)
+	if err != nil || len(s.Patches) != 1 || s.Patches[0].Inherited {
+		t.Errorf("list: %+v, %v", s, err)
+	}
+	revert(t, v.PID, "")
+	ask(t, v, "go", "10 two")
+	v.End()
+}
+
+// TestForked patches a parent, whose child inherits the patch and is reverted for itself.
+func TestForked(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	f := chainPatch(t, 1)
+	apply(t, v.PID, f)
+	child, err := strconv.Atoi(v.Ask("fork"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(t, v, "go", "112 dos")
+	s, err := Inspect(child, nil)
+	if err != nil || len(s.Patches) != 1 || !s.Patches[0].Inherited || s.PPID != v.PID || len(s.Attention) != 0 {
+		t.Errorf("list of the child: %+v, %v", s, err)
+	}
+	revert(t, child, "")
+	ask(t, v, "go", "10 two")
+	if s, err = Inspect(v.PID, nil); err != nil || len(s.Patches) != 1 || s.Patches[0].State != "applied" {
+		t.Errorf("list of the parent: %+v, %v", s, err)
+	}
+	v.End()
+}
+
+// TestWorker names the parent when a worker alone is patched.
+func TestWorker(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	child, err := strconv.Atoi(v.Ask("fork"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := apply(t, child, chainPatch(t, 1))
+	if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "process "+strconv.Itoa(v.PID)) {
+		t.Errorf("notes: %q", r.Notes)
+	}
+	ask(t, v, "go", "112 dos")
+	v.End()
+}
+
+// TestForkedUnfinished forks while a hotpatch is at work: in the child nothing is in force, and nothing is asked for.
+func TestForkedUnfinished(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	f := chainPatch(t, 1)
+	end := heldAt(t, "apply", v.PID, "staged", 1, f)
+	child, err := strconv.Atoi(v.Ask("fork"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	end()
+	s, err := Inspect(child, nil)
+	if err != nil || len(s.Patches) != 0 || len(s.Attention) != 0 {
+		t.Errorf("list of the child: %+v, %v", s, err)
+	}
+	apply(t, child, f)
+	ask(t, v, "go", "112 dos")
+	if s, err = Inspect(v.PID, nil); err != nil || len(s.Attention) != 1 {
+		t.Errorf("list of the parent: %+v, %v", s, err)
+	}
+	v.End()
+}
