@@ -18,6 +18,9 @@ func text(code []byte, pc uint64, symname func(addr uint64) (name string, base u
 		return bytesText(code[:min(len(code), 1)])
 	}
 	code = code[:e.n]
+	if string(code) == endbr64 {
+		return "endbr64" // which x86asm does not know
+	}
 	var in arch.Inst
 	e.describe(code, &in)
 	g, err := x86asm.Decode(code, 64)
@@ -38,7 +41,7 @@ func text(code []byte, pc uint64, symname func(addr uint64) (name string, base u
 }
 
 // agrees reports whether g describes the same instruction as e and in, so far
-// as both say.
+// as both say; it restores a lost base register.
 func (e *encoding) agrees(g *x86asm.Inst, in *arch.Inst) bool {
 	if g.Len != in.Len || g.Op == 0 {
 		return false
@@ -48,11 +51,17 @@ func (e *encoding) agrees(g *x86asm.Inst, in *arch.Inst) bool {
 		return ok && int64(rel)+int64(g.Len) == in.Target
 	}
 	memory, rip := false, false
-	for _, a := range g.Args {
-		if m, ok := a.(x86asm.Mem); ok {
-			memory = true
-			rip = rip || m.Base == x86asm.RIP
+	for i, a := range g.Args {
+		m, ok := a.(x86asm.Mem)
+		if !ok {
+			continue
 		}
+		if e.rip && e.vector.kind != vectorNone && m.Base == 0 && m.Index == 0 {
+			m.Base = x86asm.RIP // which x86asm v0.32 forgets
+			g.Args[i] = m
+		}
+		memory = true
+		rip = rip || m.Base == x86asm.RIP
 	}
 	return rip == e.rip && (memory || !e.memory())
 }
@@ -75,7 +84,7 @@ func (e *encoding) mend(s string, code []byte) (string, bool) {
 	if !e.memory() {
 		return s, true
 	}
-	if e.m == map1 && e.op >= 0xd8 && e.op <= 0xdf && e.form.width == 2 {
+	if e.m == map1 && (e.op == 0xde || e.op == 0xdf) && e.form.width == 2 {
 		return s, false // the suffix s of fiadds is missing
 	}
 	if e.dispSize == 0 {
@@ -90,7 +99,7 @@ func (e *encoding) mend(s string, code []byte) (string, bool) {
 	}
 	switch {
 	case e.absolute:
-		return s, disp > 0 && strings.Contains(s, fmt.Sprintf("%#x", disp))
+		return mendAbsolute(s, disp)
 	case disp == 0:
 		return s, true
 	case disp > 0:
@@ -98,6 +107,25 @@ func (e *encoding) mend(s string, code []byte) (string, bool) {
 	}
 	want := fmt.Sprintf("-%#x(", -disp)
 	s = strings.Replace(s, fmt.Sprintf("%#x(", uint32(disp)), want, 1)
+	return s, strings.Contains(s, want)
+}
+
+// mendAbsolute corrects the address of an operand without registers: x86asm
+// leaves out zero and shows only 32 bits of a negative one.
+func mendAbsolute(s string, disp int64) (string, bool) {
+	want := fmt.Sprintf("%#x", uint64(disp))
+	switch {
+	case disp > 0:
+	case disp < 0:
+		s = strings.Replace(s, fmt.Sprintf("%#x", uint32(disp)), want, 1)
+	default:
+		for _, seg := range []string{"%fs:", "%gs:"} {
+			s = strings.Replace(s, seg+",", seg+want+",", 1)
+			if strings.HasSuffix(s, seg) {
+				s += want
+			}
+		}
+	}
 	return s, strings.Contains(s, want)
 }
 

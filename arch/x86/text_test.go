@@ -134,8 +134,15 @@ func TestText(t *testing.T) {
 		{name: "place without a symbol", code: "48 8b 05 00 00 00 00", want: "mov (%rip),%rax  # 0x1007"},
 		{name: "negative displacement", code: "66 0f 6f 95 e0 fe ff ff", want: "movdqa -0x120(%rbp),%xmm2"},
 		{name: "no index", code: "41 c6 04 24 00", want: "movb $0x0,(%r12)"},
-		{name: "vex relative to rip", code: "c5 fb 10 05 00 01 00 00", want: ".byte 0xc5,0xfb,0x10,0x05,0x00,0x01,0x00,0x00"},
-		{name: "endbr64", code: "f3 0f 1e fa", want: ".byte 0xf3,0x0f,0x1e,0xfa"},
+		{name: "vex relative to rip", code: "c5 fb 10 05 00 01 00 00", want: "vmovsd 0x100(%rip),%xmm0  # 0x1108"},
+		{name: "thread pointer", code: "64 48 8b 04 25 00 00 00 00", want: "mov %fs:0x0,%rax"},
+		{name: "thread pointer added", code: "64 48 03 04 25 00 00 00 00", want: "add %fs:0x0,%rax"},
+		{name: "thread-local word", code: "64 8b 04 25 fc ff ff ff", want: "mov %fs:0xfffffffffffffffc,%eax"},
+		{name: "store to it", code: "64 89 04 25 00 00 00 00", want: "mov %eax,%fs:0x0"},
+		{name: "lost suffix", code: "de 00", want: ".byte 0xde,0x00"},
+		{name: "not known to x86asm", code: "0f 01 ee", want: ".byte 0x0f,0x01,0xee"},
+		{name: "notrack", code: "3e ff e0", want: "notrack jmp *%rax"},
+		{name: "endbr64", code: "f3 0f 1e fa", want: "endbr64"},
 		{name: "unknown opcode", code: "06 90", want: ".byte 0x06"},
 	}
 	for _, test := range tests {
