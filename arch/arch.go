@@ -45,11 +45,11 @@ type Arch struct {
 	Canon func(dst, code []byte, in *Inst) []byte
 
 	// Relax appends the canonical bytes that the instruction would have if the
-	// linker had relaxed it in the given way, knowing that its memory operand (OpPC) is a
-	// GOT slot. What the slot holds then takes the place of the operand. It
-	// returns dst unchanged and false if the linker has no such form. Two functions of which one was
-	// relaxed are equal if Canon of one instruction is Relax of the other and
-	// both name the same place.
+	// linker had relaxed it in the given way, knowing that its memory operand (OpPC)
+	// is a GOT slot. What the slot holds takes the place of the operand. It returns dst
+	// unchanged and false if the linker has no such form. An instruction that loads from a
+	// slot in one build equals one of the other build if Relax of the first is
+	// Canon of the second and both name the same place.
 	Relax func(dst, code []byte, in *Inst, form Relaxation) ([]byte, bool)
 
 	// IsNop reports whether the instruction has no effect and serves as padding.
