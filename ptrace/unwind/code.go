@@ -127,20 +127,28 @@ func (c *codeReader) plain(f *function) bool {
 func (c *codeReader) leavesPlainly(f *function) bool {
 	plain := true
 	err := c.each(f, func(at arch.Addr, in *arch.Inst) bool {
-		switch in.Flow {
-		case arch.FlowReturn:
-			plain = c.atEntryCFA(f, at)
-		case arch.FlowJumpInd:
-			if _, ok := slot(at, in); !ok {
-				plain = !c.atEntryCFA(f, at)
-			}
-		case arch.FlowCall:
-			to := at + arch.Addr(in.Target)
-			plain = !f.Contains(to) || to == f.Start
-		}
+		plain = !c.leavesByWord(f, at, in)
 		return plain
 	})
 	return plain && err == nil
+}
+
+// leavesByWord reports whether an instruction of f can go where a register or a word of
+// the stack says, other than by a return to its caller or by a switch: an indirect jump
+// with no frame standing, a return with a frame standing, or a call within the function,
+// whose return address is there to be overwritten.
+func (c *codeReader) leavesByWord(f *function, at arch.Addr, in *arch.Inst) bool {
+	switch in.Flow {
+	case arch.FlowReturn:
+		return !c.atEntryCFA(f, at)
+	case arch.FlowJumpInd:
+		_, fixed := slot(at, in)
+		return !fixed && c.atEntryCFA(f, at)
+	case arch.FlowCall:
+		to := at + arch.Addr(in.Target)
+		return f.Contains(to) && to != f.Start
+	}
+	return false
 }
 
 // atEntryCFA reports whether the frame of f is set up at a as where a function starts:

@@ -15,9 +15,10 @@ import (
 //     function reached so, jumps into the frame's function (a tail call; the cold part of
 //     a function; a jump that an earlier patch put at the entry), or jumps through a
 //     slot that holds an address there (a PLT stub, and the way through PLT0 to the resolver of lazy binding);
-//   - one of the functions reached so has an indirect jump, other than through a slot at a fixed
-//     address, where the frame is set up as at a function's entry: that may be a tail call to anywhere.
-//     A switch jumps while the frame of its function stands, unless there is none.
+//   - one of the functions reached so can go where a register or a word of the stack says: by
+//     an indirect jump with no frame standing, which may be a tail call to anywhere (a
+//     switch jumps while its function's frame stands, unless it has none), or by a return
+//     that is not one (retpolines).
 //
 // Code that cannot be decoded on the way, or that is more than the limits below, leads nowhere.
 const (
@@ -34,7 +35,7 @@ type leads struct {
 	queue [maxLeadFuncs]arch.Addr // visited or to be visited
 	n     int
 	insts int
-	any   bool // an indirect tail call was seen
+	any   bool // code was seen that can go anywhere
 }
 
 // canLead reports whether a direct call to target can lead to a frame of the function
@@ -92,8 +93,7 @@ func (l *leads) follow(a arch.Addr) {
 				return
 			}
 		case arch.FlowJumpInd:
-			if _, ok := slot(at, &in); ok {
-				l.jump(&f, at, &in)
+			if l.jump(at, &in) {
 				return
 			}
 		}
@@ -113,21 +113,23 @@ func (l *leads) whole(f *function) {
 				l.add(to)
 			}
 		case arch.FlowJumpInd:
-			l.jump(f, at, in)
+			l.jump(at, in)
 		}
+		l.any = l.any || l.code.leavesByWord(f, at, in)
 		return l.insts < maxLeadInsts
 	})
 }
 
-// jump adds where an indirect jump of f leads.
-func (l *leads) jump(f *function, at arch.Addr, in *arch.Inst) {
-	if s, ok := slot(at, in); ok {
-		if to, err := l.code.data.ReadUint(s, l.code.space.Arch.PtrSize); err == nil {
-			l.add(arch.Addr(to))
-		}
-		return
+// jump adds where an indirect jump leads, if it goes through a slot at a fixed address.
+func (l *leads) jump(at arch.Addr, in *arch.Inst) bool {
+	s, ok := slot(at, in)
+	if !ok {
+		return false
 	}
-	l.any = l.any || l.code.atEntryCFA(f, at)
+	if to, err := l.code.data.ReadUint(s, l.code.space.Arch.PtrSize); err == nil {
+		l.add(arch.Addr(to))
+	}
+	return true
 }
 
 // site is a verified call site and the frame below, for the cache.

@@ -20,7 +20,7 @@ var (
 // Bounds of one walk. Stack pointers increase from frame to frame, except across
 // signal frames, so that only these could make a walk endless.
 const (
-	maxDepth   = 1 << 20
+	maxDepth   = 1 << 16
 	maxSignals = 64
 )
 
