@@ -87,8 +87,8 @@ func (d *differ) judgeFunction(c *funcChange) {
 	}
 	if c.old != nil {
 		d.judgeSite(c)
-		d.judgeNames(c)
 	}
+	d.judgeNames(c.new.atom(), &c.verdict)
 	if why := d.unwinds(c.new); why != "" {
 		c.refuse("an exception or forced unwind may cross it (%s), and the target's unwinder cannot be told of new code yet", why)
 	}
@@ -155,24 +155,6 @@ func (d *differ) padding(a *image.Atom) []byte {
 	n := min(uint64(limit-end), enough)
 	b, _ := d.old.im.Bytes(end, n)
 	return b
-}
-
-// judgeNames refuses functions whose set of names changed in a way that moves a name to
-// another body: identical-code folding that was done or undone (HAZARDS D15).
-func (d *differ) judgeNames(c *funcChange) {
-	old := c.old.atom()
-	for _, s := range old.Syms {
-		for _, v := range d.new.units {
-			if v == c.new {
-				continue
-			}
-			for _, t := range v.atom().Syms {
-				if s == t && !s.Local {
-					c.refuse("its other name %s is a function of its own in the new build (identical-code folding changed)", s.Name)
-				}
-			}
-		}
-	}
 }
 
 // unwinds says why an exception could cross a function, or "".
@@ -262,6 +244,7 @@ func (d *differ) judgeObject(o *objChange) {
 
 func (d *differ) judgeAdded(o *objChange) {
 	b := o.new
+	d.judgeNames(b, &o.verdict)
 	if b.Kind == image.TLSObject {
 		o.refuse("new thread-local variables are not handled yet: threads that exist have no memory for them")
 		return
@@ -314,6 +297,7 @@ func (d *differ) judgeFile() {
 		}
 	}
 	d.judgeConstructors(whole)
+	d.joinedNames()
 }
 
 func (d *differ) judgeConstructors(whole func(what, name, why string)) {
@@ -366,7 +350,7 @@ func (d *differ) storedAddresses() map[*image.Atom]string {
 		}
 	}
 	for _, a := range im.Atoms {
-		if a.Dynamic && im.SONAME != "" && m[a] == "" {
+		if a.Dynamic && m[a] == "" {
 			m[a] = "exported"
 		}
 	}

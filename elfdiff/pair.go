@@ -1,7 +1,10 @@
 package elfdiff
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 
@@ -11,7 +14,8 @@ import (
 // The pairing funnel: which atom of the old build is which atom of the new one.
 // Each stage pairs only what is unique on both sides, so that a wrong twin is
 // never taken; what stays unpaired is added or removed, and a variable for which more than one
-// partner is possible is remembered as ambiguous.
+// partner is possible is remembered as ambiguous. A name alone does not make two variables one where
+// the name is a compiler's (n.0) or the scope another: see [differ.plausible].
 
 // class keeps atoms apart that can never be the same thing.
 type class uint8
@@ -52,9 +56,11 @@ func (d *differ) pair() {
 	d.fwd = make(map[*image.Atom]*image.Atom)
 	d.rev = make(map[*image.Atom]*image.Atom)
 	d.amb = make(map[*image.Atom]string)
+	d.pairUnique(mainNames)
 	d.pairUnique(globalNames)
 	d.pairUnique(localNames)
 	d.pairUnique(strippedNames)
+	d.pairUnique(namesOfAnyScope)
 	for {
 		n := len(d.fwd)
 		d.pairByPosition()
@@ -66,7 +72,28 @@ func (d *differ) pair() {
 		}
 	}
 	d.pairUnique(namesWithoutFile)
+	d.pairUnique(namesOfAnyScope)
 	d.markAmbiguous()
+}
+
+// plausible reports whether two atoms of one name may be the same thing. For a variable whose name the compiler
+// numbered, and for one that changed its file or scope, the name says too little: a function that is paired must refer to both.
+func (d *differ) plausible(a, b *image.Atom) bool {
+	if c := classOf(a); c != classObject && c != classTLS || readOnly(a) && readOnly(b) {
+		return true
+	}
+	if a.Local == b.Local && a.File == b.File && stripSuffix(a.Name) == a.Name {
+		return true
+	}
+	if len(d.old.users[a]) == 0 && len(d.new.users[b]) == 0 {
+		return a.Size == b.Size
+	}
+	for _, u := range d.old.users[a] {
+		if v := d.new.of[d.fwd[u.atom()]]; v != nil && slices.Contains(d.new.users[b], v) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *differ) link(a, b *image.Atom) bool {
@@ -79,6 +106,13 @@ func (d *differ) link(a, b *image.Atom) bool {
 
 // names yields the groups that an atom belongs to at one stage.
 type names func(a *image.Atom, yield func(group))
+
+// mainNames yields the name that stands for a global atom: where names were joined or split, it goes with that one.
+func mainNames(a *image.Atom, yield func(group)) {
+	if !a.Local {
+		yield(group{class: classOf(a), name: a.Name})
+	}
+}
 
 func globalNames(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
@@ -109,6 +143,15 @@ func namesWithoutFile(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
 		if a.Syms[i].Local {
 			yield(group{class: classOf(a), local: true, name: stripSuffix(a.Syms[i].Name)})
+		}
+	}
+}
+
+// namesOfAnyScope does not tell static from global. Names that a compiler numbered are never global.
+func namesOfAnyScope(a *image.Atom, yield func(group)) {
+	for i := range a.Syms {
+		if name := a.Syms[i].Name; stripSuffix(name) == name {
+			yield(group{class: classOf(a), name: name})
 		}
 	}
 }
@@ -155,7 +198,7 @@ func (d *differ) pairUnique(by names) {
 			continue
 		}
 		by(b, func(g group) {
-			if la := olds[g]; len(la) == 1 && len(news[g]) == 1 {
+			if la := olds[g]; len(la) == 1 && len(news[g]) == 1 && d.plausible(la[0], b) {
 				d.link(la[0], b)
 			}
 		})
@@ -167,18 +210,26 @@ func (d *differ) pairUnique(by names) {
 func (d *differ) pairTwins(key func(s *side, a *image.Atom) string) {
 	olds := groups(d.old.im, d.fwd, strippedNames)
 	news := groups(d.new.im, d.rev, strippedNames)
-	for g, la := range olds {
-		lb := news[g]
+	for _, g := range sortedGroups(olds) {
+		la, lb := olds[g], news[g]
 		if len(lb) == 0 || (len(la) == 1 && len(lb) == 1) {
 			continue
 		}
 		ka, kb := keyed(&d.old, la, key), keyed(&d.new, lb, key)
-		for k, as := range ka {
-			if bs := kb[k]; len(as) == 1 && len(bs) == 1 && k != "" {
+		for _, k := range slices.Sorted(maps.Keys(ka)) {
+			as := ka[k]
+			if bs := kb[k]; len(as) == 1 && len(bs) == 1 && k != "" && d.plausible(as[0], bs[0]) {
 				d.link(as[0], bs[0])
 			}
 		}
 	}
+}
+
+// sortedGroups returns the groups in a fixed order.
+func sortedGroups(m map[group][]*image.Atom) []group {
+	return slices.SortedFunc(maps.Keys(m), func(a, b group) int {
+		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.name, b.name), cmp.Compare(a.file, b.file))
+	})
 }
 
 func keyed(s *side, l []*image.Atom, key func(*side, *image.Atom) string) map[string][]*image.Atom {
@@ -307,17 +358,31 @@ func sameGroup(a, b *image.Atom) bool {
 	return false
 }
 
-// markAmbiguous remembers variables that stayed unpaired although the other build has unpaired ones of
-// the same name: which is which could not be told, so that neither may be bound to anything.
+// markAmbiguous remembers variables that stayed unpaired although the old build has unpaired ones of
+// the same name: which is which could not be told, so that neither may be bound to anything. Names that the compiler numbered belong to
+// functions, which do not move from file to file.
 func (d *differ) markAmbiguous() {
-	olds := groups(d.old.im, d.fwd, namesWithoutFile)
-	for g, bs := range groups(d.new.im, d.rev, namesWithoutFile) {
-		as := olds[g]
-		if len(as) == 0 || g.class == classFunc {
+	olds := groups(d.old.im, d.fwd, strippedNames)
+	anywhere := groups(d.old.im, d.fwd, namesOfAnyScope)
+	for _, b := range d.new.im.Atoms {
+		if c := classOf(b); d.rev[b] != nil || c != classObject && c != classTLS {
 			continue
 		}
-		for _, b := range bs {
-			d.amb[b] = fmt.Sprintf("the old build has %d unpaired objects named %s, the new one %d, and neither content nor use tells them apart", len(as), g.name, len(bs))
+		mark := func(as []*image.Atom, name string) {
+			if len(as) > 0 {
+				d.amb[b] = fmt.Sprintf("the old build has another variable named %s (%s) that the new one does not have: whether it is this one, and its value is to be kept, cannot be told",
+					name, where(as[0]))
+			}
 		}
+		strippedNames(b, func(g group) { mark(olds[g], g.name) })
+		namesOfAnyScope(b, func(g group) { mark(anywhere[g], g.name) })
 	}
+}
+
+// where says where an atom is defined, as far as the file does.
+func where(a *image.Atom) string {
+	if a.Local && a.File != "" {
+		return fmt.Sprintf("in %s, at %#x", a.File, uint64(a.Addr))
+	}
+	return fmt.Sprintf("at %#x", uint64(a.Addr))
 }

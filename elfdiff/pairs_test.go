@@ -48,12 +48,14 @@ func TestPairs(t *testing.T) {
 					t.Errorf("%s: got [%s], want [%s]", p.Name, got, want)
 				}
 			}
-			checkVerdict(t, p, r, old, new)
-			if t.Failed() {
+			defer func() {
 				for _, c := range r.Changes {
-					t.Logf("%+v", c)
+					if t.Failed() {
+						t.Logf("%s %s %s: %s %v %s", c.What, c.Name, c.Change, c.Verdict, c.Reasons, c.Why)
+					}
 				}
-			}
+			}()
+			checkVerdict(t, p, r, old, new)
 		})
 	}
 }

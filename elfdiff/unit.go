@@ -22,7 +22,8 @@ type unit struct {
 	// The canonical form: everything but the references is hashed into shape,
 	// and the references follow in the order in which they occur.
 	shape [sha256.Size]byte
-	count int // instructions, padding aside
+	gaps  [sha256.Size]byte // hash of the data among the code, which is in shape too
+	count int               // instructions, padding aside
 	refs  []reference
 }
 
@@ -81,6 +82,7 @@ func (u *unit) hashGaps(h hash.Hash) {
 	if u.err != nil {
 		return
 	}
+	gaps := sha256.New()
 	for _, p := range u.parts {
 		body, err := u.im.Body(p)
 		if err != nil {
@@ -88,11 +90,12 @@ func (u *unit) hashGaps(h hash.Hash) {
 		}
 		for _, g := range body.Gaps {
 			if !g.Padding {
-				h.Write([]byte{'!'})
-				h.Write(body.Code[g.Off : g.Off+g.Len])
+				gaps.Write(body.Code[g.Off : g.Off+g.Len])
 			}
 		}
 	}
+	gaps.Sum(u.gaps[:0])
+	h.Write(u.gaps[:])
 }
 
 // shapeKind merges the kinds of reference that linker relaxation turns into each other.
