@@ -32,7 +32,7 @@ import (
 //	y             32 or 64 bits by REX.W, VEX.W or EVEX.W
 //	stk           64 bits, or 16 after 0x66: push and pop
 //	vl vl/2 vl/4 vl/8   the vector length, or a part of it
-//	dup           vmovddup: 64 bits, 32 bytes, 64 bytes
+//	dup           vmovddup: 8, 32 or 64 bytes by vector length
 //	cvt           vl/2 when W is 0, vl when it is 1
 //	bc2 bc4 bc8 bcy     EVEX.b with memory: one element is broadcast
 //	st            the memory operand is written
@@ -134,41 +134,60 @@ type span struct {
 // compile turns rows into a map. Rows are constants of this package, so a
 // mistake in one is a panic that every test meets.
 func compile(rows []row) *opmap {
-	var byOp [256][]form
-	for _, r := range rows {
-		f, err := parseForm(r.attr)
-		if err != nil {
+	m := new(opmap)
+	forms := make([]form, len(rows))
+	total := 0
+	for i, r := range rows {
+		var err error
+		if forms[i], err = parseForm(r.attr); err != nil {
 			panic(fmt.Sprintf("x86: opcode table: %q %q: %v", r.ops, r.attr, err))
 		}
-		for _, word := range strings.Fields(r.ops) {
-			lo, hi, isRange := strings.Cut(word, "-")
-			if !isRange {
-				hi = lo
-			}
-			a, errLo := strconv.ParseUint(lo, 16, 8)
-			b, errHi := strconv.ParseUint(hi, 16, 8)
-			if errLo != nil || errHi != nil || a > b {
-				panic(fmt.Sprintf("x86: opcode table: bad opcodes %q", r.ops))
-			}
-			for op := a; op <= b; op++ {
-				byOp[op] = append(byOp[op], f)
-			}
+		for op := range r.opcodes {
+			m.ops[op].n++
+			total++
 		}
 	}
-	m := new(opmap)
-	for op, forms := range byOp {
-		s := span{first: uint16(len(m.forms)), n: uint8(len(forms))}
-		for i, f := range forms {
-			modRM := f.mem|f.reg != 0
-			if i > 0 && modRM != s.modRM {
+	m.forms = make([]form, total)
+	first := uint16(0)
+	for op := range m.ops {
+		s := &m.ops[op]
+		s.first = first
+		first += uint16(s.n)
+		s.n = 0
+	}
+	for i, r := range rows {
+		modRM := forms[i].mem|forms[i].reg != 0
+		for op := range r.opcodes {
+			s := &m.ops[op]
+			if s.n > 0 && modRM != s.modRM {
 				panic(fmt.Sprintf("x86: opcode table: %02x with and without ModRM", op))
 			}
 			s.modRM = modRM
+			m.forms[int(s.first)+int(s.n)] = forms[i]
+			s.n++
 		}
-		m.forms = append(m.forms, forms...)
-		m.ops[op] = s
 	}
 	return m
+}
+
+// opcodes yields the opcodes of a row.
+func (r row) opcodes(yield func(byte) bool) {
+	for word := range strings.FieldsSeq(r.ops) {
+		lo, hi, isRange := strings.Cut(word, "-")
+		if !isRange {
+			hi = lo
+		}
+		a, errLo := strconv.ParseUint(lo, 16, 8)
+		b, errHi := strconv.ParseUint(hi, 16, 8)
+		if errLo != nil || errHi != nil || a > b {
+			panic(fmt.Sprintf("x86: opcode table: bad opcodes %q", r.ops))
+		}
+		for op := a; op <= b; op++ {
+			if !yield(byte(op)) {
+				return
+			}
+		}
+	}
 }
 
 // attrs holds the words of [row.attr] that set one field to one value.
@@ -205,7 +224,7 @@ func flow(flow arch.Flow) func(f *form) { return func(f *form) { f.flow = flow }
 func parseForm(attr string) (form, error) {
 	f := form{rm: 0xff}
 	regs := uint8(0xff)
-	for _, word := range strings.Fields(attr) {
+	for word := range strings.FieldsSeq(attr) {
 		switch {
 		case word == "m" || word == "mr" || word == "r":
 			if strings.Contains(word, "m") {
