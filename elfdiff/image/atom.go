@@ -30,8 +30,8 @@ type Atom struct {
 	Kind  AtomKind
 
 	Addr    arch.ImageAddr
-	Size    uint64 // bytes; 0 only for labels that nothing bounds
-	Section *Section
+	Size    uint64   // bytes; 0 only for labels that nothing bounds
+	Section *Section // nil for a thread-local label at the end of the template
 
 	Parent *Atom   // of a .cold or .part atom: the function that it belongs to
 	Parts  []*Atom // of a parent: its .cold and .part atoms, by Addr

@@ -135,6 +135,7 @@ func (p *symParser) entry(i int, b []byte) error {
 			return p.errorf(i, "thread-local symbol "+s.Name+" lies outside PT_TLS: offset", s.value)
 		}
 		s.value += uint64(p.im.TLS.Addr)
+		s.sec = p.im.tlsSection(arch.ImageAddr(s.value))
 		p.syms = append(p.syms, s)
 		return nil
 	}
@@ -175,6 +176,16 @@ func (im *Image) homeSection(addr arch.ImageAddr, size uint64) *Section {
 		return nil
 	}
 	return s
+}
+
+// tlsSection returns the section of the TLS template that holds addr, or nil.
+func (im *Image) tlsSection(addr arch.ImageAddr) *Section {
+	for _, s := range im.Sections {
+		if s.IsTLS() && addr >= s.Addr && addr < s.End() {
+			return s
+		}
+	}
+	return nil
 }
 
 // isLocalLabel reports whether an assembler made the name: .L labels that
@@ -288,14 +299,14 @@ func (a *Atom) addNames(syms []rawSymbol) {
 // are in Addr order.
 func (im *Image) boundLabels() {
 	for i, a := range im.Atoms {
-		if a.Size == 0 && a.Section != nil && !a.isLabel() {
+		if a.Size == 0 && a.Kind != TLSObject && !a.isLabel() {
 			im.bound(a, im.Atoms[i+1:], func(b *Atom) bool { return b.Size > 0 || !b.isLabel() })
 		}
 	}
 	kept := im.Atoms[:0]
 	var reach arch.ImageAddr // end of what is covered so far
 	for i, a := range im.Atoms {
-		if a.Size == 0 && a.Section != nil {
+		if a.Size == 0 && a.Kind != TLSObject {
 			if a.Addr < reach {
 				continue
 			}
