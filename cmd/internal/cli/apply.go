@@ -41,7 +41,8 @@ has passed (exit code 4). Ctrl-C leaves the process as it was.`,
 				return err
 			}
 			before.add("read patches", time.Since(start))
-			r, err := a.transaction(&l, func(ctx context.Context, opt inject.Options) (*inject.Report, error) {
+			opt := inject.Options{Symbolize: newSymbolizer(l.pid, files).name}
+			r, err := a.transaction(&l, opt, func(ctx context.Context, opt inject.Options) (*inject.Report, error) {
 				return inject.Apply(ctx, l.pid, files, opt)
 			})
 			if err != nil {

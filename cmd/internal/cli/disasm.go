@@ -170,8 +170,9 @@ type line struct {
 	// key is the instruction without what it refers to: its bytes with the reference fields
 	// blanked, or the canonical form of a jump within the function.
 	key   string
-	local bool // a jump within the function: where to is not compared
-	named bool // everything that it refers to has a name
+	local bool   // a jump within the function: where to is not compared
+	refs  string // what it refers to, by name
+	named bool   // everything that it refers to has a name
 }
 
 func (l line) String() string { return fmt.Sprintf("%5x  %s", l.off, l.text) }
@@ -197,6 +198,7 @@ func (l *lister) lines(code []byte, addr uint64, fields []patch.Field, names lab
 				}
 				name, base := names.find(to)
 				ln.named = ln.named && name != ""
+				ln.refs += fmt.Sprintf("%s+%#x ", name, to-base)
 				return name, base
 			}))
 			if to := int64(off) + inst.Target; inst.BrSize > 0 && to >= 0 && to < int64(len(code)) {
@@ -261,10 +263,12 @@ func (r row) mark(old, new []line) string {
 	switch {
 	case o.key != n.key:
 		return "|"
-	case o.local && n.local, o.text == n.text:
+	case o.local && n.local:
 		return " "
 	case !o.named:
 		return "~"
+	case o.refs != n.refs:
+		return "|"
 	}
-	return "|"
+	return " "
 }

@@ -173,7 +173,7 @@ func listingTitle(p *patch.Patch, f *patch.Func) string {
 		s += fmt.Sprintf(" %#x+%d", uint64(part.Addr), part.Size)
 	}
 	if f.New >= 0 {
-		s += fmt.Sprintf(" -> %d bytes", p.Symbols[f.New].Size)
+		s += " -> " + count(int(p.Symbols[f.New].Size), "byte")
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"strconv"
@@ -71,7 +72,7 @@ func (p *pidValue) Type() string { return "PID" }
 // transaction runs f, which is inject.Apply or inject.Revert, under a context that ends with the
 // first interrupt. Before the commit that leaves the target as it was; later the
 // commit is finished, and f's result says so.
-func (a *app) transaction(l *liveFlags, f func(context.Context, inject.Options) (*inject.Report, error)) (*inject.Report, error) {
+func (a *app) transaction(l *liveFlags, opt inject.Options, f func(context.Context, inject.Options) (*inject.Report, error)) (*inject.Report, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	// A reader that has gone away must not end us in mid-transaction.
@@ -84,7 +85,12 @@ func (a *app) transaction(l *liveFlags, f func(context.Context, inject.Options) 
 	}
 	show, end := a.progress()
 	defer end()
-	return f(ctx, inject.Options{DryRun: l.dryRun, Wait: l.wait, MaxPause: l.maxPause, User: who, Progress: show})
+	opt.DryRun, opt.Wait, opt.MaxPause, opt.User, opt.Progress = l.dryRun, l.wait, l.maxPause, who, show
+	r, err := f(ctx, opt)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, inject.ErrAttention) {
+		return r, fmt.Errorf("process %d: interrupted: nothing was changed", l.pid)
+	}
+	return r, err
 }
 
 // reportJSON is what apply --json and revert --json print.

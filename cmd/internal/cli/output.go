@@ -97,12 +97,12 @@ func clean(s string) string {
 
 // display returns a link name as a person reads it: demangled.
 func display(name string) string {
-	return clean(demangle.Filter(name, demangle.NoClones))
+	return clean(demangle.Filter(name))
 }
 
 // demangled is display for JSON: empty where the link name says it all.
 func demangled(name string) string {
-	if d := demangle.Filter(name, demangle.NoClones); d != name {
+	if d := demangle.Filter(name); d != name {
 		return d
 	}
 	return ""

@@ -18,7 +18,7 @@ func (j *diffJob) human() {
 	c := j.res.Counts
 	j.printf("%s compared: %d changed, %d added, %d removed", count(c.Functions, "function"), c.Changed, c.Added, c.Removed)
 	if c.Line > 0 && !j.lines {
-		j.printf("%d more differ in line numbers only and stay out of the patch (--lines takes them in)", c.Line)
+		j.printf("%d more in line numbers only, kept out of the patch (--lines takes them in)", c.Line)
 	}
 	shown := j.res.Changes
 	if !j.lines {

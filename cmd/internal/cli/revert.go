@@ -50,7 +50,7 @@ The memory of a reverted patch stays in the process, because pointers into it ma
 					return err
 				}
 			}
-			r, err := a.transaction(&l, func(ctx context.Context, opt inject.Options) (*inject.Report, error) {
+			r, err := a.transaction(&l, inject.Options{}, func(ctx context.Context, opt inject.Options) (*inject.Report, error) {
 				return inject.Revert(ctx, l.pid, id, opt)
 			})
 			if errors.Is(err, inject.ErrNoPatch) && id != "" {
