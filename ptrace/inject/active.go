@@ -3,7 +3,10 @@ package inject
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sort"
+	"sync"
+	"sync/atomic"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/patch"
@@ -34,13 +37,31 @@ type busyThread struct {
 // maxBusy is how many busy threads are described.
 const maxBusy = 16
 
-// newActiveness prepares the check of a plan.
-func newActiveness(pl *plan, opt *Options, log *slog.Logger) (*activeness, error) {
-	a := &activeness{targets: pl.targets, busy: make([]busyThread, 0, maxBusy), space: &unwind.Space{Arch: pl.arch}}
-	a.names = &symbolizer{opt: opt, mem: pl.snap.mem, mods: pl.snap.mods}
-	for _, m := range pl.snap.mods {
-		a.space.Modules = append(a.space.Modules, moduleSpace(pl.arch, pl.snap, m, log))
+// readSpaces describes the modules of a process to the unwinder. It works in the background, on all processors:
+// parsing the call frame information is most of what a plan costs. The answer is on the channel.
+func readSpaces(a *arch.Arch, snap *snapshot, log *slog.Logger) <-chan []unwind.Module {
+	out := make([]unwind.Module, len(snap.mods))
+	done := make(chan []unwind.Module, 1)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(out); i = int(next.Add(1)) - 1 {
+				out[i] = moduleSpace(a, snap, snap.mods[i], log)
+			}
+		})
 	}
+	go func() {
+		wg.Wait()
+		done <- out
+	}()
+	return done
+}
+
+// newActiveness prepares the check of a plan. modules are the answer of readSpaces.
+func newActiveness(pl *plan, modules []unwind.Module, opt *Options, log *slog.Logger) (*activeness, error) {
+	a := &activeness{targets: pl.targets, busy: make([]busyThread, 0, maxBusy), space: &unwind.Space{Arch: pl.arch, Modules: modules}}
+	a.names = &symbolizer{opt: opt, mem: pl.snap.mem, mods: pl.snap.mods}
 	for _, v := range pl.views {
 		for _, list := range [][]*link{v.chain, v.idle, v.mixed} {
 			for _, l := range list {

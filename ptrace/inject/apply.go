@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"hotpatch/arch"
 	"hotpatch/arch/machines"
@@ -120,18 +121,21 @@ func (pl *planner) chosen(id string) ([]placed, error) {
 	return out, nil
 }
 
-// transact opens a process, makes a plan and carries it out. If choose answers true, there is more to plan
-// once that is done.
-func transact(ctx context.Context, pid int, verb string, opt *Options, choose func(*planner) (bool, error)) (*Report, error) {
+// chooser decides what a plan is for. If it answers true, there is more to plan once that is done.
+type chooser func(*planner) (again bool, err error)
+
+// transact opens a process, makes a plan and carries it out.
+func transact(ctx context.Context, pid int, verb string, opt *Options, choose chooser) (*Report, error) {
 	report := &Report{PID: pid, Verb: verb, DryRun: opt.DryRun}
 	p, err := ptrace.Open(pid, opt.Log)
 	if err != nil {
 		return report, err
 	}
 	defer p.Close()
+	end := time.Now().Add(opt.Wait)
 	for n := 0; n < maxPlans; n++ {
 		report = &Report{PID: pid, Comm: p.Comm, Verb: verb, DryRun: opt.DryRun, Tries: report.Tries, Phases: report.Phases}
-		again, err := once(ctx, p, opt, report, choose)
+		again, err := once(ctx, p, opt, end, report, choose)
 		switch {
 		case err != nil && errors.Is(err, errChanged) && ctx.Err() == nil:
 			opt.log().Debug("planning again", "cause", err)
@@ -146,14 +150,14 @@ func transact(ctx context.Context, pid int, verb string, opt *Options, choose fu
 }
 
 // once makes one plan and carries it out.
-func once(ctx context.Context, p *ptrace.Process, opt *Options, report *Report, choose func(*planner) (bool, error)) (bool, error) {
+func once(ctx context.Context, p *ptrace.Process, opt *Options, end time.Time, report *Report, choose chooser) (bool, error) {
 	c := newClock(report)
 	opt.progress("reading the process")
 	maps, print, err := openMaps(p)
 	if err != nil {
 		return false, err
 	}
-	t := &transaction{p: p, opt: opt, log: opt.log(), clock: c, maps: maps, print: print}
+	t := &transaction{p: p, opt: opt, end: end, log: opt.log(), clock: c, maps: maps, print: print}
 	snap, err := takeSnapshot(p)
 	if err == nil {
 		c.lap("read")
@@ -172,6 +176,7 @@ func once(ctx context.Context, p *ptrace.Process, opt *Options, report *Report, 
 		maps.Close()
 		return again, err
 	}
+	t.spaces = readSpaces(t.plan.arch, snap, t.log)
 	if err := t.own(); err != nil {
 		maps.Close()
 		return false, err
@@ -180,7 +185,7 @@ func once(ctx context.Context, p *ptrace.Process, opt *Options, report *Report, 
 }
 
 // planWith makes the plan.
-func (t *transaction) planWith(choose func(*planner) (bool, error)) (bool, error) {
+func (t *transaction) planWith(choose chooser) (bool, error) {
 	views, _, err := t.plan.snap.views()
 	if err != nil {
 		return false, err

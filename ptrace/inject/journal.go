@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"hotpatch/arch"
@@ -306,6 +307,12 @@ func (j *journal) check(raw []byte) error {
 	return nil
 }
 
+// maxPayload and maxBody bound a payload and one function, in bytes.
+const (
+	maxPayload = 1 << 29
+	maxBody    = 64 << 20
+)
+
 // maxWrite bounds one write: a jump is 5 bytes, a constant may be a large table.
 const maxWrite = 16 << 20
 
@@ -313,12 +320,21 @@ func (e *entry) check(patches int) error {
 	if e.Patch < 0 || e.Patch >= patches {
 		return fmt.Errorf("patch %d of %d", e.Patch, patches)
 	}
-	if e.Base+arch.Addr(e.Size) < e.Base {
+	if e.Size > maxPayload || e.Base+arch.Addr(e.Size) < e.Base {
 		return fmt.Errorf("payload at %#x, size %#x", uint64(e.Base), e.Size)
 	}
 	for _, s := range e.Segs {
 		if s.Len > s.Size || s.Addr < e.Base || s.Size > e.Size || s.Addr-e.Base > arch.Addr(e.Size-s.Size) {
 			return fmt.Errorf("segment at %#x, size %#x: outside the payload", uint64(s.Addr), s.Size)
+		}
+	}
+	ranges := slices.Clone(e.Readers)
+	for i := range e.Bodies {
+		ranges = append(append(ranges, e.Bodies[i].Old...), e.Bodies[i].New)
+	}
+	for _, r := range ranges {
+		if r.Size > maxBody || r.end() < r.Addr {
+			return fmt.Errorf("%s at %#x: %#x bytes", r.Name, uint64(r.Addr), r.Size)
 		}
 	}
 	for _, w := range e.Writes {

@@ -194,6 +194,48 @@ func TestKilledReverting(t *testing.T) {
 	}
 }
 
+// TestKilledTogether kills a transaction of two patches that lead on from one another, between any two writes.
+func TestKilledTogether(t *testing.T) {
+	t.Parallel()
+	files := []*patch.File{chainPatch(t, 1), chainPatch(t, 2)}
+	for count := 1; count <= 4; count++ {
+		for _, finish := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%d-%v", count, finish), func(t *testing.T) {
+				t.Parallel()
+				v := victim.Start(t, build(t, "chain", 1))
+				before := textOf(footprint(t, v.PID))
+				r, err := Apply(context.Background(), v.PID, files, Options{DryRun: true})
+				if err != nil || r.Jumps < count {
+					t.Fatalf("%d writes for %d kills: %v", r.Jumps, count, err)
+				}
+				last := count == r.Jumps
+				killedAt(t, "apply", v.PID, "written", count, files...)
+				if s, err := Inspect(v.PID, nil); err != nil || (len(s.Attention) == 0) != last {
+					t.Errorf("list: %+v, %v", s, err)
+				}
+				switch {
+				case finish:
+					apply(t, v.PID, files...)
+					ask(t, v, "go", "1212 dos")
+				case last:
+					revert(t, v.PID, "")
+					fallthrough
+				default:
+					revert(t, v.PID, "")
+					ask(t, v, "go", "10 two")
+					if textOf(footprint(t, v.PID)) != before {
+						t.Error("the text is not as it was")
+					}
+				}
+				if s, err := Inspect(v.PID, nil); err != nil || len(s.Attention) > 0 {
+					t.Errorf("list afterwards: %+v, %v", s, err)
+				}
+				v.End()
+			})
+		}
+	}
+}
+
 // TestHalfDone refuses to work on a process that is half patched with another patch.
 func TestHalfDone(t *testing.T) {
 	t.Parallel()
@@ -266,4 +308,47 @@ func TestTwoAtOnce(t *testing.T) {
 	apply(t, v.PID, f)
 	ask(t, v, "go", "112 dos")
 	v.End()
+}
+
+// TestNeverMapped leaves a journal whose payload was never mapped: list says so, and the next command clears it.
+func TestNeverMapped(t *testing.T) {
+	t.Parallel()
+	files := []*patch.File{chainPatch(t, 1), chainPatch(t, 2)}
+	for _, point := range []string{"journal mapped", "journal written", "payload mapped"} {
+		for _, again := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s-%v", point, again), func(t *testing.T) {
+				t.Parallel()
+				v := victim.Start(t, build(t, "chain", 1))
+				before := footprint(t, v.PID)
+				opt := quick
+				opt.fault = func(p string) error {
+					if p == point {
+						return errKilled
+					}
+					return nil
+				}
+				if _, err := Apply(context.Background(), v.PID, files, opt); !errors.Is(err, errKilled) {
+					t.Fatalf("apply: %v", err)
+				}
+				s, err := Inspect(v.PID, nil)
+				if err != nil || len(s.Attention) == 0 || len(s.Patches) != 0 {
+					t.Errorf("list: %+v, %v", s, err)
+				}
+				if again {
+					apply(t, v.PID, files...)
+					ask(t, v, "go", "1212 dos")
+				} else {
+					revert(t, v.PID, "")
+					ask(t, v, "go", "10 two")
+					if after := footprint(t, v.PID); textOf(after) != textOf(before) || strings.Contains(after, journalPath) {
+						t.Errorf("the process is not as it was:\n%s\nbefore:\n%s", after, before)
+					}
+				}
+				if s, err = Inspect(v.PID, nil); err != nil || len(s.Attention) > 0 {
+					t.Errorf("list afterwards: %+v, %v", s, err)
+				}
+				v.End()
+			})
+		}
+	}
 }

@@ -128,15 +128,10 @@ func number(b []byte, base uint64, sep byte) (v uint64, rest []byte, ok bool) {
 	return v, nil, len(b) > 0
 }
 
-// relevant reports whether a line belongs to the plan's generation: code, and files that are mapped
-// privately, which is how modules are. Heaps and stacks come and go and do not count, and neither do the
-// mappings that the transaction itself makes.
-func (l *mapLine) relevant() bool {
-	if string(l.path) == journalPath || l.inode == 0 && len(l.path) == 0 {
-		return false
-	}
-	return l.perm[2] == 'x' || l.inode != 0 && l.perm[3] == 'p'
-}
+// relevant reports whether a line belongs to the plan's generation: code of files and the vDSO. Every module has some. Heaps,
+// stacks, mapped files and generated code come and go and do not count, and neither do the mappings that the
+// transaction itself makes.
+func (l *mapLine) relevant() bool { return l.perm[2] == 'x' && len(l.path) > 0 }
 
 // find returns the index of the span that holds a, or -1.
 func (t *spanTable) find(a arch.Addr) int {

@@ -300,8 +300,8 @@ func (pl *planner) finish() error {
 		r := s.view.reportOf(s.link, "applied")
 		r.Reused = s.reused
 		pl.report.Patches = append(pl.report.Patches, r)
-		pl.dropIdle(s)
 	}
+	pl.dropIdle()
 	pl.writes = coalesce(pl.writes)
 	pl.measure()
 	return pl.placeJournal()
@@ -325,15 +325,19 @@ func (pl *planner) placeJournal() error {
 	return err
 }
 
-// dropIdle plans to unmap journals that say nothing more: those whose entries are all out of force and
-// whose memory this transaction uses again.
-func (pl *planner) dropIdle(s *step) {
-	if !s.reused {
-		return
-	}
-	for _, l := range s.view.idle {
-		if l.e.Base == s.payload.Base && len(l.j.States) == 1 {
-			pl.drop = append(pl.drop, leftover{At: l.j.At, Size: l.j.Size})
+// dropIdle plans to unmap journals that say nothing more: nothing of theirs is in force, and a newer journal
+// has the same memory.
+func (pl *planner) dropIdle() {
+	for _, j := range pl.snap.journals {
+		said := func(e *entry) bool {
+			return slices.ContainsFunc(pl.steps, func(s *step) bool { return s.reused && s.payload.Base == e.Base })
+		}
+		all := !pl.inForce(j)
+		for i := range j.Record.Entries {
+			all = all && said(&j.Record.Entries[i])
+		}
+		if all {
+			pl.drop = append(pl.drop, leftover{At: j.At, Size: j.Size})
 		}
 	}
 }

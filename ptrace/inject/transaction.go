@@ -12,6 +12,7 @@ import (
 
 	"hotpatch/arch"
 	"hotpatch/ptrace"
+	"hotpatch/ptrace/unwind"
 )
 
 // transaction carries out a plan in one process.
@@ -22,6 +23,8 @@ type transaction struct {
 	log    *slog.Logger
 	clock  *clock
 	mapped []leftover // what stage has mapped so far
+	spaces <-chan []unwind.Module
+	end    time.Time // until when a busy function is waited for
 
 	// Made before the stop, so that nothing is allocated in it.
 	maps    *os.File // /proc/PID/maps
@@ -103,7 +106,7 @@ func (t *transaction) ready() error {
 	}
 	t.text = make([]byte, 2*len(text)+1<<16)
 	t.table.spans = make([]span, 0, bytes.Count(text, []byte{'\n'})+slack)
-	t.active, err = newActiveness(t.plan, t.opt, t.log)
+	t.active, err = newActiveness(t.plan, <-t.spaces, t.opt, t.log)
 	return err
 }
 
@@ -136,7 +139,6 @@ const (
 // attempts stops the process until the commit succeeds, the functions stay busy until the
 // deadline, or something else is wrong.
 func (t *transaction) attempts(ctx context.Context) error {
-	end := time.Now().Add(t.opt.Wait)
 	r := t.plan.report
 	for nap := firstNap; ; nap = min(2*nap, longNap) {
 		if err := ctx.Err(); err != nil {
@@ -149,7 +151,7 @@ func (t *transaction) attempts(ctx context.Context) error {
 			return err
 		}
 		busy := t.active.describe(t.p.PID)
-		left := time.Until(end)
+		left := time.Until(t.end)
 		if left <= 0 {
 			return busy
 		}

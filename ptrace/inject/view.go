@@ -3,6 +3,7 @@ package inject
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sort"
 
 	"hotpatch/arch"
@@ -79,20 +80,22 @@ func (s *snapshot) views() (views []*moduleView, gone []*link, err error) {
 		}
 	}
 	for _, v := range views {
-		if err := v.judge(s.mem, links[v]); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", v.m.name(), err)
-		}
+		v.judge(s.mem, links[v])
+	}
+	half := torn(links)
+	for _, v := range views {
+		v.arrange(links[v], half)
 	}
 	return views, gone, nil
 }
 
-// judge finds out which of the links are in force.
-func (v *moduleView) judge(mem memory, links []*link) error {
-	type owner struct {
+// judge counts the writes of each link that are in force, and notes bytes that nobody knows.
+func (v *moduleView) judge(mem memory, links []*link) {
+	type writer struct {
 		l *link
 		w *write
 	}
-	byAddr := make(map[arch.Addr][]owner) // in journal order
+	byAddr := make(map[arch.Addr][]writer) // in journal order
 	var addrs []arch.Addr
 	for _, l := range links {
 		for i := range l.e.Writes {
@@ -100,36 +103,82 @@ func (v *moduleView) judge(mem memory, links []*link) error {
 			if byAddr[w.Addr] == nil {
 				addrs = append(addrs, w.Addr)
 			}
-			byAddr[w.Addr] = append(byAddr[w.Addr], owner{l, w})
+			byAddr[w.Addr] = append(byAddr[w.Addr], writer{l, w})
 		}
 	}
 	sort.Slice(addrs, func(i, k int) bool { return addrs[i] < addrs[k] })
 	for _, a := range addrs {
-		owners := byAddr[a]
-		now, err := readBytes(mem, a, len(owners[0].w.New))
-		if err != nil {
-			return err
+		writers := byAddr[a]
+		now := make([]byte, len(writers[0].w.New))
+		if mem.ReadMem(now, a) != nil {
+			now = nil // a payload that was planned, but never mapped
 		}
-		known := false
+		// Where a journal says that nothing of it should be there, the bytes are not its business.
+		known := !slices.ContainsFunc(writers, func(o writer) bool { return o.l.state() != reverted && o.l.state() != staged })
 		// The bytes that are there were put there by the newest writer that writes them;
 		// what that one found was put there by an older one, and so on.
-		for i := len(owners) - 1; i >= 0; i-- {
-			known = known || bytes.Equal(now, owners[i].w.Old) || bytes.Equal(now, owners[i].w.New)
+		for i := len(writers) - 1; i >= 0; i-- {
+			known = known || bytes.Equal(now, writers[i].w.Old) || bytes.Equal(now, writers[i].w.New)
 		}
 		want := now
-		for i := len(owners) - 1; i >= 0; i-- {
-			if bytes.Equal(owners[i].w.New, want) {
-				owners[i].l.force++
-				want = owners[i].w.Old
+		for i := len(writers) - 1; i >= 0; i-- {
+			if bytes.Equal(writers[i].w.New, want) {
+				writers[i].l.force++
+				want = writers[i].w.Old
 			}
 		}
 		if !known {
-			v.stray = append(v.stray, fmt.Sprintf("%s at %#x: % x", owners[0].w.Name, uint64(a), now[:min(len(now), 16)]))
+			v.stray = append(v.stray, fmt.Sprintf("%s at %#x: % x", writers[0].w.Name, uint64(a), now[:min(len(now), 16)]))
 		}
 	}
+}
+
+// torn returns the journals whose commit, or whose way back, was interrupted: of the entries that it
+// concerns, neither all nor none are in force.
+func torn(links map[*moduleView][]*link) map[*journal]bool {
+	type count struct{ all, full, none int }
+	counts := make(map[*journal]*count)
+	for _, list := range links {
+		for _, l := range list {
+			if !l.moving() {
+				continue
+			}
+			c := counts[l.j]
+			if c == nil {
+				c = new(count)
+				counts[l.j] = c
+			}
+			c.all++
+			if l.full() {
+				c.full++
+			}
+			if l.none() {
+				c.none++
+			}
+		}
+	}
+	out := make(map[*journal]bool)
+	for j, c := range counts {
+		out[j] = c.full < c.all && c.none < c.all
+	}
+	return out
+}
+
+// moving reports whether the journal says that the entry was being put into force, or out of it.
+func (l *link) moving() bool { return l.state() == committing || l.state() == reverting }
+
+// arrange sorts the links into the chain, the idle and the mixed ones.
+func (v *moduleView) arrange(links []*link, torn map[*journal]bool) {
+	build := v.m.BuildID
 	for _, l := range links {
 		switch {
+		case torn[l.j] && l.moving():
+			v.mixed = append(v.mixed, l)
 		case l.full():
+			if !bytes.Equal(l.file.Old.ID, build) {
+				v.stray = append(v.stray, fmt.Sprintf("patch %s is for build %x, but %x is what it was put on", l.file.ID.Short(), l.file.Old.ID, build))
+			}
+			build = l.file.New.ID
 			v.chain = append(v.chain, l)
 		case l.none():
 			v.idle = append(v.idle, l)
@@ -137,7 +186,6 @@ func (v *moduleView) judge(mem memory, links []*link) error {
 			v.mixed = append(v.mixed, l)
 		}
 	}
-	return nil
 }
 
 // find returns the link of a patch that is in force, or nil.
