@@ -26,6 +26,7 @@ func (d *differ) assemble() (*patch.Patch, error) {
 			e.declare(c.new)
 		}
 	}
+	e.reserveCode()
 	for _, c := range d.funcs {
 		if c.carried(&d.opt) {
 			e.function(c)
@@ -144,7 +145,7 @@ func (e *emitter) constants() []patch.Const {
 		data, _ := d.new.im.Bytes(o.new.Addr, o.new.Size)
 		sec, _ := e.section(patch.Section{Name: ".rodata." + o.new.Name, Kind: patch.ROData, Align: alignment(o.new), Data: append([]byte(nil), data...), Size: o.new.Size},
 			patch.Symbol{Name: o.new.Name + ".content", Size: o.new.Size, Local: true})
-		if err := e.content(sec, o.new); err != nil {
+		if err := e.content(sec, 0, o.new); err != nil {
 			o.refuse("%v", err)
 			continue
 		}

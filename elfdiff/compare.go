@@ -41,12 +41,18 @@ func (d *differ) compare() {
 		}{u: u, v: v})
 	}
 	parallel(len(pairs), func(i int) { pairs[i].equal = d.unitsEqual(pairs[i].u, pairs[i].v) })
+	unclaimed := d.compareUnclaimed()
 	for _, p := range pairs {
-		if p.equal {
+		c := &funcChange{old: p.u, new: p.v, how: patch.Changed}
+		switch {
+		case !p.equal:
+		case unclaimed[p.u] || unclaimed[p.v]:
+			c.reasons = []string{"data behind one of its constants without a name"}
+		default:
 			d.equal++
 			continue
 		}
-		d.addChange(&funcChange{old: p.u, new: p.v, how: patch.Changed})
+		d.addChange(c)
 	}
 	for _, v := range d.new.units {
 		if d.rev[v.atom()] == nil {

@@ -137,10 +137,10 @@ func (d *differ) anonEqual(p, q arch.ImageAddr, how use) bool {
 	if bytes.Equal(bytes.TrimRight(x, "\x00"), bytes.TrimRight(y, "\x00")) {
 		return true // alignment padding behind them differs
 	}
-	// Other text that nothing is known to refer to may follow one of them.
-	s, alone1, ok1 := text(x)
-	t, alone2, ok2 := text(y)
-	return ok1 && ok2 && s == t && (alone1 || alone2)
+	// What else follows a string is another's, or compared by [differ.unclaimed].
+	t, ok1 := text(x)
+	u, ok2 := text(y)
+	return ok1 && ok2 && t == u
 }
 
 // anonAtom describes size bytes of data without a symbol as an atom that no table lists.
@@ -148,17 +148,14 @@ func anonAtom(im *image.Image, addr arch.ImageAddr, size uint64) *image.Atom {
 	return &image.Atom{ID: -1, Local: true, Kind: image.Object, Addr: addr, Size: size, Section: im.SectionAt(addr)}
 }
 
-// anon bounds a constant without a symbol whose address is taken: it ends where the next one begins.
-// Where text stands, that is the next place that anything refers to, but not in front of the text's end: strings that are
-// the tail of another share its bytes. Where something else stands, only places whose address is taken count, because
-// code may refer to the middle of an array that other code walks through from its start.
+// anon bounds a constant without a symbol whose address is taken: it ends where the next one whose address is taken
+// begins, or a named object. Other references do not count, because code may refer to the middle of an array, or of
+// a string with NULs in it, that other code walks through from its start. Text is never cut in front of its end: strings
+// that are the tail of another share its bytes.
 func (s *side) anon(addr arch.ImageAddr) *image.Atom {
 	x, ok := s.im.AnonExtent(addr)
 	if !ok {
 		return anonAtom(s.im, addr, 0)
-	}
-	if x.Text > 0 {
-		return anonAtom(s.im, addr, max(x.Next, x.Text))
 	}
 	end := x.Section.End()
 	if i := sort.Search(len(s.im.Atoms), func(i int) bool { return s.im.Atoms[i].Addr > addr }); i < len(s.im.Atoms) {
@@ -167,23 +164,22 @@ func (s *side) anon(addr arch.ImageAddr) *image.Atom {
 	if i, _ := slices.BinarySearch(s.taken, addr+1); i < len(s.taken) {
 		end = min(end, s.taken[i])
 	}
-	return anonAtom(s.im, addr, uint64(end-addr))
+	return anonAtom(s.im, addr, max(uint64(end-addr), x.Text))
 }
 
 // text returns the NUL-terminated string that data begins with, if data is certain to be
 // text: the string is long enough not to be a number by accident, or everything behind it is
-// text as well (strings that the linker merged lie side by side). alone says that only zeros follow.
-func text(data []byte) (s string, alone, ok bool) {
+// text as well (strings that the linker merged lie side by side).
+func text(data []byte) (string, bool) {
 	const certain = 4 // printable bytes in a row
 	i := bytes.IndexByte(data, 0)
 	if i < 0 || !printable(data[:i]) {
-		return "", false, false
+		return "", false
 	}
-	alone = zeros(data[i:])
 	if i >= certain || printable(bytes.ReplaceAll(data[i:], []byte{0}, nil)) {
-		return string(data[:i]), alone, true
+		return string(data[:i]), true
 	}
-	return "", false, false
+	return "", false
 }
 
 func printable(b []byte) bool {

@@ -99,7 +99,9 @@ type side struct {
 	units []*unit                 // functions, by address
 	of    map[*image.Atom]*unit   // every function atom, parts too
 	users map[*image.Atom][]*unit // the functions that refer to an atom
-	taken []arch.ImageAddr        // addresses of data without a symbol that something takes, sorted
+	taken []arch.ImageAddr        // addresses that something takes, sorted
+	// takenData are those that words of data hold.
+	takenData []arch.ImageAddr
 }
 
 // differ is the state of one comparison. Its fields are filled in the order of the phases.
@@ -175,16 +177,18 @@ func (d *differ) canonicalize() error {
 func (s *side) takenByData() {
 	for _, r := range s.im.DynRelocs(0, ^arch.ImageAddr(0)) {
 		if r.Sym == "" && r.Size == 8 {
-			s.taken = append(s.taken, arch.ImageAddr(r.Addend))
+			s.takenData = append(s.takenData, arch.ImageAddr(r.Addend))
 		}
 	}
+	for _, r := range s.im.LinkRelocs(0, ^arch.ImageAddr(0)) {
+		if sec := s.im.SectionAt(r.Addr); sec != nil && !sec.Exec() && !r.TLS && !r.Undef {
+			s.takenData = append(s.takenData, r.Value+arch.ImageAddr(r.Addend))
+		}
+	}
+	s.taken = append(s.taken, s.takenData...)
 	for _, u := range s.units {
-		for _, p := range u.parts {
-			if body, err := s.im.Body(p); err == nil {
-				for _, t := range body.Tables {
-					s.taken = append(s.taken, t.Addr)
-				}
-			}
+		for _, t := range u.tables() {
+			s.taken = append(s.taken, t.Addr)
 		}
 	}
 }

@@ -18,7 +18,9 @@ type emitter struct {
 	symbols  []patch.Symbol
 	index    map[symbolKey]int             // symbols by what they mean
 	bodies   map[*image.Atom]int           // new functions' parts and carried objects: symbol
-	anon     map[arch.ImageAddr]int        // constants without a symbol, by new address: symbol
+	tables   map[arch.ImageAddr]int        // jump tables, by new address: symbol
+	blocks   []block                       // constants without a symbol, by address in the new build
+	carried  int                           // blocks that have a section
 	slots    map[arch.ImageAddr]patch.Slot // old slots that the payload uses
 }
 
@@ -35,7 +37,7 @@ func newEmitter(d *differ) *emitter {
 		d:      d,
 		index:  make(map[symbolKey]int),
 		bodies: make(map[*image.Atom]int),
-		anon:   make(map[arch.ImageAddr]int),
+		tables: make(map[arch.ImageAddr]int),
 		slots:  make(map[arch.ImageAddr]patch.Slot),
 	}
 }
@@ -123,7 +125,10 @@ func (e *emitter) reference(sec int, part *image.Atom, body *image.Body, r *imag
 	if place.Kind == image.PlaceTLS {
 		return e.tls(sec, r, int64(inst.End()-r.Off), relative)
 	}
-	sym, addend, err := e.bind(place, body)
+	if relative && r.Kind == image.RefJump && r.Size < 4 {
+		return e.far(sec, part, inst, r, body)
+	}
+	sym, addend, err := e.bind(place, body, exactWidth(r.Kind, r.Width))
 	if err != nil {
 		return err
 	}
@@ -168,7 +173,8 @@ func relocType(a *arch.Arch, kind arch.RelocKind, size int) (uint32, bool) {
 }
 
 // bind returns the symbol and addend for a place of the new build.
-func (e *emitter) bind(p *image.Place, body *image.Body) (sym int, addend int64, err error) {
+// width is how many bytes are accessed there, or 0 if the address is taken.
+func (e *emitter) bind(p *image.Place, body *image.Body, width uint64) (sym int, addend int64, err error) {
 	if p.Ambiguous() {
 		return e.bindAmbiguous(p)
 	}
@@ -184,8 +190,7 @@ func (e *emitter) bind(p *image.Place, body *image.Body) (sym int, addend int64,
 	case image.PlaceImport:
 		return e.imported(p)
 	case image.PlaceAnon:
-		sym, err = e.anonymous(p.Addr)
-		return sym, 0, err
+		return e.anonymous(p.Addr, width)
 	case image.PlaceTable:
 		sym, err = e.table(tableAt(body, p.Addr))
 		return sym, 0, err
@@ -325,7 +330,7 @@ func (e *emitter) carry(b *image.Atom) (int, error) {
 	}
 	sec, sym := e.section(s, patch.Symbol{Name: b.Name, Size: b.Size, Local: b.Local})
 	e.bodies[b] = sym
-	return sym, e.content(sec, b)
+	return sym, e.content(sec, 0, b)
 }
 
 // alignment returns the alignment that an object has by its address, up to what its section asks for.
@@ -340,39 +345,24 @@ func alignment(b *image.Atom) uint64 {
 	return align
 }
 
-// content relocates the addresses in an object that was copied into section sec.
-func (e *emitter) content(sec int, b *image.Atom) error {
-	for _, r := range e.d.new.im.DataRefs(b) {
-		p := r.Place
-		if p.Kind == image.PlaceNone {
+// content relocates the addresses in an object that was copied to offset off of section sec.
+func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
+	refs := e.d.new.im.DataRefs(b)
+	e.reserveData(refs)
+	for i := range refs {
+		r := &refs[i]
+		if r.Place.Kind == image.PlaceNone {
 			continue
 		}
-		sym, addend, err := e.bind(&p, nil)
+		sym, addend, err := e.bind(&r.Place, nil, 0)
 		if err != nil {
 			return fmt.Errorf("%s+%#x holds an address that cannot be carried: %w", b.Name, r.Off, err)
 		}
-		if err := e.relocate(sec, r.Off, int(r.Size), arch.RelocAbs, sym, addend); err != nil {
+		if err := e.relocate(sec, off+r.Off, int(r.Size), arch.RelocAbs, sym, addend); err != nil {
 			return fmt.Errorf("%s+%#x: %w", b.Name, r.Off, err)
 		}
 	}
 	return nil
-}
-
-// anonymous puts a constant without a symbol into the payload.
-func (e *emitter) anonymous(addr arch.ImageAddr) (int, error) {
-	if sym, ok := e.anon[addr]; ok {
-		return sym, nil
-	}
-	a := e.d.new.anon(addr)
-	data, ok := e.d.new.im.Bytes(a.Addr, a.Size)
-	if !ok || a.Size == 0 || !readOnly(a) {
-		return 0, fmt.Errorf("nothing with content is at %#x", uint64(addr))
-	}
-	a.Name = fmt.Sprintf("anon.%d", len(e.anon))
-	sec, sym := e.section(patch.Section{Name: ".rodata." + a.Name, Kind: patch.ROData, Align: alignment(a), Data: append([]byte(nil), data...), Size: a.Size},
-		patch.Symbol{Name: a.Name, Size: a.Size, Local: true})
-	e.anon[addr] = sym
-	return sym, e.content(sec, a)
 }
 
 // table puts a jump table into the payload; its entries lead into the new body.
@@ -380,13 +370,16 @@ func (e *emitter) table(t *image.JumpTable) (int, error) {
 	if t == nil {
 		return 0, fmt.Errorf("its jump table was not found")
 	}
-	if sym, ok := e.anon[t.Addr]; ok {
+	if sym, ok := e.tables[t.Addr]; ok {
 		return sym, nil
 	}
-	name := fmt.Sprintf("anon.%d", len(e.anon))
+	if !t.Bounded {
+		return 0, fmt.Errorf("where its jump table at %#x ends cannot be told", uint64(t.Addr))
+	}
+	name := fmt.Sprintf("table.%d", len(e.tables))
 	sec, sym := e.section(patch.Section{Name: ".rodata." + name, Kind: patch.ROData, Align: uint64(t.EntrySize), Data: make([]byte, t.Size), Size: t.Size},
 		patch.Symbol{Name: name, Size: t.Size, Local: true})
-	e.anon[t.Addr] = sym
+	e.tables[t.Addr] = sym
 	for i, entry := range t.Entries {
 		target, ok := e.bodies[entry.Atom]
 		if !ok {

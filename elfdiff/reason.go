@@ -187,9 +187,9 @@ func (d *differ) describeAnon(r, s *image.Ref) string {
 		return "a constant"
 	}
 	if r.Width == 0 && s.Width == 0 {
-		a, _, ok1 := text(x)
-		b, _, ok2 := text(y)
-		if ok1 && ok2 {
+		a, ok1 := text(x)
+		b, ok2 := text(y)
+		if ok1 && ok2 && a != b {
 			return fmt.Sprintf("string %s -> %s", quote(a), quote(b))
 		}
 	}
@@ -239,8 +239,8 @@ func (d *differ) contentReason(o *objChange) string {
 	}
 	x, _ := d.old.im.Bytes(o.old.Addr, o.old.Size)
 	y, _ := d.new.im.Bytes(o.new.Addr, o.new.Size)
-	if s, _, ok := text(x); ok {
-		if t, _, ok := text(y); ok && s != t {
+	if s, ok := text(x); ok {
+		if t, ok := text(y); ok && s != t {
 			return fmt.Sprintf("string %s -> %s", quote(s), quote(t))
 		}
 	}

@@ -235,6 +235,17 @@ func canonicalTarget(index []partIndex, a *image.Atom, off uint32) int {
 	return -2 - int(off)
 }
 
+// tables lists the unit's jump tables.
+func (u *unit) tables() []*image.JumpTable {
+	var out []*image.JumpTable
+	for _, p := range u.parts {
+		if body, err := u.im.Body(p); err == nil {
+			out = append(out, body.Tables...)
+		}
+	}
+	return out
+}
+
 func tableAt(b *image.Body, addr arch.ImageAddr) *image.JumpTable {
 	for _, t := range b.Tables {
 		if t.Addr == addr {

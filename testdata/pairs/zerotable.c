@@ -6,7 +6,7 @@
 // Reverted: 0 0 0 0
 #include "pair.h"
 
-struct table { int v[9]; };
+struct table { int v[64]; };
 NOINLINE static void show(struct table t) { printf("%d %d %d %d\n", t.v[0], t.v[1], t.v[2], t.v[3]); }
 
 #if V == 1

@@ -1,0 +1,169 @@
+package elfdiff
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
+)
+
+// block is a run of constants without symbols that the payload carries. Constants that touch each other stay side by
+// side, because they may be one: an array and its end, or a string and its middle (HAZARDS D17).
+type block struct {
+	start, end arch.ImageAddr // in the new build
+	sym        int
+	shift      int64 // of the first byte in the payload's section, for the alignment of what follows
+}
+
+// maxBlock bounds one run of constants.
+const maxBlock = 16 << 20
+
+// exactWidth returns how many bytes an instruction reads of what it names, or 0 if it may lead to more.
+func exactWidth(kind image.RefKind, width uint8) uint64 {
+	if kind == image.RefMem {
+		return uint64(width)
+	}
+	return 0
+}
+
+// span returns the range that must be carried for a reference to a constant without a symbol.
+func (e *emitter) span(addr arch.ImageAddr, width uint64) (start, end arch.ImageAddr) {
+	if width == 0 {
+		width = e.d.new.anon(addr).Size
+	}
+	return addr, addr + arch.ImageAddr(width)
+}
+
+// reserveCode plans the blocks for the code that is carried.
+func (e *emitter) reserveCode() {
+	var want []block
+	for _, c := range e.d.funcs {
+		if !c.carried(&e.d.opt) {
+			continue
+		}
+		for i := range c.new.refs {
+			if r := &c.new.refs[i]; r.place.Kind == image.PlaceAnon {
+				start, end := e.span(r.place.Addr, exactWidth(r.kind, r.width))
+				want = append(want, block{start: start, end: end})
+			}
+		}
+	}
+	e.reserve(want)
+}
+
+// reserveData plans the blocks for an object that is carried.
+func (e *emitter) reserveData(refs []image.DataRef) {
+	var want []block
+	for i := range refs {
+		if p := &refs[i].Place; p.Kind == image.PlaceAnon {
+			if _, ok := e.blockAt(p.Addr, 0); !ok {
+				start, end := e.span(p.Addr, 0)
+				want = append(want, block{start: start, end: end})
+			}
+		}
+	}
+	e.reserve(want)
+}
+
+// reserve adds blocks, joining those that touch. They get their sections when they are first referred to.
+func (e *emitter) reserve(want []block) {
+	slices.SortFunc(want, func(a, b block) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) })
+	for len(want) > 0 {
+		b := want[0]
+		b.sym = -1
+		want = want[1:]
+		for len(want) > 0 && want[0].start <= b.end {
+			b.end = max(b.end, want[0].end)
+			want = want[1:]
+		}
+		i, _ := slices.BinarySearchFunc(e.blocks, b.start, func(x block, v arch.ImageAddr) int { return cmp.Compare(x.start, v) })
+		e.blocks = slices.Insert(e.blocks, i, b)
+	}
+}
+
+// blockAt returns the index of a block that holds [addr, addr+size].
+func (e *emitter) blockAt(addr arch.ImageAddr, size uint64) (int, bool) {
+	i, _ := slices.BinarySearchFunc(e.blocks, addr+1, func(x block, v arch.ImageAddr) int { return cmp.Compare(x.start, v) })
+	for i--; i >= 0; i-- {
+		if b := &e.blocks[i]; addr < b.end && addr+arch.ImageAddr(size) <= b.end {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// anonymous returns the symbol and addend of a constant without a symbol, which the payload carries.
+func (e *emitter) anonymous(addr arch.ImageAddr, width uint64) (int, int64, error) {
+	start, end := e.span(addr, width)
+	i, ok := e.blockAt(start, uint64(end-start))
+	if !ok {
+		e.reserve([]block{{start: start, end: end}})
+		if i, ok = e.blockAt(start, uint64(end-start)); !ok {
+			return 0, 0, fmt.Errorf("nothing with content is at %#x", uint64(addr))
+		}
+	}
+	if e.blocks[i].sym < 0 {
+		if err := e.carryBlock(i); err != nil {
+			return 0, 0, err
+		}
+		i, _ = e.blockAt(start, uint64(end-start)) // carrying may have added blocks
+	}
+	b := &e.blocks[i]
+	return b.sym, int64(addr-b.start) + b.shift, nil
+}
+
+// carryBlock copies a block into the payload.
+func (e *emitter) carryBlock(i int) error {
+	b := &e.blocks[i]
+	a := anonAtom(e.d.new.im, b.start, uint64(b.end-b.start))
+	data, ok := e.d.new.im.Bytes(a.Addr, a.Size)
+	if !ok || a.Size == 0 || a.Size > maxBlock || !readOnly(a) {
+		return fmt.Errorf("nothing with content is at %#x", uint64(b.start))
+	}
+	align := uint64(1)
+	if a.Section.Align > 1 {
+		align = min(a.Section.Align, 64)
+	}
+	b.shift = int64(uint64(a.Addr) & (align - 1))
+	a.Name = fmt.Sprintf("anon.%d", e.carried)
+	e.carried++
+	body := make([]byte, uint64(b.shift)+a.Size)
+	copy(body[b.shift:], data)
+	sec, sym := e.section(patch.Section{Name: ".rodata." + a.Name, Kind: patch.ROData, Align: align, Data: body, Size: uint64(len(body))},
+		patch.Symbol{Name: a.Name, Size: uint64(len(body)), Local: true})
+	b.sym = sym
+	return e.content(sec, uint64(b.shift), a)
+}
+
+// far carries a jump whose field is too short to reach out of the payload, by a longer one behind the end
+// of its function. Assemblers choose the short form for a tail call to a neighbour.
+func (e *emitter) far(sec int, part *image.Atom, inst *image.Inst, r *image.Ref, body *image.Body) error {
+	a := e.d.new.im.Arch
+	sym, addend, err := e.bind(&r.Place, body, 0)
+	if err != nil {
+		return err
+	}
+	jump, err := a.Jump.Encode(0, 0)
+	if err != nil {
+		return err
+	}
+	s := &e.sections[sec]
+	at := len(s.Data)
+	disp := int64(at) - int64(inst.End())
+	if r.Size != 1 || disp > 127 {
+		return fmt.Errorf("its field of %d bytes is too short to reach from the patch", r.Size)
+	}
+	s.Data = append(s.Data, jump...)
+	s.Size = uint64(len(s.Data))
+	e.symbols[e.bodies[part]].Size = s.Size
+	s.Data[r.Off] = byte(disp)
+	const field = 4 // bytes, at the jump's end
+	kind := arch.RelocPC
+	if e.symbols[sym].Kind == patch.SymImport {
+		kind = arch.RelocPLT
+	}
+	return e.relocate(sec, uint64(len(s.Data)-field), field, kind, sym, addend-field)
+}

@@ -1,0 +1,148 @@
+package elfdiff
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+)
+
+// Nothing says where a constant without a symbol ends. A string is compared up to its NUL, an access as wide as
+// it is; what follows and that no reference leads to may still belong to it: the second word of a list with NULs in
+// between. Such unclaimed bytes of the two builds are compared as sets of pieces, since their order means
+// nothing; where a piece is not in the other build, every function that refers to what stands in front of it differs.
+
+// claim is a range of data that a reference accounts for.
+type claim struct {
+	start, end arch.ImageAddr
+}
+
+// unclaimed returns the pieces of read-only data without a symbol that no reference accounts for, each with
+// the start of the last claim in front of it.
+func (s *side) unclaimed() map[string][]arch.ImageAddr {
+	claims := s.claims()
+	pieces := make(map[string][]arch.ImageAddr)
+	for i := range claims {
+		c := &claims[i]
+		sec := s.im.SectionAt(c.start)
+		if sec == nil || sec.Data == nil {
+			continue
+		}
+		end := sec.End()
+		if i+1 < len(claims) {
+			end = min(end, claims[i+1].start)
+		}
+		if c.end >= end {
+			continue
+		}
+		for _, piece := range bytes.Split(sec.Data[c.end-sec.Addr:end-sec.Addr], []byte{0}) {
+			if len(piece) > 0 {
+				pieces[string(piece)] = append(pieces[string(piece)], c.start)
+			}
+		}
+	}
+	return pieces
+}
+
+// claims lists the ranges that references to constants without a symbol account for, named objects and jump tables, by start; the end of each
+// is at least that of those in front of it.
+func (s *side) claims() []claim {
+	hit := make(map[*image.Section]bool)
+	var out []claim
+	for _, a := range s.anonRefs() {
+		if sec := s.im.SectionAt(a.Addr); sec != nil && sec.Data != nil && !sec.Exec() && !sec.Writable() {
+			hit[sec] = true
+			out = append(out, claim{a.Addr, a.End()})
+		}
+	}
+	for _, a := range s.im.Atoms {
+		if a.Kind == image.Object && hit[a.Section] {
+			out = append(out, claim{a.Addr, a.End()})
+		}
+	}
+	for _, u := range s.units {
+		for _, t := range u.tables() {
+			out = append(out, claim{t.Addr, t.Addr + arch.ImageAddr(t.Size)})
+		}
+	}
+	slices.SortFunc(out, func(a, b claim) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) })
+	var end arch.ImageAddr
+	for i := range out {
+		end = max(end, out[i].end)
+		out[i].end = end
+	}
+	return out
+}
+
+// anonRefs lists the constants without a symbol that code and data refer to, each as far as it is compared.
+func (s *side) anonRefs() []*image.Atom {
+	var out []*image.Atom
+	seen := make(map[arch.ImageAddr]bool)
+	taken := func(addr arch.ImageAddr) {
+		if seen[addr] {
+			return
+		}
+		seen[addr] = true
+		a := s.anon(addr)
+		if x, ok := s.im.AnonExtent(addr); ok && x.Text > 0 {
+			if data, ok := s.im.Bytes(a.Addr, a.Size); ok {
+				if t, ok := text(data); ok {
+					a.Size = uint64(len(t)) + 1
+				}
+			}
+		}
+		out = append(out, a)
+	}
+	for _, u := range s.units {
+		for i := range u.refs {
+			r := &u.refs[i]
+			if r.place.Kind != image.PlaceAnon {
+				continue
+			}
+			if r.kind == image.RefMem && r.width > 0 {
+				out = append(out, anonAtom(s.im, r.place.Addr, uint64(r.width)))
+			} else {
+				taken(r.place.Addr)
+			}
+		}
+	}
+	for _, addr := range s.takenData {
+		if s.im.AtomAt(addr) == nil {
+			taken(addr)
+		}
+	}
+	return out
+}
+
+// compareUnclaimed returns the functions of the new build, and of the old one, behind whose constants there is data
+// that the other build does not have.
+func (d *differ) compareUnclaimed() map[*unit]bool {
+	old, new := d.old.unclaimed(), d.new.unclaimed()
+	found := make(map[*unit]bool)
+	for _, x := range []struct {
+		s             *side
+		pieces, other map[string][]arch.ImageAddr
+	}{{&d.old, old, new}, {&d.new, new, old}} {
+		at := make(map[arch.ImageAddr]bool)
+		for piece, addrs := range x.pieces {
+			if len(x.other[piece]) == 0 {
+				for _, a := range addrs {
+					at[a] = true
+				}
+			}
+		}
+		if len(at) == 0 {
+			continue
+		}
+		for _, u := range x.s.units {
+			for i := range u.refs {
+				if p := u.refs[i].place; p.Kind == image.PlaceAnon && at[p.Addr] {
+					found[u] = true
+				}
+			}
+		}
+	}
+	return found
+}
