@@ -103,13 +103,13 @@ type Place struct {
 	Kind       PlaceKind
 	ViaSlot    bool // through a GOT slot at Addr; the place is what the slot holds the address (or TLS offset) of
 	Proven     bool
+	Number     bool // the field could as well hold a plain number (ET_EXEC and TLS offsets without relocations)
+	Shared     bool // PlaceLinker: other linker symbols have the same address, and any of them may be meant
 	Atom       *Atom
 	Addend     int64
 	Import     *Import
 	Addr       arch.ImageAddr // the address that the field yields (of the slot, if ViaSlot)
 	Candidates []*Atom        // more than one: ambiguous. With PlaceAnon or PlaceLinker: one or more is ambiguous
-	Number     bool           // the field could as well hold a plain number (ET_EXEC and TLS offsets without relocations)
-	Others     []string       // PlaceLinker: other linker symbols at the same address, any of which may be meant
 	Linker     string         // PlaceLinker: "_GLOBAL_OFFSET_TABLE_", "_end", "section .init_array" (its start), ...
 	Why        string         // PlaceUnknown: what was found
 }
@@ -120,7 +120,7 @@ func (p *Place) Ambiguous() bool {
 	if p.Kind == PlaceAnon || p.Kind == PlaceLinker {
 		n = 0
 	}
-	return p.Number || len(p.Candidates) > n || len(p.Others) > 0
+	return p.Number || p.Shared || len(p.Candidates) > n
 }
 
 // BranchField is Ref.Op for the displacement of a branch.

@@ -45,11 +45,12 @@ func (d *decoder) instructions(i int) {
 // references fills in the rest of part i's instructions, and its references.
 func (d *decoder) references(i int) error {
 	b, p := d.parts[i].body, &d.parts[i]
-	r := resolver{im: d.im, d: d, body: b, part: p, tls: d.tls}
+	r := resolver{im: d.im, d: d, body: b, part: p, refs: d.refs[:0], tls: d.tls}
+	var di arch.Inst // escapes: once for all instructions
+	var err error
 	for k := range b.Insts {
 		in := &b.Insts[k]
-		di, err := d.im.Arch.Decode(p.code[in.Off:])
-		if err != nil {
+		if di, err = d.im.Arch.Decode(p.code[in.Off:]); err != nil {
 			return &DecodeError{Atom: b.Atom, Off: in.Off, Code: head(p.code[in.Off:]), Msg: "unknown instruction", Err: err}
 		}
 		in.Len, in.Flow, in.TLSBase = uint8(di.Len), di.Flow, di.TLSBase
@@ -59,7 +60,9 @@ func (d *decoder) references(i int) error {
 			b.Indirect = append(b.Indirect, int32(k))
 		}
 	}
-	b.Refs = slices.Clip(b.Refs)
+	b.Refs = slices.Clone(r.refs)
+	d.refs = r.refs
+	clear(d.refs) // holds no pointers for longer than the body lives
 	if n := len(b.Insts); n > 0 {
 		last := b.Insts[n-1]
 		falls := last.Flow == arch.FlowNext || last.Flow == arch.FlowBranch || last.Flow == arch.FlowSyscall || last.Flow == arch.FlowCallInd

@@ -142,6 +142,7 @@ type decoder struct {
 	seen  map[tableKey]bool
 	table []*JumpTable
 	inner []innerRef       // addresses taken inside the unit
+	refs  []Ref            // scratch
 	used  []arch.ImageAddr // of data that the unit refers to
 	tls   tlsUse
 }

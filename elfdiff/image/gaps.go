@@ -46,10 +46,14 @@ func (d *decoder) fillGaps() error {
 // deadCode reports whether the gap [start, end) of part i holds instructions that do something.
 func (d *decoder) deadCode(i, start, end int) bool {
 	p := &d.parts[i]
+	if d.im.Arch.Jump.IsPadding(p.code[start:end]) {
+		return false
+	}
 	idle := true
+	var in arch.Inst // escapes: once for all instructions
+	var err error
 	for off := start; off < end; {
-		in, err := d.im.Arch.Decode(p.code[off:end])
-		if err != nil {
+		if in, err = d.im.Arch.Decode(p.code[off:end]); err != nil {
 			return false
 		}
 		if !d.im.Arch.IsNop(p.code[off:], &in) && in.Flow != arch.FlowStop {
@@ -60,7 +64,7 @@ func (d *decoder) deadCode(i, start, end int) bool {
 		}
 		off += in.Len
 	}
-	return !idle && !d.im.Arch.Jump.IsPadding(p.code[start:end])
+	return !idle
 }
 
 // sensible reports whether all that an instruction refers to exists: data that decodes by accident

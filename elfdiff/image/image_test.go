@@ -239,13 +239,13 @@ func TestUnwind(t *testing.T) {
 
 func TestRustNames(t *testing.T) {
 	for name, want := range map[string]bool{
-		"_RNvC5crate4main":                              true,
-		"_ZN4core3fmt5write17h0123456789abcdefE":        true,
-		"_ZNSt6vectorIiE4pushEv":                        false,
-		"_Realloc":                                      false,
-		"main":                                          false,
-		"_ZN4core3fmt5write17h0123456789abcdeXE":        false,
-		"_ZN3foo17hE":                                   false,
+		"_RNvC5crate4main":                       true,
+		"_ZN4core3fmt5write17h0123456789abcdefE": true,
+		"_ZNSt6vectorIiE4pushEv":                 false,
+		"_Realloc":                               false,
+		"main":                                   false,
+		"_ZN4core3fmt5write17h0123456789abcdeXE": false,
+		"_ZN3foo17hE":                            false,
 		"_ZN5alloc7raw_vec17habcdefabcdefabcdE.llvm.12": true,
 	} {
 		if got := isRust(name); got != want {

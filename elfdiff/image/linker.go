@@ -72,16 +72,9 @@ func (im *Image) linkerMark(addr arch.ImageAddr) string {
 	return best
 }
 
-// otherMarks lists the symbols beside mark at addr that bound something.
-func (im *Image) otherMarks(addr arch.ImageAddr, mark string) []string {
-	var others []string
-	for _, n := range im.marks[addr] {
-		if n != mark && isBoundMark(n) && isBoundMark(mark) {
-			others = append(others, n)
-		}
-	}
-	slices.Sort(others)
-	return others
+// sharesMark reports whether another symbol that bounds something has the address of mark.
+func (im *Image) sharesMark(addr arch.ImageAddr, mark string) bool {
+	return isBoundMark(mark) && slices.ContainsFunc(im.marks[addr], func(n string) bool { return n != mark && isBoundMark(n) })
 }
 
 // findConstructors lists the functions that run before main, the start files' own left out.

@@ -1,6 +1,8 @@
 package image
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 
 	"hotpatch/arch"
@@ -72,8 +74,8 @@ func (im *Image) Bytes(addr arch.ImageAddr, size uint64) ([]byte, bool) {
 // AtomAt returns the atom at addr: one that starts there (the largest), else the smallest
 // one that covers addr, else nil. Thread-local objects are not found, see [Image.TLSAt].
 func (im *Image) AtomAt(addr arch.ImageAddr) *Atom {
-	cover := im.Covering(addr)
-	if len(cover) > 0 {
+	var room [4]*Atom
+	if cover := im.covering(room[:0], addr); len(cover) > 0 {
 		return cover[0]
 	}
 	// A label without a size covers nothing but stands for its address.
@@ -85,24 +87,28 @@ func (im *Image) AtomAt(addr arch.ImageAddr) *Atom {
 
 // Covering returns the atoms whose range holds addr: those that start there first, by falling
 // size, then the others from the smallest to the largest.
-func (im *Image) Covering(addr arch.ImageAddr) []*Atom {
+func (im *Image) Covering(addr arch.ImageAddr) []*Atom { return im.covering(nil, addr) }
+
+// covering is Covering that appends to found, which is empty.
+func (im *Image) covering(found []*Atom, addr arch.ImageAddr) []*Atom {
 	ix := &im.index
-	var found []*Atom
 	for i := ix.after(addr) - 1; i >= 0 && ix.reach[i] > addr; i-- {
 		if a := ix.atoms[i]; addr < a.End() {
 			found = append(found, a)
 		}
 	}
 	if len(found) > 1 {
-		sort.SliceStable(found, func(i, j int) bool {
-			a, b := found[i], found[j]
-			if (a.Addr == addr) != (b.Addr == addr) {
-				return a.Addr == addr
+		slices.SortStableFunc(found, func(a, b *Atom) int {
+			switch starts := a.Addr == addr; {
+			case starts != (b.Addr == addr):
+				if starts {
+					return -1
+				}
+				return 1
+			case starts:
+				return cmp.Compare(b.Size, a.Size)
 			}
-			if a.Addr == addr {
-				return a.Size > b.Size
-			}
-			return a.Size < b.Size
+			return cmp.Compare(a.Size, b.Size)
 		})
 	}
 	return found

@@ -44,7 +44,9 @@ func (im *Image) addressPlace(v arch.ImageAddr, sym string, c *evidence) Place {
 		}
 	}
 	p := Place{Kind: PlaceUnknown, Addr: v}
-	cover := im.Covering(v)
+	var first *Atom // the likeliest candidate
+	var room [4]*Atom
+	cover := im.covering(room[:0], v)
 	s := im.SectionAt(v)
 	switch mark := im.linkerMark(v); {
 	case len(cover) > 0 && cover[0].IsCode():
@@ -52,15 +54,15 @@ func (im *Image) addressPlace(v arch.ImageAddr, sym string, c *evidence) Place {
 	case mark != "" && (len(cover) == 0 || isBoundMark(mark) || c.crt):
 		p = Place{Kind: PlaceLinker, Linker: mark, Addr: v, Proven: true}
 		if len(cover) > 0 && !cover[0].CRT && !c.crt {
-			p.Proven, p.Candidates = false, cover[:1:1]
+			p.Proven, p.Candidates = false, []*Atom{cover[0]}
 		}
-		if p.Others = im.otherMarks(v, mark); len(p.Others) > 0 {
-			p.Proven = false
+		if im.sharesMark(v, mark) {
+			p.Proven, p.Shared = false, true
 		}
 		return p
 	case len(cover) > 0:
 		p = Place{Kind: PlaceAtom, Atom: cover[0], Addend: int64(v - cover[0].Addr), Addr: v}
-		p.Candidates = cover[:1:1]
+		first = cover[0]
 	case s != nil && s.Exec():
 		p.Why = fmt.Sprintf("code at %#x, which is in no function", uint64(v))
 		return p
@@ -69,14 +71,21 @@ func (im *Image) addressPlace(v arch.ImageAddr, sym string, c *evidence) Place {
 	}
 	im.addEnding(&p, c)
 	im.addFollowing(&p, s, c)
+	if first != nil && len(p.Candidates) > 0 {
+		p.Candidates = slices.Insert(p.Candidates, 0, first)
+	}
 	return im.settle(p, s)
 }
 
 // addEnding adds the objects that end at the place. One past the end is a bound: something compares with it, and starts
 // from the object itself.
 func (im *Image) addEnding(p *Place, c *evidence) {
-	for _, a := range im.EndingAt(p.Addr) {
-		if a.IsCode() || isFuncName(a.Name) {
+	if p.Addr == 0 {
+		return
+	}
+	var room [4]*Atom
+	for _, a := range im.covering(room[:0], p.Addr-1) {
+		if a.End() != p.Addr || a.IsCode() || isFuncName(a.Name) {
 			continue
 		}
 		if p.Kind == PlaceUnknown || c.refersTo(a, p.Addr) && !(c.use.based && !c.use.compared) {
@@ -135,7 +144,7 @@ func (im *Image) settle(p Place, s *Section) Place {
 		p.Addend = int64(p.Addr - p.Atom.Addr)
 	}
 	if p.Kind == PlaceAtom && len(p.Candidates) == 1 {
-		p.Candidates = nil
+		p.Candidates = nil // the atom itself
 	}
 	if p.Kind != PlaceUnknown {
 		return p
@@ -182,13 +191,15 @@ func distance(v arch.ImageAddr, a *Atom) uint64 {
 
 // accessPlace resolves a memory access of width bytes at v.
 func (im *Image) accessPlace(v arch.ImageAddr, width uint64, sym string, c *evidence) Place {
-	for _, a := range im.Covering(v) {
+	var room [4]*Atom
+	cover := im.covering(room[:0], v)
+	for _, a := range cover {
 		if !a.IsCode() && uint64(a.End()-v) >= width {
 			return Place{Kind: PlaceAtom, Atom: a, Addend: int64(v - a.Addr), Addr: v, Proven: true}
 		}
 	}
 	s := im.SectionAt(v)
-	if len(im.Covering(v)) == 0 && s != nil && s.Exec() {
+	if len(cover) == 0 && s != nil && s.Exec() {
 		return Place{Kind: PlaceAnon, Addr: v, Proven: true} // a table that hand-written code keeps beside itself
 	}
 	p := im.addressPlace(v, sym, c)

@@ -14,6 +14,7 @@ type resolver struct {
 	d    *decoder
 	body *Body
 	part *part
+	refs []Ref // of the body; taken over when it is complete
 	tls  tlsUse
 }
 
@@ -23,16 +24,16 @@ func (r *resolver) inst(k int32, in *Inst, di *arch.Inst) {
 	if di.BrSize > 0 {
 		r.branch(k, in, di, at)
 	}
-	first := len(r.body.Refs)
+	first := len(r.refs)
 	for i := range di.NumOps {
 		op := &di.Ops[i]
 		ref := Ref{Inst: k, Off: in.Off + uint32(op.Off), Size: op.Size, Width: op.Width, Op: uint8(i)}
 		if r.operand(&ref, at, di, op) {
-			r.body.Refs = append(r.body.Refs, ref)
+			r.refs = append(r.refs, ref)
 		}
 	}
 	r.tls.step(r.im, r.body.Code[in.Off:in.End()], di)
-	added := r.body.Refs[first:]
+	added := r.refs[first:]
 	if len(added) == 2 && added[0].Off > added[1].Off {
 		added[0], added[1] = added[1], added[0]
 	}
@@ -56,7 +57,7 @@ func (r *resolver) branch(k int32, in *Inst, di *arch.Inst, at arch.ImageAddr) {
 	} else {
 		ref.Place = r.im.codePlace(to)
 	}
-	r.body.Refs = append(r.body.Refs, ref)
+	r.refs = append(r.refs, ref)
 }
 
 // codePlace resolves an address that is called or jumped to.
@@ -64,7 +65,8 @@ func (im *Image) codePlace(to arch.ImageAddr) Place {
 	if imp, ok := im.stubs[to]; ok {
 		return im.importPlace(imp, to, false)
 	}
-	for _, a := range im.Covering(to) {
+	var room [4]*Atom
+	for _, a := range im.covering(room[:0], to) {
 		if a.IsCode() {
 			return Place{Kind: PlaceAtom, Atom: a, Addend: int64(to - a.Addr), Addr: to, Proven: true}
 		}
@@ -125,7 +127,7 @@ func (r *resolver) place(v arch.ImageAddr, ref *Ref, link *LinkReloc) Place {
 		}
 	}
 	if t := r.d.tableAt(v); t != nil {
-		t.Refs = append(t.Refs, int32(len(r.body.Refs)))
+		t.Refs = append(t.Refs, int32(len(r.refs)))
 		if !slices.Contains(r.body.Tables, t) {
 			r.body.Tables = append(r.body.Tables, t)
 		}
