@@ -9,6 +9,9 @@ import (
 
 // Stack is a mapping in which a thread has frames.
 type Stack struct {
+	// Low and High bound the stack. A mapping may hold more above a thread's stack than that, an
+	// alternate stack for instance, so High should be the thread pointer where that is
+	// in the mapping: all frames of a thread's own stack lie below it.
 	Low, High arch.Addr
 
 	// Own: the thread was started on it ([stack], or the mapping that holds the thread
@@ -61,12 +64,14 @@ type Checker struct {
 	walk  walker
 	sites [siteCacheSize]site
 	spans [maxSpans]span
+
+	sawSignal bool // this check saw a word that a handler of a signal could return to
 }
 
 // NewChecker returns a checker for targets, whose order the results refer to. All memory that
 // checks of idle threads need is allocated here.
 func NewChecker(space *Space, targets []Target) *Checker {
-	c := &Checker{space: space, index: newIndex(targets, space.PACMask)}
+	c := &Checker{space: space, index: newIndex(targets, space.sigreturns(), space.PACMask)}
 	c.stack = *newWindow(nil, scanBuffer)
 	c.code = codeReader{space: space, mem: newWindow(nil, scanBuffer), data: newWindow(nil, pageSize)}
 	c.walk = walker{space: space, mem: newWindow(nil, pageSize), rows: make([]cachedRow, rowCacheSize)}
@@ -77,6 +82,7 @@ func NewChecker(space *Space, targets []Target) *Checker {
 //
 // Preconditions: the thread is stopped, and nothing else runs in its address space.
 func (c *Checker) Check(t *Thread, mem cfi.Memory) Activity {
+	c.sawSignal = false
 	c.stack.reset(mem)
 	c.code.mem.reset(mem)
 	c.code.data.reset(mem)
@@ -121,6 +127,26 @@ type finding struct {
 	why    string    // reason for a doubt
 }
 
+// sigreturns returns the code that handlers of signals return to, as far as call frame
+// information says so (augmentation 'S', which glibc has). A C library without it
+// (musl) hides from the scan a handler that runs on an alternate stack within the
+// thread's own one; on any other stack the handler is seen by its stack pointer.
+func (s *Space) sigreturns() []Range {
+	var all []Range
+	for i := range s.Modules {
+		m := &s.Modules[i]
+		if m.CFI == nil {
+			continue
+		}
+		for _, f := range m.CFI.FDEs() {
+			if f.SignalFrame {
+				all = append(all, Range{Start: f.Start.In(m.Bias), End: f.End.In(m.Bias)})
+			}
+		}
+	}
+	return all
+}
+
 // scan looks at the registers, and then at the live part of the stacks, and returns
 // the first thing that refers to a target.
 func (c *Checker) scan(t *Thread, home int, sp arch.Addr) (finding, bool) {
@@ -137,6 +163,12 @@ func (c *Checker) scan(t *Thread, home int, sp arch.Addr) (finding, bool) {
 	for i := range t.Stacks {
 		lo, hi := c.live(t, i, home, sp)
 		f, found := c.nextHit(lo, hi)
+		if !found && i == home && t.Stacks[i].Own && c.sawSignal {
+			// SP may be on an alternate stack that is a part of this one, above the frames
+			// that the signal interrupted.
+			lo, _ = c.live(t, i, -1, sp)
+			f, found = c.nextHit(lo, hi)
+		}
 		if found {
 			return f, true
 		}
@@ -183,9 +215,11 @@ func (c *Checker) nextHit(lo, hi arch.Addr) (finding, bool) {
 			continue
 		}
 		at := lo + arch.Addr(off)
-		if i := c.hit(arch.Addr(word(buf[off:]) &^ c.index.mask)); i >= 0 {
+		w := arch.Addr(word(buf[off:]) &^ c.index.mask)
+		if i := c.hit(w); i >= 0 {
 			return finding{target: i, addr: at}, true
 		}
+		c.sawSignal = c.sawSignal || c.index.sigreturn(w)
 		lo = at + arch.Addr(c.space.Arch.PtrSize)
 	}
 	return finding{}, false

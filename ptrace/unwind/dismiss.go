@@ -232,7 +232,7 @@ func (ch *chain) extend(r Range) *doubt {
 	i := ch.stackOf(r.Start)
 	if n := len(ch.spans); n > 0 {
 		if last := &ch.spans[n-1]; last.stack == i && r.Start <= last.End && r.End >= last.End {
-			last.End = r.End
+			last.Start, last.End = min(last.Start, r.Start), r.End
 			return nil
 		}
 	}

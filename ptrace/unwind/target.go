@@ -38,16 +38,18 @@ type cluster struct{ base, size uint64 }
 
 // index finds the target that a word may refer to.
 type index struct {
-	targets  []Target    // in increasing Start order
-	order    []int       // targets[i] is the caller's order[i]
-	reach    []arch.Addr // greatest End of targets[:i+1]
-	clusters []cluster
-	mask     uint64 // bits to clear in a word: PAC
+	targets    []Target    // in increasing Start order
+	order      []int       // targets[i] is the caller's order[i]
+	reach      []arch.Addr // greatest End of targets[:i+1]
+	sigreturns []Range     // code that handlers of signals return to
+	clusters   []cluster   // of both
+	few        [3]cluster  // the same, if there are not more; the rest match nothing
+	mask       uint64      // bits to clear in a word: PAC
 }
 
 // newIndex copies and sorts the targets. Empty ones are left out.
-func newIndex(targets []Target, mask uint64) *index {
-	x := &index{mask: mask}
+func newIndex(targets []Target, sigreturns []Range, mask uint64) *index {
+	x := &index{sigreturns: sigreturns, mask: mask}
 	for i, t := range targets {
 		if t.Start < t.End {
 			x.targets = append(x.targets, t)
@@ -61,15 +63,31 @@ func newIndex(targets []Target, mask uint64) *index {
 		if i > 0 {
 			x.reach[i] = max(t.End, x.reach[i-1])
 		}
+	}
+	x.cluster()
+	return x
+}
+
+// cluster computes the clusters of targets and sigreturns.
+func (x *index) cluster() {
+	all := append([]Range(nil), x.sigreturns...)
+	for _, t := range x.targets {
+		all = append(all, t.Range)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Start < all[j].Start })
+	for _, r := range all {
 		n := len(x.clusters)
-		if n == 0 || uint64(t.Start) > x.clusters[n-1].base+x.clusters[n-1].size+clusterGap {
-			x.clusters = append(x.clusters, cluster{base: uint64(t.Start)})
+		if n == 0 || uint64(r.Start) > x.clusters[n-1].base+x.clusters[n-1].size+clusterGap {
+			x.clusters = append(x.clusters, cluster{base: uint64(r.Start)})
 			n++
 		}
 		c := &x.clusters[n-1]
-		c.size = max(c.size, uint64(t.End)-c.base)
+		c.size = max(c.size, uint64(r.End)-c.base)
 	}
-	return x
+	for i := range x.few {
+		x.few[i] = cluster{base: 1 << 63} // not an address of user space
+	}
+	copy(x.few[:], x.clusters)
 }
 
 // Len, Less and Swap implement sort.Interface.
@@ -132,35 +150,51 @@ func (x *index) word(w arch.Addr) (target int, atEnd bool) {
 	return target, atEnd
 }
 
-// next returns the offset of the first word in buf that may lead into a target, or -1.
-func (x *index) next(buf []byte) int {
-	if len(x.clusters) == 1 {
-		return x.nextIn(buf, x.clusters[0])
+// sigreturn reports whether w may be the address that a handler returns to.
+func (x *index) sigreturn(w arch.Addr) bool {
+	for _, r := range x.sigreturns {
+		if r.Contains(w) {
+			return true
+		}
 	}
-	for off := 0; off+8 <= len(buf); off += 8 {
-		w := binary.LittleEndian.Uint64(buf[off:]) &^ x.mask
+	return false
+}
+
+// next returns the offset of the first word in buf that may lead into a target or to a
+// sigreturn, or -1. Words have eight bytes. This is where checks of idle threads spend their time:
+// nearly all words fail the comparison with the clusters.
+func (x *index) next(buf []byte) int {
+	if len(x.clusters) > len(x.few) {
+		return x.nextOfMany(buf)
+	}
+	a, b, c, mask := x.few[0], x.few[1], x.few[2], x.mask
+	for rest := buf; len(rest) >= 8; rest = rest[8:] {
+		w := binary.LittleEndian.Uint64(rest) &^ mask
+		if w-a.base > a.size && w-b.base > b.size && w-c.base > c.size {
+			continue
+		}
+		if x.interesting(arch.Addr(w)) {
+			return len(buf) - len(rest)
+		}
+	}
+	return -1
+}
+
+// nextOfMany is next for any number of clusters.
+func (x *index) nextOfMany(buf []byte) int {
+	for rest := buf; len(rest) >= 8; rest = rest[8:] {
+		w := binary.LittleEndian.Uint64(rest) &^ x.mask
 		for _, c := range x.clusters {
-			if w-c.base <= c.size {
-				if t, _ := x.word(arch.Addr(w)); t >= 0 {
-					return off
-				}
-				break
+			if w-c.base <= c.size && x.interesting(arch.Addr(w)) {
+				return len(buf) - len(rest)
 			}
 		}
 	}
 	return -1
 }
 
-// nextIn is next for the usual case of a single cluster.
-func (x *index) nextIn(buf []byte, c cluster) int {
-	mask := x.mask
-	for off := 0; off+8 <= len(buf); off += 8 {
-		w := binary.LittleEndian.Uint64(buf[off:off+8]) &^ mask
-		if w-c.base <= c.size {
-			if t, _ := x.word(arch.Addr(w)); t >= 0 {
-				return off
-			}
-		}
-	}
-	return -1
+// interesting reports whether w may lead into a target or to a sigreturn.
+func (x *index) interesting(w arch.Addr) bool {
+	t, _ := x.word(w)
+	return t >= 0 || x.sigreturn(w)
 }

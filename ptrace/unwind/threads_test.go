@@ -1,0 +1,144 @@
+//go:build linux && amd64
+
+package unwind_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
+	"hotpatch/internal/victim"
+	"hotpatch/ptrace/unwind"
+)
+
+// TestThreads stops a program whose threads are blocked in all the usual ways. Every stack can
+// be walked to its thread's start, and exactly the threads that are in the replaced
+// function are active, though the others' frames hold stale words that point there.
+func TestThreads(t *testing.T) {
+	for _, flags := range [][]string{
+		{"-O2", "-fcf-protection=none", "-pthread"},
+		{"-O0", "-fcf-protection=full", "-pthread"},
+	} {
+		t.Run(flags[0], func(t *testing.T) {
+			path := victim.Build(t, "gcc", []string{"unwind/threads.c"}, flags...)
+			v := victim.Start(t, path)
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			tr := &tracee{t: t, pid: v.PID}
+			space, images, mainStack := tr.space()
+			s := &stepper{tracee: tr}
+			im := images[path]
+			var targets []unwind.Target
+			for _, name := range []string{"replaced", "depth"} {
+				sym, ok := im.syms[name]
+				if !ok {
+					t.Fatalf("no function %s", name)
+				}
+				targets = append(targets, s.target(im, name, sym.Value, sym.Size))
+			}
+			c := unwind.NewChecker(space, targets)
+			proven := map[string]int{}
+			for _, tid := range tr.tids() {
+				name, th := tr.stopped(tid, mainStack)
+				tr.checkWalk(name, space, th)
+				a := c.Check(th, tr)
+				t.Logf("%-16s active %v %s %s %s", name, a.Active, a.Proven, a.Where, a.Why)
+				if a.Active != strings.HasPrefix(name, "busy") {
+					t.Errorf("thread %q: active %v (%s: %s)", name, a.Active, a.Where, a.Why)
+				}
+				if a.Active && (a.Target < 0 || a.Where == "") {
+					t.Errorf("thread %q: the target is not named: %+v", name, a)
+				}
+				proven[a.Proven]++
+			}
+			if proven[unwind.ByCFI] == 0 {
+				t.Errorf("no thread had stale words (%v): the test shows nothing", proven)
+			}
+		})
+	}
+}
+
+// tids returns the tracee's threads.
+func (tr *tracee) tids() []int {
+	tr.t.Helper()
+	dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", tr.pid))
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	var tids []int
+	for _, d := range dir {
+		tid, err := strconv.Atoi(d.Name())
+		if err != nil {
+			tr.t.Fatal(err)
+		}
+		tids = append(tids, tid)
+	}
+	return tids
+}
+
+// stopped stops a thread, for as long as the test's OS thread lives or the tracee does.
+func (tr *tracee) stopped(tid int, mainStack unwind.Stack) (name string, th *unwind.Thread) {
+	tr.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/comm", tr.pid, tid))
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	if err := unix.PtraceSeize(tid); err != nil {
+		tr.t.Fatal(err)
+	}
+	if err := unix.PtraceInterrupt(tid); err != nil {
+		tr.t.Fatal(err)
+	}
+	one := &tracee{t: tr.t, pid: tid}
+	if ws := one.wait(); !ws.Stopped() {
+		tr.t.Fatalf("thread %d: %v", tid, ws)
+	}
+	regs := one.regs()
+	tr.t.Cleanup(func() { unix.PtraceDetach(tid) })
+	th = &unwind.Thread{TID: tid, Regs: dwarfRegs(&regs), Stacks: []unwind.Stack{mainStack}}
+	if tid != tr.pid {
+		// The thread pointer lies in the mapping of the thread's stack.
+		th.Stacks[0] = tr.mapping(arch.Addr(regs.Fs_base))
+		th.Stacks[0].High, th.Stacks[0].Own = arch.Addr(regs.Fs_base), true
+	}
+	if sp := arch.Addr(regs.Rsp); sp < th.Stacks[0].Low || sp >= th.Stacks[0].High {
+		th.Stacks = append(th.Stacks, tr.mapping(sp))
+	}
+	return strings.TrimSpace(string(b)), th
+}
+
+// mapping returns the writable mapping that holds a.
+func (tr *tracee) mapping(a arch.Addr) unwind.Stack {
+	tr.t.Helper()
+	for _, m := range tr.writable {
+		if m.Contains(a) {
+			return unwind.Stack{Low: m.Start, High: m.End}
+		}
+	}
+	tr.t.Fatalf("no writable mapping holds %#x", a)
+	return unwind.Stack{}
+}
+
+// checkWalk fails the test unless the thread's stack can be walked to its start.
+func (tr *tracee) checkWalk(name string, space *unwind.Space, th *unwind.Thread) {
+	tr.t.Helper()
+	n, signals, last := 0, 0, false
+	err := space.Walk(&th.Regs, tr, func(f *unwind.Frame) bool {
+		n++
+		last = f.Last
+		if f.Signal {
+			signals++
+		}
+		return true
+	})
+	inHandler := strings.Contains(name, "handler") || strings.Contains(name, "alt")
+	if err != nil || !last || n < 3 || inHandler != (signals == 1) {
+		tr.t.Errorf("thread %q: %d frames, %d signal frames, start reached %v, error %v", name, n, signals, last, err)
+	}
+}
