@@ -64,6 +64,7 @@ start_server() {
     if [[ $1 == rewrite ]]; then
         await "nginx's worker" worker_of "$server"
         target=$(worker_of "$server")
+        children+=("$target") # a master that is killed leaves its worker behind
         say "the master is $server, its worker $target"
     fi
 }
