@@ -166,10 +166,13 @@ type Escape struct {
 
 // DataRef is a pointer-sized (or smaller, link-time relative) field of a data atom that holds a place.
 type DataRef struct {
-	Off   uint64 // from the atom's start
-	Size  uint8  // bytes
-	Type  uint32 // relocation type: of the dynamic relocation, else of the link-time one
-	Place Place
+	Off  uint64 // from the atom's start
+	Size uint8  // bytes
+	Type uint32 // relocation type: of the dynamic relocation, else of the link-time one
+	// Relative: the field holds the distance from the atom's start to the place, as in clang's relative lookup tables. As
+	// a relocation of its own place it has Off added to the addend.
+	Relative bool
+	Place    Place
 }
 
 // LineEntry is one row of the DWARF line table.

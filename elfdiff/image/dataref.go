@@ -39,7 +39,7 @@ func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
 			r.Off = uint64(at - start)
 			dyn = dyn[1:]
 		default:
-			r = im.linkRef(&links[0], used)
+			r = im.linkRef(&links[0], start, used)
 			r.Off = uint64(links[0].Addr - start)
 			links = links[1:]
 		}
@@ -47,7 +47,51 @@ func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
 			refs = append(refs, r)
 		}
 	}
+	if len(refs) == 0 {
+		return im.offsetTable(start, end)
+	}
 	return refs
+}
+
+// offsetTable recognises a table of 32-bit offsets from its own start to read-only data, as clang makes of constant
+// arrays of pointers (its relative lookup tables). Code that loads such entries must take its address, and every entry
+// must lead to the start of an object or of a text outside the table; only zero bytes may follow them.
+func (im *Image) offsetTable(start, end arch.ImageAddr) []DataRef {
+	s := im.SectionAt(start)
+	if s == nil || s.Data == nil || s.Writable() || s.Exec() || start%4 != 0 || !im.places.offsets[start] {
+		return nil
+	}
+	end = min(end, im.places.next(start, s.End()))
+	var refs []DataRef
+	for at := start; at+4 <= end; at += 4 {
+		v := start + arch.ImageAddr(int64(int32(order.Uint32(s.Data[at-s.Addr:]))))
+		if v >= start && v < end || !im.startsData(v) {
+			if len(refs) < 2 || !allZero(s.Data[at-s.Addr:end-s.Addr]) {
+				return nil
+			}
+			return refs
+		}
+		refs = append(refs, DataRef{Off: uint64(at - start), Size: 4, Type: uint32(elf.R_X86_64_PC32), Relative: true,
+			Place: im.addressPlace(v, "", &evidence{})})
+	}
+	if len(refs) < 2 {
+		return nil
+	}
+	return refs
+}
+
+// startsData reports whether an object or a text starts at v.
+func (im *Image) startsData(v arch.ImageAddr) bool {
+	s := im.SectionAt(v)
+	if s == nil || s.Exec() || s.Data == nil {
+		return false
+	}
+	if a := im.AtomAt(v); a != nil {
+		return a.Addr == v
+	}
+	// Behind the end of another text, or the tail of one (the linker merges those).
+	off := v - s.Addr
+	return off == 0 || s.Data[off-1] == 0 || textLen(s.Data[off:]) > 0
 }
 
 // stored lists the addresses that dynamic relocations store, sorted.
@@ -91,16 +135,18 @@ func (im *Image) dynRef(r *DynReloc, link *LinkReloc, used []arch.ImageAddr) Dat
 }
 
 // linkRef resolves a field that only a link-time relocation tells of.
-func (im *Image) linkRef(l *LinkReloc, used []arch.ImageAddr) DataRef {
+func (im *Image) linkRef(l *LinkReloc, start arch.ImageAddr, used []arch.ImageAddr) DataRef {
 	ref := DataRef{Type: l.Type}
 	v := l.Value + arch.ImageAddr(l.Addend)
+	// start + (S + A - P), for a table of offsets from its own start.
+	relative := v - (l.Addr - start)
 	switch elf.R_X86_64(l.Type) {
 	case elf.R_X86_64_64:
 		ref.Size = 8
-	case elf.R_X86_64_32, elf.R_X86_64_32S, elf.R_X86_64_PC32, elf.R_X86_64_PLT32:
+	case elf.R_X86_64_32, elf.R_X86_64_32S:
 		ref.Size = 4
-	case elf.R_X86_64_PC64:
-		ref.Size = 8
+	case elf.R_X86_64_PC32, elf.R_X86_64_PLT32:
+		ref.Size, ref.Relative, v = 4, true, relative
 	default:
 		return DataRef{}
 	}
@@ -110,6 +156,9 @@ func (im *Image) linkRef(l *LinkReloc, used []arch.ImageAddr) DataRef {
 			return DataRef{} // a weak symbol that nothing defines: the null pointer
 		}
 		sym = ""
+	}
+	if ref.Relative {
+		sym = "" // the symbol's addend counts the distance from the table's start
 	}
 	ref.Place = im.addressPlace(v, sym, &evidence{used: used})
 	return ref

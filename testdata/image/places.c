@@ -160,3 +160,23 @@ int main(int argc, char **argv)
 	printf("%d %p %f %d %d\n", uses_tls(argc), (void *)tls_address(argc), uses_constants(argc), rarely(argc), calls(argc));
 	return n->fn ? n->fn(uses_goto((const unsigned char *)"\2")) : 0;
 }
+
+// clang turns this into a table of offsets from the table's own start.
+NOINLINE const char *month(int i)
+{
+	static const char *const names[] = { "January", "February", "March", "April", "May", "June" };
+
+	return (unsigned)i < 6 ? names[i] : "none";
+}
+
+NOINLINE const char *color(int i)
+{
+	switch (i) {
+	case 0: return "red";
+	case 1: return "green";
+	case 2: return "blue";
+	case 3: return "yellow";
+	case 4: return "violet";
+	}
+	return "grey";
+}
