@@ -17,7 +17,7 @@ import (
 )
 
 // maxPlans bounds how often a plan is made anew because the process changed under it.
-const maxPlans = 8
+const maxPlans = 50
 
 // Apply applies patches to a process in one transaction: one stop, one commit. The order of the patches does
 // not matter; one may lead on from another. A patch that is applied already is reported and nothing more.
@@ -146,42 +146,58 @@ func transact(ctx context.Context, pid int, verb string, opt *Options, choose ch
 			return report, nil
 		}
 	}
-	return report, fmt.Errorf("process %d: %w, %d times; nothing was changed", pid, errChanged, maxPlans)
+	return report, fmt.Errorf("process %d: %w, %d times in a row: it loads and unloads libraries all the time; nothing was changed", pid, errChanged, maxPlans)
 }
 
 // once makes one plan and carries it out.
 func once(ctx context.Context, p *ptrace.Process, opt *Options, end time.Time, report *Report, choose chooser) (bool, error) {
-	c := newClock(report)
 	opt.progress("reading the process")
-	maps, print, err := openMaps(p)
-	if err != nil {
+	t := &transaction{p: p, opt: opt, end: end, log: opt.log(), clock: newClock(report)}
+	var err error
+	if t.maps, t.print, err = openMaps(p); err != nil {
 		return false, err
 	}
-	t := &transaction{p: p, opt: opt, end: end, log: opt.log(), clock: c, maps: maps, print: print}
-	snap, err := takeSnapshot(p)
-	if err == nil {
-		c.lap("read")
-		t.plan = &plan{snap: snap, report: report}
+	defer t.maps.Close()
+	again, err := t.makePlan(report, choose)
+	if err != nil {
+		return false, t.overtaken(err)
 	}
-	var again bool
-	if err == nil {
-		again, err = t.planWith(choose)
-		c.lap("plan")
+	if len(t.plan.writes) == 0 && len(t.plan.marks) == 0 && len(t.plan.drop) == 0 {
+		return again, nil
 	}
-	idle := err == nil && len(t.plan.writes) == 0 && len(t.plan.marks) == 0 && len(t.plan.drop) == 0
-	if err != nil || opt.DryRun || idle {
-		if opt.DryRun && !idle {
-			report.Unread = []string{"whether a thread is executing a function that is replaced", "whether memory can be mapped and text written"}
-		}
-		maps.Close()
-		return again, err
+	if opt.DryRun {
+		report.Unread = []string{"whether a thread is executing a function that is replaced", "whether memory can be mapped and text written"}
+		return again, nil
 	}
-	t.spaces = readSpaces(t.plan.arch, snap, t.log)
+	t.spaces = readSpaces(t.plan.arch, t.plan.snap, t.log)
 	if err := t.own(); err != nil {
-		maps.Close()
 		return false, err
 	}
 	return again, t.run(ctx)
+}
+
+// makePlan reads the process and plans.
+func (t *transaction) makePlan(report *Report, choose chooser) (bool, error) {
+	snap, err := takeSnapshot(t.p)
+	t.clock.lap("read")
+	if err != nil {
+		return false, err
+	}
+	t.plan = &plan{snap: snap, report: report}
+	again, err := t.planWith(choose)
+	t.clock.lap("plan")
+	return again, err
+}
+
+// overtaken turns an error of the plan into errChanged if the process has changed since the plan was begun: what
+// was read then does not fit together.
+func (t *transaction) overtaken(err error) error {
+	text, rerr := readFrom(t.maps, nil)
+	table := spanTable{spans: make([]span, 0, len(text))}
+	if rerr == nil && table.fill(text) == nil && table.print != t.print {
+		return fmt.Errorf("%w: %w", errChanged, err)
+	}
+	return err
 }
 
 // planWith makes the plan.

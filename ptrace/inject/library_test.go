@@ -120,6 +120,22 @@ func TestUnloaded(t *testing.T) {
 	v.End()
 }
 
+// TestChurn applies to a program that loads and unloads another library all the time: a plan that is overtaken
+// is made anew.
+func TestChurn(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, host(t, 1))
+	ask(t, v, "churn "+lib(t, 2, "-Wl,-soname,other.so"), "churning")
+	f := diff(t, host(t, 1), host(t, 2))
+	for range 5 {
+		apply(t, v.PID, f)
+		ask(t, v, "go", "70 22")
+		revert(t, v.PID, "")
+		ask(t, v, "go", "7 22")
+	}
+	v.End()
+}
+
 // TestPreempted refuses to change a function that another module's definition hides.
 func TestPreempted(t *testing.T) {
 	t.Parallel()

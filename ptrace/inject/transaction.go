@@ -47,7 +47,6 @@ type stateWrite struct {
 // run carries the plan out: stage, stop, check, commit, resume, verify. If it fails before
 // the commit, everything is undone.
 func (t *transaction) run(ctx context.Context) error {
-	defer t.maps.Close()
 	t.opt.progress("staging")
 	err := t.prepare()
 	if err == nil {

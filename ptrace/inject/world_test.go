@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/victim"
@@ -67,6 +68,36 @@ func lists(all []*Status, pid int) bool {
 		}
 	}
 	return false
+}
+
+// TestLimits fails where the process may not have memory, or may not be stopped for as long as it takes.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	f := chainPatch(t, 1)
+	for _, c := range []struct {
+		name, command string
+		max           time.Duration
+		want          error
+	}{
+		{name: "no memory", command: "noas", want: syscall.ENOMEM},
+		{name: "maximum pause", command: "park 20", max: time.Nanosecond, want: ptrace.ErrPause},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			v := victim.Start(t, build(t, "chain", 1))
+			v.Ask(c.command)
+			before := footprint(t, v.PID)
+			opt := quick
+			opt.MaxPause = c.max
+			if _, err := Apply(context.Background(), v.PID, []*patch.File{f}, opt); !errors.Is(err, c.want) {
+				t.Errorf("apply: %v, want %v", err, c.want)
+			}
+			if footprint(t, v.PID) != before {
+				t.Error("the process has changed")
+			}
+			v.End()
+		})
+	}
 }
 
 // TestSeccomp does not borrow a thread with a filter.

@@ -3,8 +3,10 @@
 //   hold     a second thread enters busy() and stays there
 //   release  it leaves
 //   spin N   N more threads call price() all the time and check what it gives
+//   park N   N more threads wait for ever
 //   fork     a child takes over the input and the output; the parent waits for it
 //   nofd     no descriptor can be opened any more
+//   noas     no memory can be mapped any more
 //   mdwe     memory that was not executable when it was mapped can never become so
 //   seccomp  a filter that allows everything
 //   int3     a breakpoint is written at the entry of price()
@@ -100,6 +102,13 @@ static void *spinner(void *arg)
 	return arg;
 }
 
+static void *parked(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
 // Replaces the mapping that holds this function.
 static int remap(int shared)
 {
@@ -140,6 +149,8 @@ static int condition(const char *line)
 {
 	if (!strcmp(line, "nofd\n"))
 		return setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, 0 });
+	if (!strcmp(line, "noas\n"))
+		return setrlimit(RLIMIT_AS, &(struct rlimit){ 0, 0 });
 	if (!strcmp(line, "mdwe\n"))
 		return prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0);
 	if (!strcmp(line, "seccomp\n"))
@@ -169,6 +180,10 @@ static void command(char *line)
 		for (int i = atoi(line + 5); i > 0; i--)
 			pthread_create(&t, NULL, spinner, NULL);
 		puts("spinning");
+	} else if (!strncmp(line, "park ", 5)) {
+		for (int i = atoi(line + 5); i > 0; i--)
+			pthread_create(&t, NULL, parked, NULL);
+		puts("parked");
 	} else if (!strcmp(line, "fork\n")) {
 		fflush(stdout);
 		pid_t pid = fork();

@@ -2,9 +2,12 @@
 //   go          print what the program's own function gives, and lib_twice(10) of each loaded copy
 //   open PATH   load a library
 //   close       unload the last
+//   churn PATH  a thread loads and unloads a library all the time
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NOINLINE __attribute__((noipa))
 
@@ -24,6 +27,18 @@ int lib_value(int n) { return n + 1000; }
 #ifdef LINKED
 int lib_twice(int n);
 #endif
+
+static void *churn(void *path)
+{
+	for (;;) {
+		void *h = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+		usleep(2000);
+		if (h)
+			dlclose(h);
+		usleep(2000);
+	}
+	return NULL;
+}
 
 static void *handles[8];
 static int loaded;
@@ -48,6 +63,10 @@ int main(void)
 			if (h)
 				handles[loaded++] = h;
 			puts(h ? "opened" : dlerror());
+		} else if (!strncmp(line, "churn ", 6)) {
+			pthread_t t;
+			pthread_create(&t, NULL, churn, strdup(line + 6));
+			puts("churning");
 		} else if (!strcmp(line, "close")) {
 			dlclose(handles[--loaded]);
 			puts("closed");
