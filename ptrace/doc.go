@@ -30,7 +30,7 @@
 // Stops are looked at with waitid(WNOWAIT) and never consumed: a consumed
 // signal-delivery-stop forgets its signal if the tracer dies before it resumes the tracee
 // (wait_task_stopped in kernel/exit.c clears exit_code). Only the death of a thread is reaped, and at
-// once, because execve and the death of a process wait for that.
+// once, because execve and the death of a process wait for that; and the stop of execve itself.
 //
 // A tracee that reports a stop is resumed according to it (ptrace(2), "Stopped states"):
 //

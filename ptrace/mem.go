@@ -169,13 +169,23 @@ func (tr *tracer) openMem() error {
 		return nil
 	}
 	tr.mem.close()
-	tid := tr.anyLive()
-	fd, err := unix.Open(tr.p.memPath(tid), unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return tr.p.readError("open memory of", err)
+	for range maxSeizePasses {
+		tid := tr.anyLive()
+		fd, err := unix.Open(tr.p.memPath(tid), unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err == nil {
+			tr.mem = memFile{fd: fd, tid: tid}
+			return nil
+		}
+		if !isGone(err) {
+			return tr.p.readError("open memory of", err)
+		}
+		tr.serve() // the thread's death is to be reported
+		if err := tr.usable("open memory of"); err != nil {
+			return err
+		}
+		nap(20_000)
 	}
-	tr.mem = memFile{fd: fd, tid: tid}
-	return nil
+	return tr.p.fail("open memory of", 0, ErrExited, "", nil)
 }
 
 // write changes the target's memory whatever its protection, without changing that. stopped is a

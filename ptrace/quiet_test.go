@@ -17,22 +17,27 @@ import (
 func TestBlockingCallsNoticeNothing(t *testing.T) {
 	v := victim.Start(t, build(t, "calls.c"))
 	p := open(t, v.PID)
-	for range 40 {
+	defer func() {
+		if t.Failed() && !v.Alive() {
+			t.Log("victim said: ", v.Line())
+		}
+	}()
+	threads, err := p.Threads()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
 		stops(t, p, 5)
 		if err := p.Borrow(borrowPage); err != nil {
 			t.Fatal(err)
 		}
 		// A signal without a handler is not to wake anybody either, because we trace.
-		if err := unix.Kill(v.PID, unix.SIGWINCH); err != nil {
+		if err := unix.Tgkill(v.PID, threads[i%len(threads)].TID, unix.SIGWINCH); err != nil {
 			t.Fatal(err)
 		}
 		nap(2_000_000)
 	}
 	// Each thread in turn is borrowed, whatever it waits in.
-	threads, err := p.Threads()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, th := range threads {
 		if err := p.BorrowWith(BorrowOptions{TID: th.TID}, borrowPage); err != nil {
 			t.Error(err)

@@ -240,7 +240,7 @@ func (tr *tracer) freeStrays() {
 			continue
 		}
 		if e == 0 && tr.si.Code != cldTrapped && tr.si.Code != cldStopped {
-			waitReap(tid)
+			waitConsume(tid)
 		}
 		tr.letGo(tid) // takes it out of strays
 	}

@@ -88,8 +88,8 @@ func waitPeek(tid int, si *siginfo) syscall.Errno {
 	return e
 }
 
-// waitReap consumes the death of a tracee.
-func waitReap(tid int) syscall.Errno {
+// waitConsume consumes what waitPeek reports of a tracee: reaps it if it has died.
+func waitConsume(tid int) syscall.Errno {
 	_, _, e := unix.RawSyscall6(unix.SYS_WAIT4, uintptr(tid), 0, unix.WNOHANG|unix.WALL, 0, 0, 0)
 	return e
 }

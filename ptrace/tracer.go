@@ -241,7 +241,7 @@ func (tr *tracer) remove(t *tracee) {
 // for that. The main thread of a child of ours is left to whoever started it.
 func (tr *tracer) buried(tid int) {
 	if tid != tr.p.PID || !tr.ownChild {
-		waitReap(tid)
+		waitConsume(tid)
 	}
 	if t := tr.byTID[tid]; t != nil {
 		tr.remove(t)
@@ -270,8 +270,18 @@ func (tr *tracer) peek(t *tracee) bool {
 		tr.buried(t.tid)
 		return true
 	}
-	t.stopped, t.stop = true, decodeStop(tr.si.Status)
+	tr.arrived(t)
 	return true
+}
+
+// arrived enters the stop that waitPeek has just found. That of execve has to be consumed: until
+// then the kernel refuses every request, since we might mean the former main thread
+// (looks_like_a_spurious_pid in kernel/ptrace.c). It carries no signal that could be lost.
+func (tr *tracer) arrived(t *tracee) {
+	t.stopped, t.stop = true, decodeStop(tr.si.Status)
+	if t.stop.event == unix.PTRACE_EVENT_EXEC {
+		waitConsume(t.tid)
+	}
 }
 
 // Codes of SIGCHLD (sigaction(2)).
@@ -322,7 +332,7 @@ func (tr *tracer) serve() {
 				continue
 			}
 		}
-		t.stopped, t.stop = true, decodeStop(tr.si.Status)
+		tr.arrived(t)
 		if tr.readRegs(t) == nil {
 			tr.repair(t)
 		}

@@ -80,10 +80,13 @@ static void seccomp(const char *how)
 
 // vfork: a thread is in vfork until the second line comes.
 static int hold[2];
+static volatile int forked;
 static void *vforks(void *arg)
 {
 	char c;
 	if (!vfork()) {
+		forked = 1;
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 		c = read(hold[0], &c, 1);
 		_exit(0);
 	}
@@ -98,6 +101,8 @@ static void vforker(void)
 	puts("ready");
 	next();
 	pthread_create(&t, NULL, vforks, NULL);
+	while (!forked)
+		usleep(100);
 	puts("forked");
 	next();
 	if (write(hold[1], "x", 1) != 1)
