@@ -2,26 +2,28 @@
 
 readonly cache=${HOTPATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hotpatch}/realworld
 
-# sources prints deb-src entries for this release, made of this machine's own deb entries. They go into
-# a file of our own, so that the machine's apt configuration stays as it is.
-sources() {
-    local codename
+# write_sources makes deb-src entries for this release of this machine's own deb entries, in both of apt's
+# formats. They go into a directory of our own, so that the machine's apt configuration stays as it is.
+write_sources() {
+    local codename file to=$cache/apt/sources.d
     codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    rm -rf "$to" && mkdir -p "$to"
     for file in /etc/apt/sources.list.d/*.sources; do
         [[ -f $file ]] || continue
         grep -v '^#' "$file" | awk -v RS= -v code="$codename" '
             /(^|\n)Enabled: *no/ { next }
             match($0, /(^|\n)Suites:[^\n]*/) && substr($0, RSTART, RLENGTH) ~ "[: ]" code {
-                gsub(/(^|\n)Types:[^\n]*/, "\nTypes: deb-src"); sub(/^\n/, ""); print $0 "\n" }'
+                gsub(/(^|\n)Types:[^\n]*/, "\nTypes: deb-src"); sub(/^\n/, ""); print $0 "\n" }' >>"$to/own.sources"
     done
     for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
         [[ -f $file ]] || continue
-        sed -nE "s/^deb +(\[[^]]*\] +)?([^ ]+) +($codename(-[a-z-]+)?) +(.*)/Types: deb-src\nURIs: \2\nSuites: \3\nComponents: \5\n/p" "$file"
+        sed -nE "s/^deb( +(\[[^]]*\] +)?[^ ]+ +$codename(-[a-z-]+)? )/deb-src\1/p" "$file" >>"$to/own.list"
     done
+    grep -qs deb-src "$to"/* || fail "no entry for Debian $codename found in /etc/apt"
 }
 
 apt_options() {
-    printf '%s\n' -o "Dir::Etc::SourceList=$cache/apt/debian.sources" -o Dir::Etc::SourceParts=/dev/null \
+    printf '%s\n' -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$cache/apt/sources.d" \
         -o "Dir::State::Lists=$cache/apt/lists" -o "Dir::Cache=$cache/apt/cache" -o APT::Sandbox::User=root \
         -o Acquire::Retries=3
 }
@@ -31,10 +33,9 @@ apt_options() {
 fetch() {
     local package=$1 patch=$2 options version
     mkdir -p "$cache/apt/lists/partial" "$cache/apt/cache/archives/partial" "$cache/src"
-    sources >"$cache/apt/debian.sources"
-    [[ -s $cache/apt/debian.sources ]] || fail "no Debian mirror found in /etc/apt"
+    write_sources
     mapfile -t options < <(apt_options)
-    apt-get -qq "${options[@]}" update || fail "apt-get update failed for $cache/apt/debian.sources"
+    apt-get -qq "${options[@]}" update || fail "apt-get update failed with $cache/apt/sources.d"
     for version in $(apt-cache "${options[@]}" showsrc --only-source "$package" | sed -n 's/^Version: //p' | sort -ruV); do
         source=$cache/src/$package-$version
         if [[ ! -d $source ]]; then
