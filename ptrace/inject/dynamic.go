@@ -15,6 +15,7 @@ type dynamic struct {
 	soname  string
 	syms    []dynSym
 	slots   []dynSlot // relocations whose place holds a symbol's address: JUMP_SLOT, GLOB_DAT, and TLS ones
+	words   []dynSlot // relocations without addend whose place is a word of data that holds a symbol's address
 	relocs  map[arch.ImageAddr]dynReloc
 	byName  map[string][]int // indices in syms, in order
 	textRel bool

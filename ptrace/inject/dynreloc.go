@@ -3,6 +3,7 @@ package inject
 import (
 	"debug/elf"
 	"fmt"
+	"slices"
 
 	"hotpatch/arch"
 )
@@ -69,6 +70,9 @@ func (r *dynReader) readRelocs() error {
 				return fmt.Errorf("%v: relocation at %#x: symbol %d of %d", t.addr, uint64(at), rel.Sym, len(d.syms))
 			}
 			d.relocs[at] = rel
+			if rel.Type == absoluteType(r.m.Machine) && rel.Addend == 0 {
+				d.words = append(d.words, dynSlot{Sym: rel.Sym, Type: rel.Type, Addr: at})
+			}
 			if isSlot[rel.Type] {
 				d.slots = append(d.slots, dynSlot{Sym: rel.Sym, Type: rel.Type, Addr: at})
 			}
@@ -111,14 +115,23 @@ func (r *dynReader) readRelr() error {
 	return nil
 }
 
-// slotsOf returns the places of the module that hold the address of the named symbol. An empty
-// version matches every version.
+// slotsOf returns the slots of the module that hold the address of the named symbol. An empty version
+// matches every version.
 func (d *dynamic) slotsOf(machine elf.Machine, name, version string) []dynSlot {
-	var out []dynSlot
 	jump, glob, _ := slotTypes(machine)
-	for _, s := range d.slots {
+	return d.matching(d.slots, name, version, jump, glob)
+}
+
+// wordsOf returns the words of data that were given the address of the named symbol at the start.
+func (d *dynamic) wordsOf(machine elf.Machine, name, version string) []dynSlot {
+	return d.matching(d.words, name, version, absoluteType(machine))
+}
+
+func (d *dynamic) matching(list []dynSlot, name, version string, types ...uint32) []dynSlot {
+	var out []dynSlot
+	for _, s := range list {
 		sym := &d.syms[s.Sym]
-		if (s.Type == jump || s.Type == glob) && sym.Name == name && (version == "" || sym.Version == "" || sym.Version == version) {
+		if slices.Contains(types, s.Type) && sym.Name == name && (version == "" || sym.Version == "" || sym.Version == version) {
 			out = append(out, s)
 		}
 	}

@@ -235,3 +235,37 @@ func TestWrongBuild(t *testing.T) {
 		refused(t, v.PID, []*patch.File{chainPatch(t, 1, flags...)}, "no build-id")
 	})
 }
+
+// TestTable renews a constant table with relocated fields where it is, and puts the old one back.
+func TestTable(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		flags []string
+	}{
+		{name: "rela"},
+		{name: "relr", flags: []string{"-Wl,-z,pack-relative-relocs"}},
+		{name: "bind now", flags: []string{"-Wl,-z,now"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			v := victim.Start(t, build(t, "table", 1, c.flags...))
+			before := footprint(t, v.PID)
+			ask(t, v, "0", "first 6")
+			ask(t, v, "1", "second 20")
+			r := apply(t, v.PID, diff(t, build(t, "table", 1, c.flags...), build(t, "table", 2, c.flags...)))
+			if len(r.Patches[0].Consts) != 1 {
+				t.Errorf("report: %+v", r)
+			}
+			ask(t, v, "0", "the first 19")
+			ask(t, v, "1", "the second 30")
+			revert(t, v.PID, "")
+			ask(t, v, "0", "first 6")
+			ask(t, v, "1", "second 20")
+			if textOf(footprint(t, v.PID)) != textOf(before) {
+				t.Error("the text is not as it was")
+			}
+			v.End()
+		})
+	}
+}

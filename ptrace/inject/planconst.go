@@ -2,6 +2,7 @@ package inject
 
 import (
 	"bytes"
+	"debug/elf"
 	"fmt"
 
 	"hotpatch/arch"
@@ -136,7 +137,16 @@ func (b *bodyPlan) fieldMatches(c *patch.Const, at arch.Addr, have []byte, fld p
 		if err != nil {
 			return false, err
 		}
-		return def != nil && v == uint64(def.addr())+uint64(rel.Addend), nil
+		if def == nil {
+			return false, nil
+		}
+		to := def.addr()
+		if def.sym.Type == elf.STT_GNU_IFUNC {
+			if to, err = b.pl.snap.ifunc(sym.Name, def); err != nil {
+				return false, err
+			}
+		}
+		return v == uint64(to)+uint64(rel.Addend), nil
 	}
 	return false, refuse(c.Name, fmt.Sprintf("relocation type %d at offset %#x", rel.Type, fld.Off), "", "a field of the constant is relocated in a way that cannot be checked")
 }

@@ -8,6 +8,7 @@ import (
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace"
 )
 
 // resolver answers a payload's questions for one patch in one module. It is a [patch.Resolver].
@@ -124,7 +125,7 @@ func (r *resolver) lookup(sym *patch.Symbol) (arch.Addr, error) {
 		return 0, &patch.Refusal{What: sym.Name, Why: "is a thread-local variable of " + def.mod.name() + " without a slot in the running image"}
 	}
 	if def.sym.Type == elf.STT_GNU_IFUNC {
-		return r.ifunc(sym, def)
+		return r.snap.ifunc(sym.Name, def)
 	}
 	return def.addr(), nil
 }
@@ -148,18 +149,25 @@ func notFound(sym *patch.Symbol, scope []*module, missing []string) error {
 }
 
 // ifunc returns the implementation that the dynamic linker chose for an indirect function. Only
-// a bound slot knows it: running the resolver would mean to call code of the target.
-func (r *resolver) ifunc(sym *patch.Symbol, def *definition) (arch.Addr, error) {
-	for _, m := range r.snap.loader.order {
-		d, err := m.relocated(r.snap.mem)
+// a place that it has bound knows it: running the resolver would mean to call code of the target.
+func (s *snapshot) ifunc(name string, def *definition) (arch.Addr, error) {
+	for _, m := range s.loader.order {
+		d, err := m.relocated(s.mem)
 		if err != nil {
 			return 0, err
 		}
-		if d == nil {
+		if d == nil || m == def.mod { // a slot of its own that is not bound yet leads into it as well
 			continue
 		}
-		for _, s := range d.slotsOf(m.Machine, sym.Name, def.sym.Version) {
-			v, err := readWord(r.snap.mem, s.Addr.In(m.Bias))
+		places := d.slotsOf(m.Machine, name, def.sym.Version)
+		for _, w := range d.wordsOf(m.Machine, name, def.sym.Version) {
+			// A variable may hold something else by now; what is read-only does not.
+			if mp := mappingAt(s.maps, w.Addr.In(m.Bias)); mp != nil && mp.Perm&ptrace.PermWrite == 0 {
+				places = append(places, w)
+			}
+		}
+		for _, p := range places {
+			v, err := readWord(s.mem, p.Addr.In(m.Bias))
 			if err != nil {
 				return 0, err
 			}
@@ -169,7 +177,7 @@ func (r *resolver) ifunc(sym *patch.Symbol, def *definition) (arch.Addr, error) 
 		}
 	}
 	return 0, &patch.Refusal{
-		What: sym.Name, Why: "is an indirect function of " + def.mod.name() + " that no module of the process has bound yet",
+		What: name, Why: "is an indirect function of " + def.mod.name() + " that no module of the process has bound yet",
 		Help: "start the process with LD_BIND_NOW=1, or let it call the function once",
 	}
 }
