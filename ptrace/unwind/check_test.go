@@ -1,6 +1,7 @@
 package unwind_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,11 +13,12 @@ import (
 // fakeImage is what most tests here run in. F is the function that counts as replaced.
 var fakeImage = []fn{
 	{name: "start", frame: 8, last: true, body: []op{callInd, direct("main"), {code: []byte{0xf4}}}},
-	{name: "main", frame: 0x38, body: []op{direct("work"), callInd, direct("F"), direct("stub"), direct("hop"), direct("thunk"), ret}},
+	{name: "main", frame: 0x38, body: []op{direct("work"), callInd, direct("F"), direct("stub"), direct("hop"), direct("thunk"), direct("bare"), ret}},
 	{name: "work", frame: 0x18, body: []op{system, nop, direct("F"), ret}},
 	{name: "F", frame: 0x28, body: []op{nop, direct("work"), callInd, ret}},
 	{name: "hop", body: []op{jump("work")}},
 	{name: "stub", body: []op{jumpSlot()}},
+	{name: "bare", body: []op{landing, jumpSlot()}, bare: true},
 	{name: "thunk", body: []op{jumpInd}},
 	{name: "other", frame: 0x18, body: []op{nop, system, ret}},
 	{name: "dies", frame: 8, body: []op{direct("other")}, cut: true},
@@ -43,84 +45,124 @@ func join(parts ...[]uint64) []uint64 {
 
 func u(a arch.Addr) []uint64 { return []uint64{uint64(a)} }
 
-func TestCheck(t *testing.T) {
-	p := newProgram(t, fakeImage)
-	ra := func(f string, i int) arch.Addr { return p.after[f][i] }
-	inF := uint64(ra("F", 0))
-	// The rest of a stack below work's or another function's frame, called from main at ra.
-	fromMain := func(i int, words map[int]uint64) []uint64 {
-		return join(u(ra("main", i)), mid(0x38, words), u(ra("start", 1)), mid(8, nil))
-	}
-	work := mid(0x18, nil)
-	behindSyscall := ra("work", 0)
+// checkCase is a thread and what is to be said of it.
+type checkCase struct {
+	name    string
+	targets []string // nil: F
+	pc      arch.Addr
+	words   []uint64 // from sp up
+	room    int      // bytes above them
+	regs    map[int]uint64
+	slot    arch.Addr // what the GOT slot holds
+	edit    func(th *unwind.Thread)
+	proven  string // "" if active
+	where   string // beginning
+	why     string // part; "": no doubt
+}
 
-	tests := []struct {
-		name    string
-		targets []string
-		pc      arch.Addr
-		words   []uint64
-		room    int
-		regs    map[int]uint64
-		slot    arch.Addr // what the GOT slot holds
-		edit    func(th *unwind.Thread)
-		proven  string // "" if active
-		target  int
-		where   string
-		why     string
-	}{
-		{name: "nothing matches", pc: behindSyscall, words: join(work, fromMain(0, nil)), proven: "scan"},
+// checkTable makes the cases of TestCheck in one process.
+type checkTable struct{ *program }
+
+// ra returns the address behind operation i of a function.
+func (p checkTable) ra(f string, i int) arch.Addr { return p.after[f][i] }
+
+// inF is a word that leads into F.
+func (p checkTable) inF() uint64 { return uint64(p.ra("F", 0)) }
+
+// fromMain is the rest of a stack from the return address behind operation i of main on,
+// with words in main's frame.
+func (p checkTable) fromMain(i int, words map[int]uint64) []uint64 {
+	return join(u(p.ra("main", i)), mid(0x38, words), u(p.ra("start", 1)), mid(8, nil))
+}
+
+// workFrame is a frame of work without anything in it.
+func workFrame() []uint64 { return mid(0x18, nil) }
+
+// scanCases are cases that the scan decides.
+func (p checkTable) scanCases() []checkCase {
+	blocked := p.ra("work", 0)
+	return []checkCase{
+		{name: "nothing matches", pc: blocked, words: join(workFrame(), p.fromMain(0, nil)), proven: "scan"},
 		{name: "nothing matches, no CFI needed", pc: 0x1234, words: mid(0x40, nil), proven: "scan"},
 		{name: "pc inside", pc: p.start["F"] + 4, words: mid(0x80, nil), where: "pc"},
-		{name: "pc at the entry", pc: p.start["F"], words: fromMain(2, nil), proven: "scan"},
-		{name: "pc at the place of the jump", targets: []string{"next"}, pc: p.start["next"] + 4, words: fromMain(1, nil), proven: "scan"},
-		{name: "pc within the bytes of the jump", targets: []string{"next"}, pc: p.start["next"] + 5, words: fromMain(1, nil), where: "pc"},
-		{name: "pc at an entry that the function branches to", pc: p.start["F"], words: fromMain(2, nil),
+		{name: "pc at the entry", pc: p.start["F"], words: p.fromMain(2, nil), proven: "scan"},
+		{name: "pc at the place of the jump", targets: []string{"next"}, pc: p.start["next"] + 4, words: p.fromMain(1, nil), proven: "scan"},
+		{name: "pc within the bytes of the jump", targets: []string{"next"}, pc: p.start["next"] + 5, words: p.fromMain(1, nil), where: "pc"},
+		{name: "pc at an entry that the function branches to", pc: p.start["F"], words: p.fromMain(2, nil),
 			targets: []string{"F without entries"}, where: "pc"},
 		{name: "pc behind the last byte", pc: p.end["F"], words: mid(0x80, nil), proven: "scan"},
-		{name: "function pointers", pc: behindSyscall, words: join(mid(0x18, map[int]uint64{0: uint64(p.start["F"])}), fromMain(0, nil)),
+		{name: "function pointers", pc: blocked, words: join(mid(0x18, map[int]uint64{0: uint64(p.start["F"])}), p.fromMain(0, nil)),
 			regs: map[int]uint64{0: uint64(p.start["F"])}, proven: "scan"},
-		{name: "return into F", pc: behindSyscall, words: join(work, u(ra("F", 1)), mid(0x28, nil), fromMain(2, nil)), where: "frame 1"},
-		{name: "call to another function", pc: p.start["hop"], words: fromMain(0, map[int]uint64{0: inF}),
-			where: "word at", why: "cannot lead to the frame below"},
-		{name: "stale word in a frame", pc: behindSyscall, words: join(work, fromMain(0, map[int]uint64{3: inF})), proven: "cfi"},
-		{name: "stale word in the red zone", pc: ra("work", 1), words: join(work, fromMain(0, nil)), proven: "cfi",
-			edit: func(th *unwind.Thread) { p.mem.put(arch.Addr(th.Regs.Val[7])-128, inF) }},
-		{name: "word below the red zone", pc: ra("work", 1), words: join(work, fromMain(0, nil)), proven: "scan",
-			edit: func(th *unwind.Thread) { p.mem.put(arch.Addr(th.Regs.Val[7])-136, inF) }},
-		{name: "stale register in a system call", pc: behindSyscall, words: join(work, fromMain(0, nil)), regs: map[int]uint64{3: inF}, proven: "cfi"},
-		{name: "stale register in a plain function", pc: ra("other", 0), words: join(work, fromMain(1, nil)), regs: map[int]uint64{3: inF}, proven: "cfi"},
-		{name: "jump target in a thunk", pc: p.start["thunk"], words: fromMain(5, nil), regs: map[int]uint64{0: inF},
-			where: "register rax", why: "could be where its code jumps"},
-		{name: "call through a stub", pc: behindSyscall, slot: p.start["work"], words: join(work, fromMain(3, map[int]uint64{0: inF})), proven: "cfi"},
-		{name: "call through a stub to another", pc: behindSyscall, slot: p.start["other"], words: join(work, fromMain(3, map[int]uint64{0: inF})),
-			where: "word at", why: "cannot lead to the frame below"},
-		{name: "call through a stub and a tail call", pc: behindSyscall, slot: p.start["hop"], words: join(work, fromMain(3, map[int]uint64{0: inF})), proven: "cfi"},
-		{name: "tail call", pc: behindSyscall, words: join(work, fromMain(4, map[int]uint64{0: inF})), proven: "cfi"},
-		{name: "indirect tail call", pc: behindSyscall, words: join(work, fromMain(5, map[int]uint64{0: inF})), proven: "cfi"},
-		{name: "indirect call", pc: behindSyscall, words: join(work, fromMain(1, map[int]uint64{0: inF})), proven: "cfi"},
-		{name: "return address within an instruction", pc: behindSyscall, words: join(work, u(ra("main", 0)-1), mid(0x38, map[int]uint64{0: inF}), u(ra("start", 1)), mid(8, nil)),
-			where: "word at", why: "follow a call"},
-		{name: "return address outside of the code", pc: behindSyscall, words: join(work, []uint64{0x1234}, mid(0x38, map[int]uint64{0: inF})),
-			where: "word at", why: "no module holds the pc"},
-		{name: "return address to data", pc: behindSyscall, words: join(work, u(p.start["slot"]), mid(0x38, map[int]uint64{0: inF})),
-			where: "word at", why: "not in an executable part"},
-		{name: "second return address in the frame", pc: behindSyscall, words: join(mid(0x18, map[int]uint64{1: uint64(ra("F", 1))}), fromMain(0, nil)),
-			where: "word at", why: "another return address that fits"},
-		{name: "word above the thread's start", pc: behindSyscall, room: 0x100, words: join(work, fromMain(0, nil)), where: "word at", why: "outside of the frames",
-			edit: func(*unwind.Thread) { p.mem.put(stackHigh-0x80, inF) }},
-		{name: "function ends with a call", targets: []string{"dies"}, pc: ra("other", 1), words: join(work, u(p.end["dies"]), mid(8, nil), fromMain(1, nil)),
-			where: "frame 1"},
-		{name: "start of the next function, pointer", targets: []string{"F"}, pc: behindSyscall,
-			words: join(mid(0x18, map[int]uint64{0: uint64(p.end["F"])}), fromMain(0, nil)), proven: "scan"},
-		{name: "stack pointer elsewhere", pc: behindSyscall, words: work, why: "outside of the thread's known stacks",
-			edit: func(th *unwind.Thread) { th.Regs.Set(7, altLow+0x100) }},
-		{name: "misaligned stack pointer", pc: behindSyscall, words: work, why: "misaligned",
-			edit: func(th *unwind.Thread) { th.Regs.Val[7]++ }},
-		{name: "unreadable stack", pc: behindSyscall, words: work, why: "cannot be read: not mapped",
-			edit: func(th *unwind.Thread) { th.Stacks[0].High += 0x1000 }},
-		{name: "no registers", pc: behindSyscall, words: work, why: "not known", edit: func(th *unwind.Thread) { th.Regs.Has = 0 }},
 	}
-	for _, tt := range tests {
+}
+
+// staleCases are cases of words that are stale, or seem to be.
+func (p checkTable) staleCases() []checkCase {
+	blocked := p.ra("work", 0)
+	return []checkCase{
+		{name: "return into F", pc: blocked, words: join(workFrame(), u(p.ra("F", 1)), mid(0x28, nil), p.fromMain(2, nil)), where: "frame 1"},
+		{name: "call to another function", pc: p.start["hop"], words: p.fromMain(0, map[int]uint64{0: p.inF()}),
+			where: "word at", why: "cannot lead to the frame below"},
+		{name: "stale word in a frame", pc: blocked, words: join(workFrame(), p.fromMain(0, map[int]uint64{3: p.inF()})), proven: "cfi"},
+		{name: "stale word in the red zone", pc: p.ra("work", 1), words: join(workFrame(), p.fromMain(0, nil)), proven: "cfi",
+			edit: func(th *unwind.Thread) { p.mem.put(arch.Addr(th.Regs.Val[7])-128, p.inF()) }},
+		{name: "word below the red zone", pc: p.ra("work", 1), words: join(workFrame(), p.fromMain(0, nil)), proven: "scan",
+			edit: func(th *unwind.Thread) { p.mem.put(arch.Addr(th.Regs.Val[7])-136, p.inF()) }},
+		{name: "stale register in a system call", pc: blocked, words: join(workFrame(), p.fromMain(0, nil)), regs: map[int]uint64{3: p.inF()}, proven: "cfi"},
+		{name: "stale register in a plain function", pc: p.ra("other", 0), words: join(workFrame(), p.fromMain(1, nil)), regs: map[int]uint64{3: p.inF()}, proven: "cfi"},
+		{name: "jump target in a thunk", pc: p.start["thunk"], words: p.fromMain(5, nil), regs: map[int]uint64{0: p.inF()},
+			where: "register rax", why: "could be where its code jumps"},
+	}
+}
+
+// linkCases are cases of calls that lead to the frame below, or do not.
+func (p checkTable) linkCases() []checkCase {
+	blocked := p.ra("work", 0)
+	return []checkCase{
+		{name: "call through a stub", pc: blocked, slot: p.start["work"], words: join(workFrame(), p.fromMain(3, map[int]uint64{0: p.inF()})), proven: "cfi"},
+		{name: "call through a stub without CFI", pc: blocked, slot: p.start["work"], words: join(workFrame(), p.fromMain(6, map[int]uint64{0: p.inF()})), proven: "cfi"},
+		{name: "call through a stub without CFI to another", pc: blocked, slot: p.start["other"], words: join(workFrame(), p.fromMain(6, map[int]uint64{0: p.inF()})),
+			where: "word at", why: "cannot lead to the frame below"},
+		{name: "call through a stub to another", pc: blocked, slot: p.start["other"], words: join(workFrame(), p.fromMain(3, map[int]uint64{0: p.inF()})),
+			where: "word at", why: "cannot lead to the frame below"},
+		{name: "call through a stub and a tail call", pc: blocked, slot: p.start["hop"], words: join(workFrame(), p.fromMain(3, map[int]uint64{0: p.inF()})), proven: "cfi"},
+		{name: "tail call", pc: blocked, words: join(workFrame(), p.fromMain(4, map[int]uint64{0: p.inF()})), proven: "cfi"},
+		{name: "indirect tail call", pc: blocked, words: join(workFrame(), p.fromMain(5, map[int]uint64{0: p.inF()})), proven: "cfi"},
+		{name: "indirect call", pc: blocked, words: join(workFrame(), p.fromMain(1, map[int]uint64{0: p.inF()})), proven: "cfi"},
+		{name: "return address within an instruction", pc: blocked, words: join(workFrame(), u(p.ra("main", 0)-1), mid(0x38, map[int]uint64{0: p.inF()}), u(p.ra("start", 1)), mid(8, nil)),
+			where: "word at", why: "follow a call"},
+		{name: "return address outside of the code", pc: blocked, words: join(workFrame(), []uint64{0x1234}, mid(0x38, map[int]uint64{0: p.inF()})),
+			where: "word at", why: "no module holds the pc"},
+		{name: "return address to data", pc: blocked, words: join(workFrame(), u(p.start["slot"]), mid(0x38, map[int]uint64{0: p.inF()})),
+			where: "word at", why: "not in an executable part"},
+		{name: "second return address in the frame", pc: blocked, words: join(mid(0x18, map[int]uint64{1: uint64(p.ra("F", 1))}), p.fromMain(0, nil)),
+			where: "word at", why: "another return address that fits"},
+	}
+}
+
+// edgeCases are cases at the edges of stacks and functions.
+func (p checkTable) edgeCases() []checkCase {
+	blocked := p.ra("work", 0)
+	return []checkCase{
+		{name: "word above the thread's start", pc: blocked, room: 0x100, words: join(workFrame(), p.fromMain(0, nil)), where: "word at", why: "outside of the frames",
+			edit: func(*unwind.Thread) { p.mem.put(stackHigh-0x80, p.inF()) }},
+		{name: "function ends with a call", targets: []string{"dies"}, pc: p.ra("other", 1), words: join(workFrame(), u(p.end["dies"]), mid(8, nil), p.fromMain(1, nil)),
+			where: "frame 1"},
+		{name: "start of the next function, pointer", targets: []string{"F"}, pc: blocked,
+			words: join(mid(0x18, map[int]uint64{0: uint64(p.end["F"])}), p.fromMain(0, nil)), proven: "scan"},
+		{name: "stack pointer elsewhere", pc: blocked, words: workFrame(), why: "outside of the thread's known stacks",
+			edit: func(th *unwind.Thread) { th.Regs.Set(7, altLow+0x100) }},
+		{name: "misaligned stack pointer", pc: blocked, words: workFrame(), why: "misaligned",
+			edit: func(th *unwind.Thread) { th.Regs.Val[7]++ }},
+		{name: "unreadable stack", pc: blocked, words: workFrame(), why: "cannot be read: not mapped",
+			edit: func(th *unwind.Thread) { th.Stacks[0].High += 0x1000 }},
+		{name: "no registers", pc: blocked, words: workFrame(), why: "not known", edit: func(th *unwind.Thread) { th.Regs.Has = 0 }},
+	}
+}
+
+func TestCheck(t *testing.T) {
+	p := checkTable{newProgram(t, fakeImage)}
+	for _, tt := range slices.Concat(p.scanCases(), p.staleCases(), p.linkCases(), p.edgeCases()) {
 		t.Run(tt.name, func(t *testing.T) {
 			clear(p.mem.segs[2].data)
 			th := p.thread(tt.pc, tt.room, tt.words...)

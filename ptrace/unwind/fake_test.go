@@ -65,6 +65,7 @@ type fn struct {
 	body  []op
 	cut   bool // ends behind its last operation, where the next function starts: no padding
 	last  bool // its return address is undefined
+	bare  bool // it has no call frame information
 }
 
 // op is an instruction of the fake image; direct ones name their target.
@@ -96,10 +97,8 @@ type program struct {
 	after map[string][]arch.Addr // by function: the address behind each operation
 }
 
-// newProgram assembles functions, with call frame information for all of them.
-func newProgram(t testing.TB, fns []fn) *program {
-	t.Helper()
-	p := &program{start: map[string]arch.Addr{}, end: map[string]arch.Addr{}, after: map[string][]arch.Addr{}}
+// layout gives every function and operation its place.
+func (p *program) layout(fns []fn) {
 	at := arch.Addr(fakeBias + fakeText)
 	for _, f := range fns {
 		p.start[f.name] = at
@@ -119,6 +118,13 @@ func newProgram(t testing.TB, fns []fn) *program {
 		}
 	}
 	p.start["slot"] = fakeBias + fakeSlot
+}
+
+// newProgram assembles functions, with call frame information for all of them.
+func newProgram(t testing.TB, fns []fn) *program {
+	t.Helper()
+	p := &program{start: map[string]arch.Addr{}, end: map[string]arch.Addr{}, after: map[string][]arch.Addr{}}
+	p.layout(fns)
 	text := make([]byte, 0x1000)
 	for i := range text {
 		text[i] = 0xcc
@@ -138,6 +144,9 @@ func newProgram(t testing.TB, fns []fn) *program {
 			if o.target != "" {
 				code = binary.LittleEndian.AppendUint32(code, uint32(p.start[o.target]-p.after[f.name][i]))
 			}
+		}
+		if f.bare {
+			continue
 		}
 		b.fde(c, uint64(p.start[f.name]-fakeBias), uint64(len(code)), &f)
 	}

@@ -25,6 +25,7 @@ const (
 	maxLeadFuncs = 64      // functions visited for one call
 	maxStraight  = 64      // instructions followed without a branch
 	maxLeadInsts = 1 << 16 // instructions decoded for one call
+	maxStub      = 32      // bytes of a stub without call frame information
 )
 
 var errLead = errors.New("the call cannot lead to the frame below")
@@ -69,9 +70,18 @@ func (l *leads) add(a arch.Addr) {
 // follow adds the places to which the code at a jumps. Stubs are followed along their
 // one path, since one FDE covers all of them; other functions are looked at as a whole.
 func (l *leads) follow(a arch.Addr) {
-	f, ok := l.code.functionAt(a)
-	if !ok {
-		return
+	f, known := l.code.functionAt(a)
+	if !known {
+		// A stub that the linker gave no call frame information.
+		i := l.code.space.find(a)
+		if i < 0 {
+			return
+		}
+		exec, ok := l.code.space.Modules[i].execRange(a)
+		if !ok {
+			return
+		}
+		f.Range = Range{Start: a, End: min(a+maxStub, exec.End)}
 	}
 	at := a
 	for range maxStraight {
@@ -99,7 +109,9 @@ func (l *leads) follow(a arch.Addr) {
 		}
 		break
 	}
-	l.whole(&f)
+	if known {
+		l.whole(&f)
+	}
 }
 
 // whole adds the places to which any instruction of f jumps.

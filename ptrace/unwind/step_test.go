@@ -72,6 +72,7 @@ func TestSingleStep(t *testing.T) {
 	tests := []struct {
 		name, cc, source, output string
 		flags                    []string
+		bare                     string // a section without call frame information
 	}{
 		{name: "calls O0", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O0", "-fcf-protection=none"}},
 		{name: "calls O1", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O1", "-fcf-protection=full"}},
@@ -80,6 +81,7 @@ func TestSingleStep(t *testing.T) {
 		{name: "calls O3", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O3", "-fcf-protection=none"}},
 		{name: "calls with frame pointer", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-fno-omit-frame-pointer", "-mno-red-zone"}},
 		{name: "calls through thunks", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-fcf-protection=none", "-mindirect-branch=thunk"}},
+		{name: "calls static", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-static"}, bare: ".plt"}, // stubs of IFUNCs
 		{name: "calls clang", cc: "clang", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-Wno-unknown-attributes"}},
 		{name: "signals O0", cc: "gcc", source: "signals.c", output: "signals 147\n", flags: []string{"-O0", "-fcf-protection=full"}},
 		{name: "signals O2", cc: "gcc", source: "signals.c", output: "signals 147\n", flags: []string{"-O2", "-fcf-protection=none"}},
@@ -92,6 +94,9 @@ func TestSingleStep(t *testing.T) {
 			path := victim.Build(t, tt.cc, []string{"unwind/" + tt.source}, append(tt.flags, "-Wl,-z,lazy")...)
 			var out bytes.Buffer
 			s := newStepper(t, path, &out)
+			if r, ok := s.images[path].sections[tt.bare]; ok {
+				s.bare = append(s.bare, r)
+			}
 			s.run()
 			// The output is copied by a goroutine, which ends after the program.
 			t.Cleanup(func() {

@@ -154,9 +154,10 @@ func (tr *tracee) ReadMem(buf []byte, addr arch.Addr) error {
 
 // image is a mapped file with its symbols.
 type image struct {
-	bias arch.Addr
-	syms map[string]elf.Symbol
-	ends map[elf.SectionIndex]arch.Addr // of sections
+	bias     arch.Addr
+	syms     map[string]elf.Symbol
+	ends     map[elf.SectionIndex]arch.Addr // of sections
+	sections map[string]unwind.Range
 }
 
 // upToNext returns where a function without a size lies: up to the next symbol, or to
@@ -240,7 +241,11 @@ func (tr *tracee) loadImage(m *unwind.Module) image {
 		tr.t.Fatal(err)
 	}
 	defer f.Close()
-	im := image{syms: make(map[string]elf.Symbol), ends: make(map[elf.SectionIndex]arch.Addr)}
+	im := image{
+		syms:     make(map[string]elf.Symbol),
+		ends:     make(map[elf.SectionIndex]arch.Addr),
+		sections: make(map[string]unwind.Range),
+	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_LOAD {
 			m.Bias = m.Start - arch.Addr(p.Vaddr&^0xfff)
@@ -249,7 +254,9 @@ func (tr *tracee) loadImage(m *unwind.Module) image {
 	}
 	im.bias = m.Bias
 	for i, sec := range f.Sections {
-		im.ends[elf.SectionIndex(i)] = arch.ImageAddr(sec.Addr + sec.Size).In(m.Bias)
+		start := arch.ImageAddr(sec.Addr).In(m.Bias)
+		im.ends[elf.SectionIndex(i)] = start + arch.Addr(sec.Size)
+		im.sections[sec.Name] = unwind.Range{Start: start, End: start + arch.Addr(sec.Size)}
 	}
 	if s := f.Section(".eh_frame"); s != nil {
 		data, err := s.Data()

@@ -105,62 +105,64 @@ func (w words) ReadUint(addr arch.Addr, size int) (uint64, error) {
 	return v & (1<<(8*size-1)<<1 - 1), nil
 }
 
+// parseErrorTests are sections that Parse must refuse.
+var parseErrorTests = []struct {
+	name string
+	data func() []byte
+	want string
+}{
+	{name: "length beyond the end", data: func() []byte { return []byte{0xff, 0, 0, 0, 0, 0, 0, 0} }, want: "record goes beyond the end of the section; its length is: 0xff"},
+	{name: "truncated length", data: func() []byte { return []byte{1, 0} }, want: "integer goes beyond"},
+	{name: "extended length beyond the end", data: func() []byte {
+		return []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0x80}
+	}, want: "its length is: 0x8000000000000000"},
+	{name: "version", data: func() []byte { var b builder; b.record(0, 2, 0, 1, 0x78, 16); return b.data }, want: "CIE version is not 1, 3 or 4: 0x2"},
+	{name: "gcc 2", data: func() []byte { var b builder; b.record(0, 1, 'e', 'h', 0, 1, 0x78, 16); return b.data }, want: `augmentation of gcc 2 is not supported: "eh"`},
+	{name: "unknown letter", data: func() []byte {
+		var b builder
+		b.record(0, 1, 'z', 'G', 0, 1, 0x78, 16, 0)
+		return b.data
+	}, want: `augmentation is not known: "zG"`},
+	{name: "no z", data: func() []byte { var b builder; b.record(0, 1, 'R', 0, 1, 0x78, 16); return b.data }, want: `augmentation is not known: "R"`},
+	{name: "string without end", data: func() []byte { var b builder; b.record(0, 1, 'z', 'R', 'R'); return b.data }, want: "string has no end"},
+	{name: "other machine's column", data: func() []byte { var b builder; b.record(0, 1, 0, 1, 0x78, 30); return b.data }, want: "return address column is not the machine's: 0x1e"},
+	{name: "address size", data: func() []byte {
+		var b builder
+		b.record(0, 4, 0, 4, 0, 1, 0x78, 16)
+		return b.data
+	}, want: "address size of CIE is not the machine's: 0x4"},
+	{name: "segment", data: func() []byte { var b builder; b.record(0, 4, 0, 8, 2, 1, 0x78, 16); return b.data }, want: "segment selector of this size: 0x2"},
+	{name: "data relative", data: func() []byte {
+		var b builder
+		c := b.record(0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, encDataRel|encSdata4)
+		b.record(uint32(len(b.data))+4-c, 1, 0, 0, 0, 1, 0, 0, 0, 0)
+		return b.data
+	}, want: "relative to a base that .eh_frame does not have: 0x3b"},
+	{name: "unknown encoding", data: func() []byte {
+		var b builder
+		c := b.record(0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x07)
+		b.record(uint32(len(b.data))+4-c, 1, 0, 0, 0, 1, 0, 0, 0, 0)
+		return b.data
+	}, want: "unknown pointer encoding: 0x7"},
+	{name: "CIE pointer before the section", data: func() []byte { var b builder; b.record(0x100, 0, 0); return b.data }, want: "CIE pointer leads before the section; it is: 0x100"},
+	{name: "CIE pointer to an FDE", data: func() []byte {
+		var b builder
+		f := b.fde(b.cie(), 0x100, 0x10)
+		b.record(uint32(len(b.data))+4-f, 0, 0)
+		return b.data
+	}, want: "CIE pointer does not lead to a CIE"},
+	{name: "range wraps", data: func() []byte { var b builder; b.fde(b.cie(), 1<<63, 1<<63+1); return b.data }, want: "range wraps"},
+	{name: "augmentation data too long", data: func() []byte {
+		var b builder
+		b.record(0, 1, 'z', 'R', 0, 1, 0x78, 16, 0x7f, 0)
+		return b.data
+	}, want: "block goes beyond"},
+	{name: "CIE program", data: func() []byte { var b builder; b.record(0, 1, 0, 1, 0x78, 16, 0x3f); return b.data }, want: "unknown call frame instruction: 0x3f"},
+	{name: "CIE advances", data: func() []byte { var b builder; b.record(0, 1, 0, 1, 0x78, 16, cfaAdvanceLoc|1); return b.data }, want: "advances backwards"},
+}
+
 func TestParseErrors(t *testing.T) {
-	tests := []struct {
-		name string
-		data func() []byte
-		want string
-	}{
-		{name: "length beyond the end", data: func() []byte { return []byte{0xff, 0, 0, 0, 0, 0, 0, 0} }, want: "record goes beyond the end of the section; its length is: 0xff"},
-		{name: "truncated length", data: func() []byte { return []byte{1, 0} }, want: "integer goes beyond"},
-		{name: "extended length beyond the end", data: func() []byte {
-			return []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0x80}
-		}, want: "its length is: 0x8000000000000000"},
-		{name: "version", data: func() []byte { var b builder; b.record(0, 2, 0, 1, 0x78, 16); return b.data }, want: "CIE version is not 1, 3 or 4: 0x2"},
-		{name: "gcc 2", data: func() []byte { var b builder; b.record(0, 1, 'e', 'h', 0, 1, 0x78, 16); return b.data }, want: `augmentation of gcc 2 is not supported: "eh"`},
-		{name: "unknown letter", data: func() []byte {
-			var b builder
-			b.record(0, 1, 'z', 'G', 0, 1, 0x78, 16, 0)
-			return b.data
-		}, want: `augmentation is not known: "zG"`},
-		{name: "no z", data: func() []byte { var b builder; b.record(0, 1, 'R', 0, 1, 0x78, 16); return b.data }, want: `augmentation is not known: "R"`},
-		{name: "string without end", data: func() []byte { var b builder; b.record(0, 1, 'z', 'R', 'R'); return b.data }, want: "string has no end"},
-		{name: "other machine's column", data: func() []byte { var b builder; b.record(0, 1, 0, 1, 0x78, 30); return b.data }, want: "return address column is not the machine's: 0x1e"},
-		{name: "address size", data: func() []byte {
-			var b builder
-			b.record(0, 4, 0, 4, 0, 1, 0x78, 16)
-			return b.data
-		}, want: "address size of CIE is not the machine's: 0x4"},
-		{name: "segment", data: func() []byte { var b builder; b.record(0, 4, 0, 8, 2, 1, 0x78, 16); return b.data }, want: "segment selector of this size: 0x2"},
-		{name: "data relative", data: func() []byte {
-			var b builder
-			c := b.record(0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, encDataRel|encSdata4)
-			b.record(uint32(len(b.data))+4-c, 1, 0, 0, 0, 1, 0, 0, 0, 0)
-			return b.data
-		}, want: "relative to a base that .eh_frame does not have: 0x3b"},
-		{name: "unknown encoding", data: func() []byte {
-			var b builder
-			c := b.record(0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x07)
-			b.record(uint32(len(b.data))+4-c, 1, 0, 0, 0, 1, 0, 0, 0, 0)
-			return b.data
-		}, want: "unknown pointer encoding: 0x7"},
-		{name: "CIE pointer before the section", data: func() []byte { var b builder; b.record(0x100, 0, 0); return b.data }, want: "CIE pointer leads before the section; it is: 0x100"},
-		{name: "CIE pointer to an FDE", data: func() []byte {
-			var b builder
-			f := b.fde(b.cie(), 0x100, 0x10)
-			b.record(uint32(len(b.data))+4-f, 0, 0)
-			return b.data
-		}, want: "CIE pointer does not lead to a CIE"},
-		{name: "range wraps", data: func() []byte { var b builder; b.fde(b.cie(), 1<<63, 1<<63+1); return b.data }, want: "range wraps"},
-		{name: "augmentation data too long", data: func() []byte {
-			var b builder
-			b.record(0, 1, 'z', 'R', 0, 1, 0x78, 16, 0x7f, 0)
-			return b.data
-		}, want: "block goes beyond"},
-		{name: "CIE program", data: func() []byte { var b builder; b.record(0, 1, 0, 1, 0x78, 16, 0x3f); return b.data }, want: "unknown call frame instruction: 0x3f"},
-		{name: "CIE advances", data: func() []byte { var b builder; b.record(0, 1, 0, 1, 0x78, 16, cfaAdvanceLoc|1); return b.data }, want: "advances backwards"},
-	}
-	for _, tt := range tests {
+	for _, tt := range parseErrorTests {
 		t.Run(tt.name, func(t *testing.T) {
 			table, err := Parse(amd64, tt.data(), 0, binary.LittleEndian)
 			if table != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -170,48 +172,50 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
+// stepTests are programs and what a step by them gives.
+var stepTests = []struct {
+	name string
+	prog []byte
+	mem  words
+	want map[int]uint64 // registers of the caller
+	cfa  arch.Addr
+	err  string
+}{
+	{name: "entry", mem: words{0x7000: 0x1234}, cfa: 0x7008, want: map[int]uint64{16: 0x1234, 7: 0x7008, 3: 0x300, 12: 0xc00}},
+	{name: "frame pointer", prog: []byte{cfaDefCFA, 6, 16, cfaOffset | 6, 2},
+		mem: words{0x600: 0xbeef, 0x608: 0x1234}, cfa: 0x610, want: map[int]uint64{16: 0x1234, 6: 0xbeef, 7: 0x610}},
+	{name: "signed offsets", prog: []byte{cfaDefCFASF, 7, 0x7e, cfaOffsetExtendedSF, 16, 0x7f},
+		mem: words{0x7018: 0x1234}, cfa: 0x7010, want: map[int]uint64{16: 0x1234}},
+	{name: "negative GNU offset", prog: []byte{cfaGNUNegOffset, 16, 1},
+		mem: words{0x7010: 0x1234}, cfa: 0x7008, want: map[int]uint64{16: 0x1234}},
+	{name: "value offset", prog: []byte{cfaValOffset, 3, 2, cfaValOffsetSF, 12, 0x7e},
+		mem: words{0x7000: 1}, cfa: 0x7008, want: map[int]uint64{3: 0x7008 - 16, 12: 0x7008 + 16}},
+	{name: "return address in a register", prog: []byte{cfaRegister, 16, 5}, cfa: 0x7008, want: map[int]uint64{16: 0x500}},
+	{name: "same value of a scratch register", prog: []byte{cfaSameValue, 0}, mem: words{0x7000: 1}, cfa: 0x7008, want: map[int]uint64{0: 0}},
+	{name: "CFA by expression", prog: []byte{cfaDefCFAExpression, 3, opBreg0 + 7, 8, opDeref},
+		mem: words{0x7008: 0x8000, 0x7ff8: 0x1234}, cfa: 0x8000, want: map[int]uint64{16: 0x1234, 7: 0x8000}},
+	{name: "register by expressions", prog: []byte{cfaExpression, 3, 2, opPlusUconst, 8, cfaValExpression, 12, 2, opLit0 + 3, opMinus},
+		mem: words{0x7000: 1, 0x7010: 0x77}, cfa: 0x7008, want: map[int]uint64{3: 0x77, 12: 0x7005}},
+	{name: "lazy PLT", prog: []byte{cfaDefCFAExpression, 11, opBreg0 + 7, 8, opBreg0 + 10, 0, opLit0 + 15, opAnd, opLit0 + 10, opGe, opLit0 + 3, opShl, opPlus},
+		mem: words{0x7000: 0x1234}, cfa: 0x7008, want: map[int]uint64{16: 0x1234}},
+	{name: "undefined return address", prog: []byte{cfaUndefined, 16}, err: "outermost"},
+	{name: "return address lost", prog: []byte{cfaRegister, 16, 16}, cfa: 0x7008, err: "register 16 is not known"},
+	{name: "unmapped stack", cfa: 0x7008, err: "register ra: not mapped"},
+	{name: "endless expression", prog: []byte{cfaDefCFAExpression, 3, opSkip, 0xfd, 0xff}, err: "takes more steps than"},
+	{name: "stack overflow", prog: []byte{cfaDefCFAExpression, 5, opLit0, opLit0, opSkip, 0xfb, 0xff}, err: "deeper stack than"},
+	{name: "stack underflow", prog: []byte{cfaDefCFAExpression, 1, opPlus}, err: "empty stack"},
+	{name: "division by zero", prog: []byte{cfaDefCFAExpression, 3, opLit0, opLit0, opDiv}, err: "divides by zero"},
+	{name: "branch out", prog: []byte{cfaDefCFAExpression, 3, opSkip, 1, 0}, err: "branches out of itself; the distance is: 0x1"},
+	{name: "address in an expression", prog: []byte{cfaDefCFAExpression, 9, opAddr, 0, 0, 0, 0, 0, 0, 0, 0}, err: "unknown operation"},
+}
+
 func TestStep(t *testing.T) {
 	regs := Regs{}
 	for n := range 16 {
 		regs.Set(n, 0x100*uint64(n))
 	}
 	regs.Set(7, 0x7000) // rsp
-	tests := []struct {
-		name string
-		prog []byte
-		mem  words
-		want map[int]uint64 // registers of the caller
-		cfa  arch.Addr
-		err  string
-	}{
-		{name: "entry", mem: words{0x7000: 0x1234}, cfa: 0x7008, want: map[int]uint64{16: 0x1234, 7: 0x7008, 3: 0x300, 12: 0xc00}},
-		{name: "frame pointer", prog: []byte{cfaDefCFA, 6, 16, cfaOffset | 6, 2},
-			mem: words{0x600: 0xbeef, 0x608: 0x1234}, cfa: 0x610, want: map[int]uint64{16: 0x1234, 6: 0xbeef, 7: 0x610}},
-		{name: "signed offsets", prog: []byte{cfaDefCFASF, 7, 0x7e, cfaOffsetExtendedSF, 16, 0x7f},
-			mem: words{0x7018: 0x1234}, cfa: 0x7010, want: map[int]uint64{16: 0x1234}},
-		{name: "negative GNU offset", prog: []byte{cfaGNUNegOffset, 16, 1},
-			mem: words{0x7010: 0x1234}, cfa: 0x7008, want: map[int]uint64{16: 0x1234}},
-		{name: "value offset", prog: []byte{cfaValOffset, 3, 2, cfaValOffsetSF, 12, 0x7e},
-			mem: words{0x7000: 1}, cfa: 0x7008, want: map[int]uint64{3: 0x7008 - 16, 12: 0x7008 + 16}},
-		{name: "return address in a register", prog: []byte{cfaRegister, 16, 5}, cfa: 0x7008, want: map[int]uint64{16: 0x500}},
-		{name: "same value of a scratch register", prog: []byte{cfaSameValue, 0}, mem: words{0x7000: 1}, cfa: 0x7008, want: map[int]uint64{0: 0}},
-		{name: "CFA by expression", prog: []byte{cfaDefCFAExpression, 3, opBreg0 + 7, 8, opDeref},
-			mem: words{0x7008: 0x8000, 0x7ff8: 0x1234}, cfa: 0x8000, want: map[int]uint64{16: 0x1234, 7: 0x8000}},
-		{name: "register by expressions", prog: []byte{cfaExpression, 3, 2, opPlusUconst, 8, cfaValExpression, 12, 2, opLit0 + 3, opMinus},
-			mem: words{0x7000: 1, 0x7010: 0x77}, cfa: 0x7008, want: map[int]uint64{3: 0x77, 12: 0x7005}},
-		{name: "lazy PLT", prog: []byte{cfaDefCFAExpression, 11, opBreg0 + 7, 8, opBreg0 + 10, 0, opLit0 + 15, opAnd, opLit0 + 10, opGe, opLit0 + 3, opShl, opPlus},
-			mem: words{0x7000: 0x1234}, cfa: 0x7008, want: map[int]uint64{16: 0x1234}},
-		{name: "undefined return address", prog: []byte{cfaUndefined, 16}, err: "outermost"},
-		{name: "return address lost", prog: []byte{cfaRegister, 16, 16}, cfa: 0x7008, err: "register 16 is not known"},
-		{name: "unmapped stack", cfa: 0x7008, err: "register ra: not mapped"},
-		{name: "endless expression", prog: []byte{cfaDefCFAExpression, 3, opSkip, 0xfd, 0xff}, err: "takes more steps than"},
-		{name: "stack overflow", prog: []byte{cfaDefCFAExpression, 5, opLit0, opLit0, opSkip, 0xfb, 0xff}, err: "deeper stack than"},
-		{name: "stack underflow", prog: []byte{cfaDefCFAExpression, 1, opPlus}, err: "empty stack"},
-		{name: "division by zero", prog: []byte{cfaDefCFAExpression, 3, opLit0, opLit0, opDiv}, err: "divides by zero"},
-		{name: "branch out", prog: []byte{cfaDefCFAExpression, 3, opSkip, 1, 0}, err: "branches out of itself; the distance is: 0x1"},
-		{name: "address in an expression", prog: []byte{cfaDefCFAExpression, 9, opAddr, 0, 0, 0, 0, 0, 0, 0, 0}, err: "unknown operation"},
-	}
-	for _, tt := range tests {
+	for _, tt := range stepTests {
 		t.Run(tt.name, func(t *testing.T) {
 			row := rowAt(t, amd64, simple(tt.prog...), 0x100)
 			caller, cfa, err := row.Step(&regs, tt.mem)
