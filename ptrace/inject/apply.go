@@ -118,6 +118,11 @@ func (pl *planner) chosen(id string) ([]placed, error) {
 		}
 		out = append(out, placed{v, l})
 	}
+	for i := range best.file.Funcs {
+		if f := &best.file.Funcs[i]; f.How == patch.Added {
+			pl.report.Notes = append(pl.report.Notes, fmt.Sprintf("%s was added by the patch and stays mapped: a pointer to it that the program has stored still leads there", f.Name))
+		}
+	}
 	return out, nil
 }
 
@@ -193,7 +198,7 @@ func (t *transaction) makePlan(report *Report, choose chooser) (bool, error) {
 // was read then does not fit together.
 func (t *transaction) overtaken(err error) error {
 	text, rerr := readFrom(t.maps, nil)
-	table := spanTable{spans: make([]span, 0, len(text))}
+	table := newSpanTable(text)
 	if rerr == nil && table.fill(text) == nil && table.print != t.print {
 		return fmt.Errorf("%w: %w", errChanged, err)
 	}
@@ -265,7 +270,7 @@ func openMaps(p *ptrace.Process) (*os.File, uint64, error) {
 			f.Close()
 			continue
 		}
-		table := spanTable{spans: make([]span, 0, len(text))}
+		table := newSpanTable(text)
 		if err := table.fill(text); err != nil {
 			f.Close()
 			return nil, 0, err

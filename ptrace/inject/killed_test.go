@@ -205,10 +205,10 @@ func TestKilledTogether(t *testing.T) {
 				v := victim.Start(t, build(t, "chain", 1))
 				before := textOf(footprint(t, v.PID))
 				r, err := Apply(context.Background(), v.PID, files, Options{DryRun: true})
-				if err != nil || r.Jumps < count {
-					t.Fatalf("%d writes for %d kills: %v", r.Jumps, count, err)
+				if err != nil || r.Writes < count {
+					t.Fatalf("%d writes for %d kills: %v", r.Writes, count, err)
 				}
-				last := count == r.Jumps
+				last := count == r.Writes
 				killedAt(t, "apply", v.PID, "written", count, files...)
 				if s, err := Inspect(v.PID, nil); err != nil || (len(s.Attention) == 0) != last {
 					t.Errorf("list: %+v, %v", s, err)

@@ -33,6 +33,11 @@ type spanTable struct {
 	print uint64 // fingerprint of the relevant lines
 }
 
+// newSpanTable returns a table with room for the mappings of text.
+func newSpanTable(text []byte) spanTable {
+	return spanTable{spans: make([]span, 0, bytes.Count(text, []byte{'\n'})+1)}
+}
+
 // span is a readable and writable mapping.
 type span struct {
 	start, end arch.Addr

@@ -346,9 +346,12 @@ func (pl *planner) dropIdle() {
 func (pl *planner) measure() {
 	r := pl.report
 	r.Done = len(pl.writes) > 0 || len(pl.steps) > 0
-	r.Jumps, r.Bytes = len(pl.writes), 0
+	r.Writes = len(pl.writes)
 	for _, w := range pl.writes {
 		r.Bytes += len(w.New)
+		if w.Kind != writeConst {
+			r.Jumps++
+		}
 	}
 	r.Atomic = len(pl.writes) <= 1 && !crossesPage(pl.writes)
 	for _, s := range pl.steps {

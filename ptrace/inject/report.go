@@ -53,10 +53,11 @@ type Report struct {
 	Done    bool          `json:"changed"` // text was changed (dry run: would be)
 	Atomic  bool          `json:"atomic"`  // the commit was one write: no death can leave a mixture
 	Patches []PatchReport `json:"patches"`
-	Pause   time.Duration `json:"pause_ns"` // all threads stopped
-	Tries   int           `json:"tries"`    // stops that were needed
+	Pause   time.Duration `json:"pause_ns"` // of the last stop: from the first thread stopped until the last was resumed
+	Tries   int           `json:"tries"`    // stops that were needed, those of abandoned plans included
 	Threads int           `json:"threads"`
-	Jumps   int           `json:"jumps"`     // writes to text
+	Writes  int           `json:"writes"`    // that the commit made
+	Jumps   int           `json:"jumps"`     // those of them that go to text
 	Bytes   int           `json:"bytes"`     // of all writes
 	Staged  uint64        `json:"staged"`    // bytes of memory mapped in the process
 	Unread  []string      `json:"unchecked"` // dry run: what was not checked
