@@ -3,6 +3,8 @@ package ptrace
 import (
 	"runtime/debug"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // realtime is the tracer thread's scheduling class while it is raised.
@@ -33,29 +35,41 @@ func (r *realtime) lower() {
 	}
 }
 
-// gcHold counts the stops that hold the garbage collector off. It is the one package
-// variable with state: GC percent belongs to the whole program, so two stops at the same time (of
-// different processes) must agree on who turns it on again.
-var gcHold struct {
+// hush counts the stops that are going on, and holds what they have changed for the whole program. It is
+// the one package variable with state: both settings belong to the program, so stops of several
+// processes at the same time must agree on who sets them back.
+var hush struct {
 	sync.Mutex
 	stops   int
-	percent int // before the first
+	percent int       // GC percent before the first
+	child   sigaction // of SIGCHLD before the first
 }
 
-// holdGC turns the garbage collector off and waits for a running cycle to end.
-func holdGC() {
-	gcHold.Lock()
-	defer gcHold.Unlock()
-	if gcHold.stops++; gcHold.stops == 1 {
-		gcHold.percent = debug.SetGCPercent(-1)
+// saNoCldStop is SA_NOCLDSTOP of sigaction(2): no SIGCHLD for stops.
+const saNoCldStop = 1
+
+// hold turns the garbage collector off, waiting for a running cycle to end, and SIGCHLD for stops, which
+// would run a handler and wake other threads of this program once for each thread that stops.
+func hold() {
+	hush.Lock()
+	defer hush.Unlock()
+	if hush.stops++; hush.stops > 1 {
+		return
+	}
+	hush.percent = debug.SetGCPercent(-1)
+	if sigactionGet(unix.SIGCHLD, &hush.child) == 0 {
+		quiet := hush.child
+		quiet.Flags |= saNoCldStop
+		sigactionSet(unix.SIGCHLD, &quiet)
 	}
 }
 
-// releaseGC undoes holdGC.
-func releaseGC() {
-	gcHold.Lock()
-	defer gcHold.Unlock()
-	if gcHold.stops--; gcHold.stops == 0 {
-		debug.SetGCPercent(gcHold.percent)
+// release undoes hold.
+func release() {
+	hush.Lock()
+	defer hush.Unlock()
+	if hush.stops--; hush.stops == 0 {
+		sigactionSet(unix.SIGCHLD, &hush.child)
+		debug.SetGCPercent(hush.percent)
 	}
 }

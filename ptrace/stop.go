@@ -107,8 +107,8 @@ func (tr *tracer) stopAll(opts StopOptions, stats *StopStats, fn func(s *Stopped
 	if err := tr.prepareStop(opts); err != nil {
 		return err
 	}
-	holdGC()
-	defer releaseGC()
+	hold()
+	defer release()
 	var rt realtime
 	rt.raise()
 	defer rt.lower()

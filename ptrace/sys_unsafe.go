@@ -159,3 +159,21 @@ func schedSet(a *schedAttr) syscall.Errno {
 	_, _, e := unix.RawSyscall(unix.SYS_SCHED_SETATTR, 0, uintptr(unsafe.Pointer(a)), 0)
 	return e
 }
+
+// sigaction is the kernel's struct sigaction (rt_sigaction(2)).
+type sigaction struct {
+	Handler  uintptr
+	Flags    uint64
+	Restorer uintptr
+	Mask     uint64
+}
+
+func sigactionGet(sig unix.Signal, a *sigaction) syscall.Errno {
+	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(a)), unsafe.Sizeof(a.Mask), 0, 0)
+	return e
+}
+
+func sigactionSet(sig unix.Signal, a *sigaction) syscall.Errno {
+	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(a)), 0, unsafe.Sizeof(a.Mask), 0, 0)
+	return e
+}

@@ -118,12 +118,19 @@ func (tr *tracer) start(ready chan<- error, tries int) {
 	ready <- <-inner
 }
 
+// missedEvents is how late an event may be seen whose signal was missed.
+const missedEvents = 10 * time.Millisecond
+
 // loop runs jobs and serves events between them until jobs is closed.
 func (tr *tracer) loop() {
 	defer close(tr.done)
 	defer tr.release()
+	// Signals may be missed: SIGCHLD is off while another Process of this program is in a stop.
+	tick := time.NewTicker(missedEvents)
+	defer tick.Stop()
 	for {
 		select {
+		case <-tick.C:
 		case j, ok := <-tr.jobs:
 			if !ok {
 				return
