@@ -65,7 +65,10 @@ type Checker struct {
 	sites [siteCacheSize]site
 	spans [maxSpans]span
 
-	sawSignal bool // this check saw a word that a handler of a signal could return to
+	// interrupted is the lowest stack pointer that a signal frame seen in this check may
+	// hold; zero if one could not be read, or lies outside of the stack in home.
+	interrupted arch.Addr
+	home        Stack // that holds SP
 }
 
 // NewChecker returns a checker for targets, whose order the results refer to. All memory that
@@ -82,7 +85,7 @@ func NewChecker(space *Space, targets []Target) *Checker {
 //
 // Preconditions: the thread is stopped, and nothing else runs in its address space.
 func (c *Checker) Check(t *Thread, mem cfi.Memory) Activity {
-	c.sawSignal = false
+	c.interrupted = ^arch.Addr(0)
 	c.stack.reset(mem)
 	c.code.mem.reset(mem)
 	c.code.data.reset(mem)
@@ -105,6 +108,7 @@ func (c *Checker) Check(t *Thread, mem cfi.Memory) Activity {
 	if home < 0 || sp%uint64(c.space.Arch.PtrSize) != 0 {
 		return c.active(t, finding{target: -1, why: fmt.Sprintf("stack pointer %#x is misaligned or outside of the thread's known stacks", sp)})
 	}
+	c.home = t.Stacks[home]
 	hit, found := c.scan(t, home, arch.Addr(sp))
 	switch {
 	case !found:
@@ -163,17 +167,49 @@ func (c *Checker) scan(t *Thread, home int, sp arch.Addr) (finding, bool) {
 	for i := range t.Stacks {
 		lo, hi := c.live(t, i, home, sp)
 		f, found := c.nextHit(lo, hi)
-		if !found && i == home && t.Stacks[i].Own && c.sawSignal {
+		if i == home && t.Stacks[i].Own {
 			// SP may be on an alternate stack that is a part of this one, above the frames
-			// that the signal interrupted.
-			lo, _ = c.live(t, i, -1, sp)
-			f, found = c.nextHit(lo, hi)
+			// that a signal interrupted.
+			for bottom, _ := c.live(t, i, -1, 0); !found && c.interrupted < lo && lo > bottom; {
+				end := lo
+				if lo = bottom; t.Stacks[i].contains(c.interrupted) {
+					lo, _ = c.live(t, i, home, c.interrupted)
+				}
+				f, found = c.nextHit(lo, end)
+			}
 		}
 		if found {
 			return f, true
 		}
 	}
 	return finding{}, false
+}
+
+// interruptedSP returns the stack pointer in the signal frame that lies behind the word w
+// at address at, if w is the return address of a handler. It is zero if that cannot be
+// told, or lies outside of the stack that holds SP.
+func (c *Checker) interruptedSP(at, w arch.Addr) arch.Addr {
+	d := &c.space.Arch.DWARF
+	i := c.space.find(w)
+	if d.PCReg() != d.RA || i < 0 {
+		return 0 // a handler's return address need not lie directly below the signal frame
+	}
+	m := &c.space.Modules[i]
+	fde := m.fde(w)
+	if fde == nil {
+		return 0
+	}
+	row, err := fde.Row(arch.ImageAddr(w - m.Bias))
+	if err != nil {
+		return 0
+	}
+	var regs cfi.Regs
+	regs.Set(d.SP, uint64(at)+uint64(c.space.Arch.PtrSize))
+	caller, _, err := row.Step(&regs, c.walk.mem)
+	if sp, ok := caller.Get(d.SP); err == nil && ok && c.home.contains(arch.Addr(sp)) {
+		return arch.Addr(sp)
+	}
+	return 0
 }
 
 // live returns the part of stack i that may hold return addresses: all of it if SP is in
@@ -219,7 +255,9 @@ func (c *Checker) nextHit(lo, hi arch.Addr) (finding, bool) {
 		if i := c.hit(w); i >= 0 {
 			return finding{target: i, addr: at}, true
 		}
-		c.sawSignal = c.sawSignal || c.index.sigreturn(w)
+		if c.index.sigreturn(w) {
+			c.interrupted = min(c.interrupted, c.interruptedSP(at, w))
+		}
 		lo = at + arch.Addr(c.space.Arch.PtrSize)
 	}
 	return finding{}, false

@@ -27,6 +27,14 @@
 // goes into the new code. Such places are the target's Entries. A word that equals a
 // range's end counts only if the bytes in front of it can be a call.
 //
+// # Limits
+//
+// Frames of contexts that a program switches between by itself (makecontext, fibers) are
+// seen only if they lie in a stack that the caller names. If such a context's stack is a part of the
+// thread's own one, above other frames that are alive, these are missed. For alternate
+// stacks of signals the scan takes care of that, as far as call frame information
+// shows where handlers return to (augmentation 'S'; glibc has it).
+//
 // The package is pure: memory is read through [cfi.Memory].
 package unwind
 
