@@ -189,3 +189,29 @@ func TestStopAndContinueWhileSeized(t *testing.T) {
 		eventually(t, "spins on", func() bool { return askCount(t, v, "sum") > a })
 	}
 }
+
+// TestTimeoutsDoNotAddUp stops a thread in epoll_wait every few milliseconds. If each stop started its timeout
+// afresh it would not end before the stops do.
+func TestTimeoutsDoNotAddUp(t *testing.T) {
+	const timeout, most = 300, 1200 // milliseconds
+	for _, detach := range []bool{false, true} {
+		v := victim.Start(t, build(t, "odd.c"), "timeout")
+		p := open(t, v.PID)
+		if got := v.Ask("go"); got != "waiting" {
+			t.Fatal(got)
+		}
+		begin := time.Now()
+		n := 0
+		for ; time.Since(begin) < most*time.Millisecond; n++ {
+			if _, err := p.Stop(StopOptions{Detach: detach}, noop); err != nil {
+				t.Fatal(err)
+			}
+			nap(5_000_000)
+		}
+		took, err := strconv.Atoi(strings.TrimPrefix(v.Line(), "ok "))
+		if err != nil || took < timeout-10 || took >= most {
+			t.Errorf("epoll_wait of %d ms took %d ms under %d stops (%v)", timeout, took, n, err)
+		}
+		t.Logf("%d ms under %d stops", took, n)
+	}
+}

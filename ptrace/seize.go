@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -122,7 +123,7 @@ func (tr *tracer) seizeOne(tid int) (*tracee, error) {
 	e := ptrace(unix.PTRACE_SEIZE, tid, 0, seizeOptions)
 	switch e {
 	case 0:
-		return &tracee{tid: tid}, nil
+		return &tracee{tid: tid, wait: tr.waits[tid]}, nil
 	case syscall.ESRCH:
 		return nil, nil
 	}
@@ -184,6 +185,7 @@ func (tr *tracer) detach(t *tracee) {
 		sig = t.stop.sig
 	}
 	t.stopped = false
+	t.wait.resumed = time.Now()
 	t.dying = ptrace(unix.PTRACE_DETACH, t.tid, 0, uintptr(sig)) != 0
 }
 
@@ -195,6 +197,12 @@ func (tr *tracer) awaitDeath(t *tracee) {
 
 // forget empties the table after all have been detached.
 func (tr *tracer) forget() {
+	clear(tr.waits)
+	for _, t := range tr.threads {
+		if t.wait.left != 0 {
+			tr.waits[t.tid] = t.wait
+		}
+	}
 	tr.threads = tr.threads[:0]
 	clear(tr.byTID)
 	tr.seized = false

@@ -25,13 +25,14 @@ type tracer struct {
 	tid  int           // of its OS thread
 
 	// table
-	threads  []*tracee       // in the order in which they were found
-	byTID    map[int]*tracee // the same
-	strays   []int           // new processes whose first stop is awaited, to let them go
-	sharers  []int           // processes seen to share the target's memory
-	taskDir  int             // open /proc/PID/task; -1: none
-	mem      memFile         // for forced writes
-	sigchld  chan os.Signal  // nil until the first Seize
+	threads  []*tracee          // in the order in which they were found
+	byTID    map[int]*tracee    // the same
+	waits    map[int]waitRecord // of threads that were let go
+	strays   []int              // new processes whose first stop is awaited, to let them go
+	sharers  []int              // processes seen to share the target's memory
+	taskDir  int                // open /proc/PID/task; -1: none
+	mem      memFile            // for forced writes
+	sigchld  chan os.Signal     // nil until the first Seize
 	seized   bool
 	exec     bool // the process has executed another program
 	ended    bool // the process has ended
@@ -89,7 +90,7 @@ func (s stop) delivery() bool { return s.event == 0 && !s.sys }
 // newTracer starts the goroutine and waits until it has a thread.
 func newTracer(p *Process) (*tracer, error) {
 	tr := &tracer{p: p, jobs: make(chan job), done: make(chan struct{}), byTID: make(map[int]*tracee),
-		taskDir: -1, mem: memFile{fd: -1}}
+		waits: make(map[int]waitRecord), taskDir: -1, mem: memFile{fd: -1}}
 	ready := make(chan error, 1)
 	go tr.start(ready, 16)
 	return tr, <-ready
