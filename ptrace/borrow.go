@@ -224,8 +224,11 @@ func (tr *tracer) unfit(t *tracee) string {
 	}
 	var conf [24]byte // struct ptrace_rseq_configuration: pointer, size, signature, flags
 	n, e := ptraceBytes(unix.PTRACE_GET_RSEQ_CONFIGURATION, t.tid, conf[:])
-	if e != 0 || n < 16 {
-		return "" // a kernel before 5.13; checked by no one there
+	if e != 0 || n < 16 { // a kernel before 5.13
+		if _, in := t.regs.Syscall(); !in { // a sequence makes no calls
+			return "may be in a restartable sequence, which this kernel does not tell"
+		}
+		return ""
 	}
 	area := arch.Addr(binary.LittleEndian.Uint64(conf[:]))
 	if area == 0 {
