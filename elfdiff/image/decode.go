@@ -40,7 +40,8 @@ var errNotCode = errors.New("not code")
 
 // bodyCache holds decoded bodies by atom ID.
 type bodyCache struct {
-	entries []atomic.Pointer[bodyEntry]
+	entries  []atomic.Pointer[bodyEntry]
+	decoders sync.Pool // of *decoder
 }
 
 type bodyEntry struct {
@@ -107,8 +108,11 @@ func (im *Image) Decode(ctx context.Context, workers int) error {
 
 // decodeUnit decodes the unit of a and stores the result for each of its atoms.
 func (im *Image) decodeUnit(a *Atom) {
-	d := decoderPool.Get().(*decoder)
-	defer decoderPool.Put(d)
+	d, ok := im.bodies.decoders.Get().(*decoder)
+	if !ok {
+		d = new(decoder)
+	}
+	defer im.bodies.decoders.Put(d)
 	d.reset(im, a.Unit())
 	err := d.run()
 	for i, p := range d.atoms {
@@ -119,8 +123,6 @@ func (im *Image) decodeUnit(a *Atom) {
 		im.bodies.entries[p.ID].CompareAndSwap(nil, e)
 	}
 }
-
-var decoderPool = sync.Pool{New: func() any { return new(decoder) }}
 
 // State of a byte of code.
 const (

@@ -198,6 +198,9 @@ func (im *Image) addRelr(f *file, s *elf.Section, addr uint64) error {
 	if !ok {
 		return &FormatError{f.path, s.Offset, "section " + s.Name + " relocates an address outside the file's data", addr}
 	}
+	if uint64(len(im.dyn.relocs)) > f.size/8 {
+		return &FormatError{f.path, s.Offset, "section " + s.Name + " relocates more words than the file has; address", addr}
+	}
 	im.dyn.relocs = append(im.dyn.relocs, DynReloc{
 		Addr: arch.ImageAddr(addr), Type: uint32(elf.R_X86_64_RELATIVE), Addend: int64(order.Uint64(b)), Size: 8})
 	return nil

@@ -5,7 +5,6 @@ import (
 	"context"
 	"debug/elf"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -308,29 +307,5 @@ func TestSymbols(t *testing.T) {
 	}
 	if n < 40 {
 		t.Errorf("readelf shows only %d symbols", n)
-	}
-}
-
-// TestOwnBinary loads and decodes this test itself: Go code, from another compiler and linker.
-func TestOwnBinary(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	im, err := Load(self, Options{})
-	if err != nil {
-		t.Skipf("the test binary is stripped: %v", err)
-	}
-	failed, total := 0, 0
-	for _, a := range im.Atoms {
-		if a.IsCode() && a.Size > 0 {
-			total++
-			if _, err := im.Body(a); err != nil {
-				failed++
-			}
-		}
-	}
-	if total < 1000 || failed > total/50 {
-		t.Errorf("%d of %d functions cannot be decoded", failed, total)
 	}
 }

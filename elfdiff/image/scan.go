@@ -84,6 +84,10 @@ func (im *Image) scanCode() {
 	x.addrs = slices.Compact(x.addrs)
 	slices.Sort(x.labels)
 	x.labels = slices.Compact(x.labels)
+	for v, from := range x.stored {
+		slices.Sort(from)
+		x.stored[v] = slices.Compact(from)
+	}
 }
 
 // scanAtom adds what the code of a refers to.
@@ -129,10 +133,10 @@ type offsetLoad struct {
 }
 
 func (l *offsetLoad) step(code []byte) {
-	if l.found {
+	l.left--
+	if l.found || code[0]&0xf8 != 0x48 { // both have REX.W
 		return
 	}
-	l.left--
 	x, ok := parseX86(code)
 	switch {
 	case !ok || x.twoByte:
@@ -228,9 +232,7 @@ func (im *Image) noteLabel(v, from arch.ImageAddr) {
 	}
 	x := &im.places
 	x.labels = append(x.labels, v)
-	if !slices.Contains(x.stored[v], from) {
-		x.stored[v] = append(x.stored[v], from)
-	}
+	x.stored[v] = append(x.stored[v], from)
 }
 
 // partBase returns the name of the function that an atom of this name was split from, by the compilers' spelling: NAME.cold,
