@@ -75,7 +75,8 @@ func (e *emitter) reserve(want []block) {
 		b := want[0]
 		b.sym = -1
 		want = want[1:]
-		for len(want) > 0 && want[0].start <= b.end {
+		rel := e.d.new.relTables
+		for len(want) > 0 && want[0].start <= b.end && (want[0].start == b.start || !rel[b.start] && !rel[want[0].start]) {
 			b.end = max(b.end, want[0].end)
 			want = want[1:]
 		}

@@ -83,7 +83,7 @@ func (d *differ) closeOverObjects() {
 			}
 			u := d.old.of[d.rev[v.atom()]]
 			d.equal--
-			d.addChange(&funcChange{old: u, new: v, how: patch.Changed, reasons: []string{"reads " + o.new.Name + ", which has a new place because its size changed"}})
+			d.addChange(&funcChange{old: u, new: v, how: patch.Changed, reasons: []string{"reads " + o.new.Name + ", which has a new place"}})
 		}
 	}
 }
@@ -133,11 +133,15 @@ func (d *differ) refsEqual(r, s *reference) bool {
 type use struct {
 	width   int  // bytes that are read; 0: not known
 	address bool // the address is taken
+	depth   int  // of constants whose addresses were followed
 }
 
 // placesEqual reports whether a place of the old build and one of the new mean the same thing.
 func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	if p.Ambiguous() || q.Ambiguous() {
+		if p.Kind == image.PlaceLinker && q.Kind == image.PlaceLinker && p.Linker == q.Linker && p.Addend == q.Addend {
+			return true
+		}
 		return d.candidatesMeet(p, q) || p.Kind == image.PlaceAnon && q.Kind == image.PlaceAnon && d.anonEqual(p.Addr, q.Addr, how)
 	}
 	if p.Kind != q.Kind {
@@ -158,7 +162,7 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	case image.PlaceLinker:
 		return p.Linker == q.Linker && p.Addend == q.Addend
 	case image.PlaceUnknown:
-		return p.Addr == q.Addr && d.nothingMoved(p.Addr) || d.nameless(p.Addr, q.Addr)
+		return p.Addr == q.Addr && d.nothingMoved(p.Addr) || d.nameless(p.Addr, q.Addr, how)
 	}
 	return true
 }
@@ -221,8 +225,8 @@ func (d *differ) nothingMoved(addr arch.ImageAddr) bool {
 // nameless reports whether two addresses lie in data without symbols of equal content: compilers
 // put the initial values of local arrays there, in a writable section if they hold addresses. It is good enough to say that
 // a function did not change, but not to carry one: what is writable could be a variable.
-func (d *differ) nameless(p, q arch.ImageAddr) bool {
+func (d *differ) nameless(p, q arch.ImageAddr, how use) bool {
 	a, b := d.old.im.SectionAt(p), d.new.im.SectionAt(q)
 	return a != nil && b != nil && a.Name == b.Name && !a.Exec() && !b.Exec() && a.Data != nil && b.Data != nil &&
-		d.old.im.AtomAt(p) == nil && d.new.im.AtomAt(q) == nil && d.anonEqual(p, q, use{address: true})
+		d.old.im.AtomAt(p) == nil && d.new.im.AtomAt(q) == nil && d.anonEqual(p, q, use{address: true, depth: how.depth})
 }

@@ -79,7 +79,7 @@ func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 	switch ro, ro2 := !a.Section.Writable(), !b.Section.Writable(); {
 	case ro != ro2:
 		return objMoved, true
-	case a.Size != b.Size && ro:
+	case ro && (a.Size != b.Size || d.new.relative(b) && !d.objectContentEqual(a, b)):
 		return objResized, true
 	case a.Size != b.Size:
 		return objGrown, true
@@ -92,7 +92,12 @@ func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 }
 
 // objectContentEqual compares the initial content of two objects: bytes as bytes, addresses as what they mean.
-func (d *differ) objectContentEqual(a, b *image.Atom) bool {
+func (d *differ) objectContentEqual(a, b *image.Atom) bool { return d.contentEqual(a, b, 0) }
+
+// maxDepth bounds how far comparison follows addresses from constant to constant without a symbol; rings of them are told to differ.
+const maxDepth = 16
+
+func (d *differ) contentEqual(a, b *image.Atom, depth int) bool {
 	if a.Size != b.Size {
 		return false
 	}
@@ -101,17 +106,31 @@ func (d *differ) objectContentEqual(a, b *image.Atom) bool {
 	if !ok1 || !ok2 {
 		return zeros(x) && zeros(y)
 	}
-	ra, rb := d.old.im.DataRefs(a), d.new.im.DataRefs(b)
+	ra, rb := d.old.dataRefs(a), d.new.dataRefs(b)
 	if len(ra) != len(rb) {
 		return false
 	}
 	for i := range ra {
 		if ra[i].Off != rb[i].Off || ra[i].Size != rb[i].Size ||
-			!d.placesEqual(&ra[i].Place, &rb[i].Place, use{address: true}) {
+			!d.placesEqual(&ra[i].Place, &rb[i].Place, use{address: true, depth: depth + 1}) {
 			return false
 		}
 	}
-	return bytes.Equal(maskPointers(d.old.im, a, x), maskPointers(d.new.im, b, y))
+	return bytes.Equal(maskPointers(ra, x), maskPointers(rb, y))
+}
+
+// relative reports whether the atom is a table of distances from its own start. One whose content
+// changed cannot stay where it is, since what the payload holds may be out of reach of 32 bits from there.
+func (s *side) relative(a *image.Atom) bool {
+	return s.relTables[a.Addr] || image.IsRelativeTable(a)
+}
+
+// dataRefs returns the fields of a data atom that hold places, relative ones included.
+func (s *side) dataRefs(a *image.Atom) []image.DataRef {
+	if s.relative(a) {
+		return s.im.RelativeRefs(a)
+	}
+	return s.im.DataRefs(a)
 }
 
 func zeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
@@ -119,14 +138,17 @@ func zeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 // anonEqual compares constants without a symbol by content: as many bytes as are read, or, where an
 // address is taken, everything up to the next place whose address anything takes, or a string.
 func (d *differ) anonEqual(p, q arch.ImageAddr, how use) bool {
+	if how.depth > maxDepth {
+		return false
+	}
 	if how.width > 0 && !how.address {
-		return d.objectContentEqual(anonAtom(d.old.im, p, uint64(how.width)), anonAtom(d.new.im, q, uint64(how.width)))
+		return d.contentEqual(anonAtom(d.old.im, p, uint64(how.width)), anonAtom(d.new.im, q, uint64(how.width)), how.depth)
 	}
 	a, b := d.old.anon(p), d.new.anon(q)
-	if a.Size == b.Size && d.objectContentEqual(a, b) {
+	if a.Size == b.Size && d.contentEqual(a, b, how.depth) {
 		return true
 	}
-	if len(d.old.im.DataRefs(a)) > 0 || len(d.new.im.DataRefs(b)) > 0 {
+	if len(d.old.dataRefs(a)) > 0 || len(d.new.dataRefs(b)) > 0 {
 		return false
 	}
 	x, ok1 := d.old.im.Bytes(a.Addr, a.Size)

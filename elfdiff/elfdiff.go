@@ -95,11 +95,12 @@ func Diff(old, new *image.Image, opt Options) (*Result, error) {
 
 // side is one of the two builds with what the comparison knows about it.
 type side struct {
-	im    *image.Image
-	units []*unit                 // functions, by address
-	of    map[*image.Atom]*unit   // every function atom, parts too
-	users map[*image.Atom][]*unit // the functions that refer to an atom
-	taken []arch.ImageAddr        // addresses that something takes, sorted
+	im        *image.Image
+	units     []*unit                 // functions, by address
+	of        map[*image.Atom]*unit   // every function atom, parts too
+	users     map[*image.Atom][]*unit // the functions that refer to an atom
+	taken     []arch.ImageAddr        // addresses that something takes, sorted
+	relTables map[arch.ImageAddr]bool // tables of distances from their own start
 	// takenData are those that words of data hold.
 	takenData []arch.ImageAddr
 }
@@ -152,7 +153,11 @@ func (d *differ) canonicalize() error {
 	all := append(append([]*unit{}, d.old.units...), d.new.units...)
 	parallel(len(all), func(i int) { all[i].canonicalize() })
 	for _, s := range []*side{&d.old, &d.new} {
+		s.relTables = make(map[arch.ImageAddr]bool)
 		for _, u := range s.units {
+			for _, addr := range u.relTables {
+				s.relTables[addr] = true
+			}
 			seen := make(map[*image.Atom]bool)
 			for i := range u.refs {
 				p := u.refs[i].place
@@ -168,6 +173,7 @@ func (d *differ) canonicalize() error {
 		}
 		s.takenByData()
 		slices.Sort(s.taken)
+		s.takenByTables()
 		s.taken = slices.Compact(s.taken)
 	}
 	return nil
@@ -191,6 +197,28 @@ func (s *side) takenByData() {
 			s.taken = append(s.taken, t.Addr)
 		}
 	}
+}
+
+// takenByTables adds what the entries of relative tables lead to. The addresses so far are sorted.
+func (s *side) takenByTables() {
+	var more []arch.ImageAddr
+	add := func(a *image.Atom) {
+		for _, r := range s.im.RelativeRefs(a) {
+			more = append(more, r.Place.Addr)
+		}
+	}
+	for addr := range s.relTables {
+		if s.im.AtomAt(addr) == nil {
+			add(s.anon(addr))
+		}
+	}
+	for _, a := range s.im.Atoms {
+		if s.relative(a) {
+			add(a)
+		}
+	}
+	s.taken = append(s.taken, more...)
+	slices.Sort(s.taken)
 }
 
 // parallel calls f(0) .. f(n-1) on all cores.

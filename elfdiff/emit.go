@@ -347,7 +347,8 @@ func alignment(b *image.Atom) uint64 {
 
 // content relocates the addresses in an object that was copied to offset off of section sec.
 func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
-	refs := e.d.new.im.DataRefs(b)
+	refs := e.d.new.dataRefs(b)
+	relative := e.d.new.relative(b)
 	e.reserveData(refs)
 	for i := range refs {
 		r := &refs[i]
@@ -358,7 +359,14 @@ func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
 		if err != nil {
 			return fmt.Errorf("%s+%#x holds an address that cannot be carried: %w", b.Name, r.Off, err)
 		}
-		if err := e.relocate(sec, off+r.Off, int(r.Size), arch.RelocAbs, sym, addend); err != nil {
+		kind := arch.RelocAbs
+		switch {
+		case relative: // the distance is from the table's start, not from the field
+			kind, addend = arch.RelocPC, addend+int64(r.Off)
+		case e.d.new.im.Arch.Relocs[r.Type].Kind == arch.RelocPC:
+			return fmt.Errorf("%s+%#x holds a distance, and what it is counted from cannot be told", b.Name, r.Off)
+		}
+		if err := e.relocate(sec, off+r.Off, int(r.Size), kind, sym, addend); err != nil {
 			return fmt.Errorf("%s+%#x: %w", b.Name, r.Off, err)
 		}
 	}

@@ -328,7 +328,7 @@ func (d *differ) storedAddresses() map[*image.Atom]string {
 		if a.Kind != image.Object {
 			continue
 		}
-		for _, r := range im.DataRefs(a) {
+		for _, r := range d.old.dataRefs(a) {
 			if r.Place.Atom != nil {
 				m[r.Place.Atom] = "by " + a.Name
 			}

@@ -14,7 +14,7 @@ func (d *differ) judgeNames(b *image.Atom, v *verdict) {
 	old := d.rev[b]
 	for i := range b.Syms {
 		s := &b.Syms[i]
-		if s.Local {
+		if isLocal(s) {
 			continue
 		}
 		for _, a := range d.old.im.Named(s.Name) {
@@ -29,7 +29,7 @@ func (d *differ) judgeNames(b *image.Atom, v *verdict) {
 	}
 	for i := range old.Syms {
 		s := &old.Syms[i]
-		if s.Local {
+		if isLocal(s) {
 			continue
 		}
 		for _, c := range d.new.im.Named(s.Name) {
@@ -56,7 +56,7 @@ func localName(a *image.Atom, name string) bool {
 func (d *differ) joinedNames() {
 	for _, a := range d.old.im.Atoms {
 		c := classOf(a)
-		if c == classNone || d.fwd[a] != nil || a.Local || a.CRT {
+		if c == classNone || d.fwd[a] != nil || isLocal(&a.Syms[0]) || a.CRT {
 			continue
 		}
 		for _, b := range d.new.im.Named(a.Name) {

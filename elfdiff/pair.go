@@ -109,18 +109,22 @@ type names func(a *image.Atom, yield func(group))
 
 // mainNames yields the name that stands for a global atom: where names were joined or split, it goes with that one.
 func mainNames(a *image.Atom, yield func(group)) {
-	if !a.Local {
+	if !a.Local && stripSuffix(a.Name) == a.Name {
 		yield(group{class: classOf(a), name: a.Name})
 	}
 }
 
 func globalNames(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
-		if !a.Syms[i].Local {
+		if !isLocal(&a.Syms[i]) {
 			yield(group{class: classOf(a), name: a.Syms[i].Name})
 		}
 	}
 }
+
+// isLocal reports whether a symbol's scope is a file. A name that a compiler numbered never is of any other, also where link-time
+// optimisation leaves no file to it.
+func isLocal(s *image.Symbol) bool { return s.Local || stripSuffix(s.Name) != s.Name }
 
 // localNames leaves out names that the compiler numbered: x.1 of one build can be x.2 of the next.
 func localNames(a *image.Atom, yield func(group)) {
@@ -133,7 +137,7 @@ func localNames(a *image.Atom, yield func(group)) {
 
 func strippedNames(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
-		if a.Syms[i].Local {
+		if isLocal(&a.Syms[i]) {
 			yield(group{class: classOf(a), local: true, name: stripSuffix(a.Syms[i].Name), file: a.Syms[i].File})
 		}
 	}
@@ -141,7 +145,7 @@ func strippedNames(a *image.Atom, yield func(group)) {
 
 func namesWithoutFile(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
-		if a.Syms[i].Local {
+		if isLocal(&a.Syms[i]) {
 			yield(group{class: classOf(a), local: true, name: stripSuffix(a.Syms[i].Name)})
 		}
 	}
@@ -253,12 +257,11 @@ func (d *differ) contentKey(s *side, a *image.Atom) string {
 	if !ok {
 		return fmt.Sprintf("zero %d", a.Size)
 	}
-	return "data " + string(maskPointers(s.im, a, data))
+	return "data " + string(maskPointers(s.dataRefs(a), data))
 }
 
 // maskPointers returns the bytes of a data atom with zeros where it holds addresses.
-func maskPointers(im *image.Image, a *image.Atom, data []byte) []byte {
-	refs := im.DataRefs(a)
+func maskPointers(refs []image.DataRef, data []byte) []byte {
 	if len(refs) == 0 {
 		return data
 	}
@@ -350,7 +353,7 @@ func sameGroup(a, b *image.Atom) bool {
 	for i := range a.Syms {
 		for j := range b.Syms {
 			s, t := &a.Syms[i], &b.Syms[j]
-			if s.Local && t.Local && s.File == t.File && (s.Name == t.Name || stripSuffix(s.Name) == stripSuffix(t.Name)) {
+			if isLocal(s) && isLocal(t) && s.File == t.File && (s.Name == t.Name || stripSuffix(s.Name) == stripSuffix(t.Name)) {
 				return true
 			}
 		}

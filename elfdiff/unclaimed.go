@@ -52,7 +52,7 @@ func (s *side) claims() []claim {
 	hit := make(map[*image.Section]bool)
 	var out []claim
 	for _, a := range s.anonRefs() {
-		if sec := s.im.SectionAt(a.Addr); sec != nil && sec.Data != nil && !sec.Exec() && !sec.Writable() {
+		if sec := s.im.SectionAt(a.Addr); sec != nil && sec.Data != nil && !sec.Exec() {
 			hit[sec] = true
 			out = append(out, claim{a.Addr, a.End()})
 		}
@@ -108,12 +108,31 @@ func (s *side) anonRefs() []*image.Atom {
 			}
 		}
 	}
+	for addr := range s.relTables {
+		if s.im.AtomAt(addr) == nil {
+			s.claimEntries(s.anon(addr), taken)
+		}
+	}
+	for _, a := range s.im.Atoms {
+		if image.IsRelativeTable(a) || s.relTables[a.Addr] {
+			s.claimEntries(a, taken)
+		}
+	}
 	for _, addr := range s.takenData {
 		if s.im.AtomAt(addr) == nil {
 			taken(addr)
 		}
 	}
 	return out
+}
+
+// claimEntries claims what the entries of a table of distances lead to.
+func (s *side) claimEntries(table *image.Atom, claim func(arch.ImageAddr)) {
+	for _, r := range s.im.RelativeRefs(table) {
+		if r.Place.Kind == image.PlaceAnon {
+			claim(r.Place.Addr)
+		}
+	}
 }
 
 // compareUnclaimed returns the functions of the new build, and of the old one, behind whose constants there is data

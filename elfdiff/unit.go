@@ -25,6 +25,8 @@ type unit struct {
 	gaps  [sha256.Size]byte // hash of the data among the code, which is in shape too
 	count int               // instructions, padding aside
 	refs  []reference
+
+	relTables []arch.ImageAddr // tables of distances from their own start that the unit uses
 }
 
 // reference is an operand that names a place.
@@ -73,8 +75,23 @@ func (u *unit) canonicalize() {
 			u.refs = append(u.refs, reference{inst: int32(index), part: int16(t.part), kind: r.Kind, width: r.Width, place: &r.Place, ref: r})
 		}
 	})
+	u.findRelTables()
 	u.hashGaps(h)
 	h.Sum(u.shape[:0])
+}
+
+// findRelTables notes which data without code in it is a table of distances.
+func (u *unit) findRelTables() {
+	for i := range u.refs {
+		r := &u.refs[i]
+		if r.kind != image.RefAddr || r.place.ViaSlot || r.place.Addend != 0 || r.place.Kind != image.PlaceAnon && r.place.Kind != image.PlaceAtom {
+			continue
+		}
+		body, err := u.im.Body(u.parts[r.part])
+		if err == nil && u.im.RelativeTableAt(body, int(r.ref.Inst)) {
+			u.relTables = append(u.relTables, r.place.Addr)
+		}
+	}
 }
 
 // hashGaps adds data that lies among the code to the shape.

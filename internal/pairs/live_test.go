@@ -1,7 +1,6 @@
 package pairs_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/pairs"
 	"hotpatch/internal/victim"
-	"hotpatch/ptrace/inject"
 )
 
 // TestLive runs the old build of every pair, patches it, and reverts it: the
@@ -25,18 +23,7 @@ func TestLive(t *testing.T) {
 			t.Parallel()
 			old, new := p.Build(t, "gcc")
 			f := diff(t, old, new)
-			v := victim.Start(t, old)
-			expect(t, v, "before", p.Before)
-			r, err := inject.Apply(context.Background(), v.PID, []*patch.File{f}, inject.Options{Wait: 5 * time.Second})
-			if err != nil {
-				t.Fatal("apply: ", err)
-			}
-			expect(t, v, "after", p.After)
-			if _, err := inject.Revert(context.Background(), v.PID, "", inject.Options{Wait: 5 * time.Second}); err != nil {
-				t.Fatalf("revert: %v (applied: %+v)", err, r)
-			}
-			expect(t, v, "reverted", p.Reverted)
-			v.End()
+			run(t, p, old, f)
 		})
 	}
 }
@@ -51,35 +38,37 @@ func expect(t *testing.T, v *victim.Victim, when, want string) {
 // diff makes the patch, with every word given that it asks for.
 func diff(t *testing.T, old, new string) *patch.File {
 	t.Helper()
-	opt := elfdiff.Options{User: "test", Date: time.Unix(0, 0)}
-	for {
-		a, err := image.Load(old, image.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := image.Load(new, image.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := elfdiff.Diff(a, b, opt)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.Patch == nil && len(opt.Acks) == 0 && len(r.Missing) > 0 {
-			opt.Acks = r.Missing
-			continue
-		}
-		if r.Patch == nil {
-			var why []string
-			for _, c := range r.Changes {
-				why = append(why, c.Name+": "+c.Why)
-			}
-			t.Fatalf("no patch: %s", strings.Join(why, "; "))
-		}
-		f, err := r.Patch.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
+	r := compare(t, old, new, nil)
+	if r.Patch == nil && len(r.Missing) > 0 {
+		r = compare(t, old, new, r.Missing)
 	}
+	if r.Patch == nil {
+		var why []string
+		for _, c := range r.Changes {
+			why = append(why, c.Name+": "+c.Why)
+		}
+		t.Fatalf("no patch: %s", strings.Join(why, "; "))
+	}
+	f, err := r.Patch.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func compare(t *testing.T, old, new string, acks []string) *elfdiff.Result {
+	t.Helper()
+	a, err := image.Load(old, image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := image.Load(new, image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := elfdiff.Diff(a, b, elfdiff.Options{Acks: acks, User: "test", Date: time.Unix(0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

@@ -1,5 +1,6 @@
-// D1: the same source, built again with its functions in another order, differs in nothing.
-// Flags2: -fno-toplevel-reorder
+// D1: the same source, linked with its functions and objects in another order, differs in nothing.
+// Flags: -ffunction-sections -fdata-sections
+// Flags2: -Wl,--sort-section=name
 // Verdict: nothing
 // Before: 3 lines
 #include "pair.h"

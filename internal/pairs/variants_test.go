@@ -1,0 +1,130 @@
+package pairs_test
+
+import (
+	"context"
+	"flag"
+	"strings"
+	"testing"
+	"time"
+
+	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/pairs"
+	"hotpatch/internal/victim"
+	"hotpatch/ptrace/inject"
+)
+
+var allVariants = flag.Bool("all-variants", false, "run every pair in every variant, instead of a few of each")
+
+// variant is a way to build a program.
+type variant struct {
+	name  string
+	cc    string
+	flags []string
+}
+
+var variants = []variant{
+	{"gcc-O0", "gcc", []string{"-O0"}},
+	{"gcc-O1", "gcc", []string{"-O1"}},
+	{"gcc-O3", "gcc", []string{"-O3"}},
+	{"gcc-Os", "gcc", []string{"-Os"}},
+	{"clang-O0", "clang", []string{"-O0"}},
+	{"clang-O1", "clang", []string{"-O1"}},
+	{"clang-O2", "clang", []string{"-O2"}},
+	{"clang-O3", "clang", []string{"-O3"}},
+	{"clang-Os", "clang", []string{"-Os"}},
+	{"cet", "gcc", []string{"-fcf-protection=full"}},
+	{"no-cet", "gcc", []string{"-fcf-protection=none"}},
+	{"no-plt", "gcc", []string{"-fno-plt"}},
+	{"gc-sections", "gcc", []string{"-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"}},
+	{"now", "gcc", []string{"-Wl,-z,now"}},
+	{"lazy", "gcc", []string{"-Wl,-z,lazy"}},
+	{"no-pie-q", "gcc", []string{"-fno-pie", "-no-pie", "-Wl,--emit-relocs"}},
+	{"clang-no-pie-q", "clang", []string{"-fno-pie", "-no-pie", "-Wl,--emit-relocs"}},
+	{"pie-q", "gcc", []string{"-Wl,--emit-relocs"}},
+	{"static-pie", "gcc", []string{"-static-pie"}},
+	{"static", "gcc", []string{"-fno-pie", "-no-pie", "-static", "-Wl,--emit-relocs"}},
+	{"lto", "gcc", []string{"-flto"}},
+	{"fpic", "gcc", []string{"-fPIC", "-fno-omit-frame-pointer"}},
+	{"native-vector", "gcc", []string{"-O3", "-mavx2"}},
+	{"lld", "clang", []string{"-fuse-ld=lld"}},
+	{"lld-gcc", "gcc", []string{"-fuse-ld=lld", "-B/usr/bin"}},
+	{"no-separate-code", "gcc", []string{"-Wl,-z,noseparate-code"}},
+	{"sort-section", "gcc", []string{"-ffunction-sections", "-Wl,--sort-section=name"}},
+}
+
+// variantsEach is how many variants of each pair an ordinary run takes. Which ones goes round, so that together they are all of them.
+const variantsEach = 3
+
+// TestVariants builds the pairs with other compilers, at other levels of optimisation and with other linkers and options. What the
+// report lists differs, but a patch has to give the answers that the program's header states, or be refused by name.
+func TestVariants(t *testing.T) {
+	for i, p := range pairs.Load(t) {
+		for k, v := range variants {
+			if !*allVariants && (k-i*variantsEach%len(variants)+len(variants))%len(variants) >= variantsEach {
+				continue
+			}
+			t.Run(p.Name+"/"+v.name, func(t *testing.T) {
+				t.Parallel()
+				old, new := p.Build(t, v.cc, v.flags...)
+				checkVariant(t, p, old, new)
+			})
+		}
+	}
+}
+
+func checkVariant(t *testing.T, p *pairs.Pair, old, new string) {
+	r := compare(t, old, new, nil)
+	var refused []string
+	for _, c := range r.Changes {
+		switch {
+		case c.Verdict != patch.Refused:
+		case c.Why == "" || c.Name == "":
+			t.Errorf("a refusal without a reason: %+v", c)
+		default:
+			refused = append(refused, c.Name+": "+c.Why)
+		}
+	}
+	switch {
+	case p.Verdict == "nothing":
+		if len(r.Changes) != 0 {
+			t.Errorf("%d changes, want none: %+v", len(r.Changes), r.Changes)
+		}
+		return
+	case len(refused) > 0:
+		if p.After != "" {
+			t.Logf("refused: %s", strings.Join(refused, "; "))
+		}
+		return
+	case len(r.Changes) == 0:
+		t.Fatal("the builds are told to be equal")
+	case p.After == "":
+		return // whether this variant can be applied is not stated
+	}
+	if len(r.Missing) > 0 {
+		r = compare(t, old, new, r.Missing)
+	}
+	if r.Patch == nil {
+		t.Fatalf("no patch, although nothing is refused: %+v", r)
+	}
+	f, err := r.Patch.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, p, old, f)
+}
+
+// run applies the patch to the running old build and reverts it.
+func run(t *testing.T, p *pairs.Pair, old string, f *patch.File) {
+	t.Helper()
+	v := victim.Start(t, old)
+	expect(t, v, "before", p.Before)
+	if _, err := inject.Apply(context.Background(), v.PID, []*patch.File{f}, inject.Options{Wait: 5 * time.Second}); err != nil {
+		t.Fatal("apply: ", err)
+	}
+	expect(t, v, "after", p.After)
+	if _, err := inject.Revert(context.Background(), v.PID, "", inject.Options{Wait: 5 * time.Second}); err != nil {
+		t.Fatal("revert: ", err)
+	}
+	expect(t, v, "reverted", p.Reverted)
+	v.End()
+}
