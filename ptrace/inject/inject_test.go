@@ -31,6 +31,9 @@ func TestChain(t *testing.T) {
 		if r.Patches[0].Result != "reverted" {
 			t.Fatalf("report of revert %d: %+v", i+1, r)
 		}
+		if last := i == 2; last != (len(r.Notes) == 1 && strings.HasPrefix(r.Notes[0], "discount was added")) {
+			t.Errorf("notes of revert %d: %q", i+1, r.Notes)
+		}
 		v.Send("go")
 		v.Expect(want)
 	}
@@ -268,4 +271,31 @@ func TestTable(t *testing.T) {
 			v.End()
 		})
 	}
+}
+
+// TestQuietWait does not stop the process over and over while the busy thread is seen to wait where it was.
+func TestQuietWait(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	before := footprint(t, v.PID)
+	ask(t, v, "hold", "held")
+	f := chainPatch(t, 1)
+	var r *Report
+	var err error
+	for range 3 { // the new thread may not be there yet
+		r, err = Apply(context.Background(), v.PID, []*patch.File{f}, Options{Wait: 2 * quietNap})
+		if err != nil {
+			break
+		}
+		revert(t, v.PID, "")
+	}
+	if !errors.Is(err, ErrBusy) || r.Tries < 2 || r.Tries > 6 {
+		t.Errorf("%d attempts, %v", r.Tries, err)
+	}
+	v.Send("release")
+	v.Expect("busy 41")
+	if textOf(footprint(t, v.PID)) != textOf(before) {
+		t.Error("the text has changed")
+	}
+	v.End()
 }

@@ -120,6 +120,12 @@ func TestKilledApplying(t *testing.T) {
 		count     int
 		attention bool
 	}{
+		{"borrowed", 1, true},
+		{"journal-half", 1, true},
+		{"journal-written", 1, true},
+		{"borrowed", 2, true},
+		{"payload-written", 1, true},
+		{"payload-written", 2, true},
 		{"staged", 1, true},
 		{"committing", 1, true},
 		{"written", 1, true},
@@ -262,7 +268,8 @@ func TestUndone(t *testing.T) {
 		point string
 		count int
 	}{
-		{"journal mapped", 1}, {"journal written", 1}, {"payload mapped", 1}, {"payload mapped", 2}, {"payload mapped", 3}, {"payload written", 1},
+		{"journal-mapped", 1}, {"journal-written", 1}, {"payload-mapped", 1}, {"payload-mapped", 2}, {"payload-mapped", 3},
+		{"payload-written", 1}, {"payload-written", 3}, {"journal-half", 1}, {"borrowed", 1}, {"borrowed", 2}, {"borrowed", 3},
 		{"staged", 1}, {"committing", 1}, {"written", 1}, {"written", 2}, {"written", 3}, {"marked", 1},
 	} {
 		t.Run(fmt.Sprintf("%s-%d", c.point, c.count), func(t *testing.T) {
@@ -314,7 +321,7 @@ func TestTwoAtOnce(t *testing.T) {
 func TestNeverMapped(t *testing.T) {
 	t.Parallel()
 	files := []*patch.File{chainPatch(t, 1), chainPatch(t, 2)}
-	for _, point := range []string{"journal mapped", "journal written", "payload mapped"} {
+	for _, point := range []string{"journal-mapped", "journal-written", "payload-mapped"} {
 		for _, again := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s-%v", point, again), func(t *testing.T) {
 				t.Parallel()

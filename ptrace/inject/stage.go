@@ -26,40 +26,48 @@ func (t *transaction) at(point string) error {
 }
 
 // prepare maps the journal and the payloads, fills them, and touches the pages that the commit will change. One
-// thread of the target makes the system calls. Undone by unstage. If it fails the target is as it was.
+// thread of the target makes the system calls. Undone by unstage.
+//
+// A thread that has made a borrowed call is itself again only when it has been given back: should hotpatch die
+// before, it is lost. So what takes time, the writing, is done before the first call of its borrowing. The journal
+// comes first, so that there is never a written payload without one.
 func (t *transaction) prepare() error {
-	return t.p.Borrow(func(r *ptrace.Remote) error {
-		err := t.stageIn(r)
-		if err == nil {
-			err = t.touch(r)
-		}
-		if err == nil || errors.Is(err, errKilled) {
+	parts := []func(*ptrace.Remote) error{t.stageJournal, t.stagePayloads, t.fill}
+	if t.plan.journal == nil {
+		parts = []func(*ptrace.Remote) error{t.touch}
+	}
+	for _, part := range parts {
+		if err := t.p.Borrow(part); err != nil {
 			return err
 		}
-		return errors.Join(err, t.unmap(r))
-	})
+		if err := t.at("borrowed"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// stageIn maps and writes the memory that the plan asks for. The journal comes first, so that there is never
-// a payload without one; its header is written last, so that a journal with a header is complete.
-func (t *transaction) stageIn(r *ptrace.Remote) error {
-	j, raw := t.plan.journal, t.plan.raw
-	if j == nil {
-		return nil
-	}
+func (t *transaction) stageJournal(r *ptrace.Remote) error {
 	if err := t.mapJournal(r); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if err := t.at("journal mapped"); err != nil {
-		return err
-	}
+	return t.at("journal-mapped")
+}
+
+// stagePayloads writes the journal and maps the payloads. The journal's header is written last, so that one with
+// a header is complete.
+func (t *transaction) stagePayloads(r *ptrace.Remote) error {
+	j, raw := t.plan.journal, t.plan.raw
 	if err := r.Write(j.At+journalHeader, raw[journalHeader:]); err != nil {
 		return fmt.Errorf("journal: %w", err)
+	}
+	if err := t.at("journal-half"); err != nil {
+		return err
 	}
 	if err := r.Write(j.At, raw[:journalHeader]); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if err := t.at("journal written"); err != nil {
+	if err := t.at("journal-written"); err != nil {
 		return err
 	}
 	for _, s := range t.plan.steps {
@@ -70,10 +78,29 @@ func (t *transaction) stageIn(r *ptrace.Remote) error {
 			return fmt.Errorf("payload of patch %s: %w", s.link.file.ID.Short(), err)
 		}
 	}
-	return t.at("payload written")
+	return nil
 }
 
-// mapJournal maps size bytes for the journal: of a memfd, whose name is then seen in /proc/PID/maps, or
+// fill writes the payloads and touches the pages.
+func (t *transaction) fill(r *ptrace.Remote) error {
+	for _, s := range t.plan.steps {
+		for i := range s.payload.Segments {
+			g := &s.payload.Segments[i]
+			if s.reused || len(g.Data) == 0 {
+				continue
+			}
+			if err := r.Write(g.Addr, g.Data); err != nil {
+				return fmt.Errorf("payload of patch %s: %w", s.link.file.ID.Short(), err)
+			}
+			if err := t.at("payload-written"); err != nil {
+				return err
+			}
+		}
+	}
+	return t.touch(r)
+}
+
+// mapJournal maps memory for the journal: of a memfd, whose name is then seen in /proc/PID/maps, or
 // anonymous if the process may not have one (no descriptor free, an old kernel, a filter).
 func (t *transaction) mapJournal(r *ptrace.Remote) error {
 	j := t.plan.journal
@@ -103,8 +130,8 @@ func (t *transaction) mapJournal(r *ptrace.Remote) error {
 	return nil
 }
 
-// mapPayload maps the segments of a payload and writes them. Text is mapped readable and executable at once; it
-// is written from outside.
+// mapPayload maps the segments of a payload. Text is mapped readable and executable at once; it is written from
+// outside.
 func (t *transaction) mapPayload(r *ptrace.Remote, p *patch.Payload) error {
 	for i := range p.Segments {
 		g := &p.Segments[i]
@@ -117,13 +144,8 @@ func (t *transaction) mapPayload(r *ptrace.Remote, p *patch.Payload) error {
 			return taken(err, g.Addr)
 		}
 		t.mapped = append(t.mapped, leftover{At: g.Addr, Size: size})
-		if err := t.at("payload mapped"); err != nil {
+		if err := t.at("payload-mapped"); err != nil {
 			return err
-		}
-		if len(g.Data) > 0 {
-			if err := r.Write(g.Addr, g.Data); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

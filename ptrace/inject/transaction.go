@@ -127,14 +127,6 @@ func readFrom(f *os.File, buf []byte) ([]byte, error) {
 	}
 }
 
-// The time between attempts while a function is busy: it doubles with each, and is always a
-// multiple of what the last stop took, so that the process runs nine tenths of the time.
-const (
-	firstNap = 500 * time.Microsecond
-	longNap  = 20 * time.Millisecond
-	runShare = 10
-)
-
 // attempts stops the process until the commit succeeds, the functions stay busy until the
 // deadline, or something else is wrong.
 func (t *transaction) attempts(ctx context.Context) error {
@@ -156,12 +148,8 @@ func (t *transaction) attempts(ctx context.Context) error {
 		}
 		t.log.Debug("busy", "err", busy)
 		t.opt.progress(busy.Error())
-		timer := time.NewTimer(min(max(nap, runShare*stats.Pause), left))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return errors.Join(ctx.Err(), busy)
-		case <-timer.C:
+		if err := t.pause(ctx, max(nap, runShare*stats.Pause), left); err != nil {
+			return errors.Join(err, busy)
 		}
 	}
 }
