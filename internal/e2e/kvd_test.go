@@ -9,34 +9,64 @@ import (
 	"hotpatch/internal/victim"
 )
 
-func buildKVD(t *testing.T, version int) string {
-	t.Helper()
-	return victim.Build(t, "gcc", []string{"kvd/kvd.c", "kvd/command.c", "kvd/table.c", "kvd/queue.c"},
-		"-O2", "-g", "-pthread", "-fPIE", "-pie", fmt.Sprintf("-DVERSION=%d", version))
+// build says how the versions of kvd are compiled.
+type build struct {
+	cc    string
+	flags string
 }
 
-// kvdPatches returns the patches from each version to the next; patches[v] leads from v to v+1.
-func kvdPatches(t *testing.T, h *tool) (patches [4]string) {
+// ordinary is how Debian's servers are compiled.
+var ordinary = build{cc: "gcc", flags: "-O2 -fPIE -pie"}
+
+func (b build) kvd(t *testing.T, version int) string {
+	t.Helper()
+	flags := append(strings.Fields(b.flags), "-g", "-pthread", fmt.Sprintf("-DVERSION=%d", version))
+	return victim.Build(t, b.cc, []string{"kvd/kvd.c", "kvd/command.c", "kvd/table.c", "kvd/queue.c"}, flags...)
+}
+
+// patches returns the patches from each version to the next: patches[v] leads from v to v+1.
+func (b build) patches(t *testing.T, h *tool) (patches [4]string) {
 	t.Helper()
 	for v := 1; v < 4; v++ {
-		patches[v] = h.diff(buildKVD(t, v), buildKVD(t, v+1))
+		patches[v] = h.diff(b.kvd(t, v), b.kvd(t, v+1))
 	}
 	return patches
 }
 
-func startKVD(t *testing.T, version int) (*victim.Victim, string) {
+// start runs version 1 and returns its address as well.
+func (b build) start(t *testing.T, args ...string) (*victim.Victim, string) {
 	t.Helper()
-	v := victim.Start(t, buildKVD(t, version))
+	v := victim.Start(t, b.kvd(t, 1), args...)
 	return v, "127.0.0.1:" + strings.TrimPrefix(v.Line(), "port ")
 }
 
-// TestServerUnderLoad takes kvd from version 1 to 4 and back, twice, under a client that
-// never stops and checks every reply. The second time reuses the mappings of the first.
+// TestServerUnderLoad takes kvd from version 1 to 4 and back under a client that never
+// stops and checks every reply. A second round uses the mappings of the first again.
 func TestServerUnderLoad(t *testing.T) {
-	const conns, settle = 12, 300
-	h := buildTool(t)
-	patches := kvdPatches(t, h)
-	v, addr := startKVD(t, 1)
+	built := buildTool(t)
+	for _, tc := range []struct {
+		name    string
+		build   build
+		threads string // of the pool
+		rounds  int
+	}{
+		{name: "as Debian builds", build: ordinary, threads: "4", rounds: 2},
+		{name: "64 workers", build: ordinary, threads: "64", rounds: 1},
+		{name: "gcc -O0", build: build{cc: "gcc", flags: "-O0 -fPIE -pie"}, threads: "4", rounds: 1},
+		{name: "gcc -O3", build: build{cc: "gcc", flags: "-O3 -fPIE -pie"}, threads: "4", rounds: 1},
+		{name: "gcc -Os", build: build{cc: "gcc", flags: "-Os -fPIE -pie"}, threads: "4", rounds: 1},
+		{name: "gcc hardened", build: build{cc: "gcc", flags: "-O2 -fPIE -pie -fcf-protection -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now"}, threads: "4", rounds: 1},
+		{name: "gcc without PIE, with relocations", build: build{cc: "gcc", flags: "-O2 -fno-pie -no-pie -Wl,--emit-relocs"}, threads: "4", rounds: 1},
+		{name: "clang -O2", build: build{cc: "clang", flags: "-O2 -fPIE -pie"}, threads: "4", rounds: 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) { upAndDown(t, &tool{t: t, path: built.path}, tc.build, tc.threads, tc.rounds) })
+	}
+}
+
+func upAndDown(t *testing.T, h *tool, b build, threads string, rounds int) {
+	const conns, settle = 12, 200
+	patches := b.patches(t, h)
+	v, addr := b.start(t, "-t", threads)
 	load, err := kvload.Start(addr, conns, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +80,7 @@ func TestServerUnderLoad(t *testing.T) {
 			t.Fatalf("after hotpatch %s: %v", strings.Join(args, " "), err)
 		}
 	}
-	for range 2 {
+	for range rounds {
 		for from := 1; from < 4; from++ {
 			step(from+1, "apply", "-p", pid(v), patches[from])
 		}
@@ -72,8 +102,8 @@ func TestServerUnderLoad(t *testing.T) {
 // TestThreeAtOnce applies the three patches in one stop.
 func TestThreeAtOnce(t *testing.T) {
 	h := buildTool(t)
-	patches := kvdPatches(t, h)
-	v, addr := startKVD(t, 1)
+	patches := ordinary.patches(t, h)
+	v, addr := ordinary.start(t)
 	load, err := kvload.Start(addr, 4, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -93,8 +123,8 @@ func TestThreeAtOnce(t *testing.T) {
 
 func TestKVDRefusals(t *testing.T) {
 	h := buildTool(t)
-	patches := kvdPatches(t, h)
-	v, addr := startKVD(t, 1)
+	patches := ordinary.patches(t, h)
+	v, addr := ordinary.start(t)
 	load, err := kvload.Start(addr, 4, 1)
 	if err != nil {
 		t.Fatal(err)
