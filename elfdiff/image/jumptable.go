@@ -75,9 +75,77 @@ func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
 		return false
 	}
 	t.Size = uint64(len(t.Entries) * size)
+	if end := addr + arch.ImageAddr(t.Size); t.Bounded && end == limit && !d.im.HasRelocs {
+		t.Bounded = d.endsAt(t, s, end)
+	}
 	d.table = append(d.table, t)
 	d.work = append(d.work, t.Entries...)
 	return true
+}
+
+// endsAt reports whether the table really ends where something else is referred to. If the word there could be one more
+// entry, the unit itself must refer to it, or compare an index with the number of entries.
+func (d *decoder) endsAt(t *JumpTable, s *Section, end arch.ImageAddr) bool {
+	if uint64(s.End()-end) < uint64(t.EntrySize) || slices.Contains(d.leas, end) || slices.Contains(d.disps, end) {
+		return true
+	}
+	b := s.Data[end-s.Addr:]
+	v := arch.ImageAddr(order.Uint32(b))
+	if t.Relative {
+		v = t.Addr + arch.ImageAddr(int64(int32(v)))
+	} else {
+		v = arch.ImageAddr(order.Uint64(b))
+	}
+	to, i, ok := d.locate(v)
+	if !ok || d.parts[i].state[to.Off] == byteInside {
+		return true
+	}
+	return d.comparesWith(uint64(len(t.Entries)) - 1)
+}
+
+// comparesWith reports whether some instruction of the unit is cmp $n, with a register or memory: the range check in
+// front of a table with n+1 entries.
+func (d *decoder) comparesWith(n uint64) bool {
+	for i := range d.parts {
+		p := &d.parts[i]
+		for off, state := range p.state {
+			if state != byteStart && state != byteUnseen {
+				continue
+			}
+			if v, ok := compareImmediate(p.code[off:]); ok && v == n {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// compareImmediate returns the immediate of cmp $imm8 or $imm32 (Intel SDM vol. 2, CMP: 3C, 3D, 80 /7, 81 /7, 83 /7).
+func compareImmediate(code []byte) (uint64, bool) {
+	if len(code) > 15 {
+		code = code[:15]
+	}
+	i := 0
+	for i < len(code) && (isLegacyPrefix(code[i]) || code[i]&0xf0 == 0x40) {
+		i++
+	}
+	switch {
+	case i+1 < len(code) && code[i] == 0x3c:
+		return uint64(code[i+1]), true
+	case i+4 < len(code) && code[i] == 0x3d:
+		return uint64(order.Uint32(code[i+1:])), true
+	}
+	x, ok := parseX86(code)
+	if !ok || x.twoByte || x.reg&7 != 7 || x.opcode != 0x80 && x.opcode != 0x81 && x.opcode != 0x83 {
+		return 0, false
+	}
+	if x.opcode == 0x81 && x.immOff+4 <= len(code) {
+		return uint64(order.Uint32(code[x.immOff:])), true
+	}
+	if x.opcode != 0x81 && x.immOff < len(code) {
+		return uint64(code[x.immOff]), true
+	}
+	return 0, false
 }
 
 // relocDenies reports whether the file has link-time relocations, but none for the entry.

@@ -69,6 +69,7 @@ type x86Operands struct {
 	reg, rm     int8 // rm only if it is a register
 	base, index int8
 	disp        int32 // of the memory operand
+	immOff      int   // where an immediate would be
 	fs          bool
 }
 
@@ -105,7 +106,7 @@ func parseX86(code []byte) (x86Operands, bool) {
 	x.reg = int8(modrm>>3&7 | rex&4<<1)
 	rm := int8(modrm&7 | rex&1<<3)
 	if modrm>>6 == 3 {
-		x.rm = rm
+		x.rm, x.immOff = rm, i+2
 		return x, true
 	}
 	i += 2
@@ -126,11 +127,16 @@ func parseX86(code []byte) (x86Operands, bool) {
 			x.base = -1
 		}
 	}
-	switch {
-	case modrm>>6 == 1 && i < len(code):
+	x.immOff = i
+	switch mod := modrm >> 6; {
+	case mod == 1 && i < len(code):
 		x.disp = int32(int8(code[i]))
-	case modrm>>6 == 2 && i+4 <= len(code):
+		x.immOff++
+	case mod == 2 && i+4 <= len(code):
 		x.disp = int32(order.Uint32(code[i:]))
+		x.immOff += 4
+	case mod == 0 && x.base < 0:
+		x.immOff += 4 // relative to the instruction pointer, or without a base
 	}
 	return x, true
 }
