@@ -42,7 +42,7 @@ func (p *Process) BorrowWith(opts BorrowOptions, fn func(r *Remote) error) error
 		}
 		err := tr.borrow(opts, fn)
 		if alone { // only the borrowed thread was made a tracee
-			err = errors.Join(err, tr.detachAll())
+			tr.detachAll()
 		}
 		return err
 	})

@@ -47,6 +47,20 @@
 // "Interruption of system calls and library functions by stop signals") are made to restart by turning
 // the result into -ERESTARTNOHAND; see eintr.go.
 //
+// Two things remain, and are the price of ptrace:
+//
+//   - While a thread is traced, the kernel queues signals to it that are ignored, and one of these can wake a
+//     call of that list in one thread, be taken by another, and leave the first with an EINTR that no stop shows. Seize
+//     late and detach soon.
+//   - A timeout that lies in memory or in a socket option starts afresh at each stop; one in a register does so
+//     once, at the first stop, and only outside of the C library at each.
+//
+// # Other processes
+//
+// A stop is refused ([ErrShared]) while a process that is no thread of the target has its memory (kcmp(2)): a
+// vfork child until it executes a program, or one made by clone(2) with CLONE_VM. All processes are asked
+// after all threads have been seized; later ones are told by fork events and waited for.
+//
 // # Time
 //
 // Every wait has an end. Inside a stop the garbage collector is off, the library

@@ -206,6 +206,15 @@ func TestVforkParentIsWaitedFor(t *testing.T) {
 	if s := states(t, v.PID); strings.Contains(s, "t") {
 		t.Errorf("states %q", s)
 	}
+	threads, err := p.Threads()
+	if err != nil || len(threads) != 2 {
+		t.Fatalf("%v %v", threads, err)
+	}
+	err = p.BorrowWith(BorrowOptions{TID: threads[1].TID}, borrowPage)
+	wantKind(t, err, ErrNoThread, "uninterruptible sleep")
+	if err := p.Borrow(borrowPage); err != nil { // another
+		t.Fatal(err)
+	}
 	if got := v.Ask("end"); got != "joined" {
 		t.Fatal(got)
 	}
@@ -375,6 +384,12 @@ func TestMaxPause(t *testing.T) {
 	if err != nil || !over {
 		t.Error(over, err)
 	}
+	_, err = p.Stop(StopOptions{MaxPause: time.Nanosecond}, func(*Stopped) error {
+		t.Error("called though the pause is over")
+		return nil
+	})
+	wantKind(t, err, ErrPause)
+	askOK(t, v, "sum")
 }
 
 func TestPanicRestores(t *testing.T) {

@@ -1,7 +1,6 @@
 package ptrace
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -33,7 +32,8 @@ func (tr *tracer) seize() error {
 		return err
 	}
 	if err := tr.seizeAll(); err != nil {
-		return errors.Join(err, tr.detachAll())
+		tr.detachAll()
+		return err
 	}
 	return nil
 }
@@ -155,15 +155,15 @@ func (tr *tracer) seizeFailed(tid int, e syscall.Errno) (*tracee, error) {
 	return nil, fmt.Errorf("seize process %d: thread %d: PTRACE_SEIZE: %w", tr.p.PID, tid, e)
 }
 
-// detachAll lets every tracee go, by stopping it for a moment if it runs, and reaps what was killed.
-func (tr *tracer) detachAll() error {
+// detachAll lets every tracee go, by stopping it for a moment if it runs, and reaps what was killed. A thread
+// that does not stop (uninterruptible sleep) stays a tracee, and runs on when it has.
+func (tr *tracer) detachAll() {
+	var stuck []*tracee
 	for i := 0; i < len(tr.threads); {
 		t := tr.threads[i]
 		if !t.worker && !t.zombie {
-			if !t.stopped {
-				if err := tr.park(t, defaultPatience); err != nil {
-					return err
-				}
+			if !t.stopped && tr.park(t, borrowPatience) != nil {
+				stuck = append(stuck, t)
 			}
 			if t.stopped {
 				tr.detach(t)
@@ -175,7 +175,10 @@ func (tr *tracer) detachAll() error {
 	}
 	tr.mourn()
 	tr.forget()
-	return nil
+	for _, t := range stuck {
+		tr.add(t)
+		tr.seized = true
+	}
 }
 
 // detach lets one stopped tracee go, with its signal.

@@ -41,7 +41,7 @@ func (tr *tracer) awaitSole(opts StopOptions) error {
 func (tr *tracer) awaitSharers(end time.Time, kind error) error {
 	for d := int64(10_000); len(tr.sharers) > 0; d = min(d*2, napMost) {
 		pid := tr.sharers[0]
-		if same, _ := sharesMemory(tr.anyLive(), pid); !same {
+		if !tr.shares(tr.anyLive(), pid) {
 			tr.sharers = tr.sharers[1:]
 			continue
 		}
@@ -83,15 +83,20 @@ func (tr *tracer) findSharer() (int, error) {
 		if err != nil || pid == tr.p.PID {
 			continue
 		}
-		same, e := sharesMemory(live, pid)
-		if e != 0 && e != syscall.ESRCH {
-			same = tr.mayShareMemory(pid)
-		}
-		if same {
+		if tr.shares(live, pid) {
 			return pid, nil
 		}
 	}
 	return 0, nil
+}
+
+// shares reports whether a process has, or may have, the memory of the target, of which live is a thread.
+func (tr *tracer) shares(live, pid int) bool {
+	same, e := sharesMemory(live, pid)
+	if e != 0 && e != syscall.ESRCH {
+		return tr.mayShareMemory(pid)
+	}
+	return same
 }
 
 // mayShareMemory judges a process that kcmp(2) does not tell about (another user's, or a kernel

@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -180,17 +181,30 @@ func (tr *tracer) collect(opts StopOptions, s *Stopped) error {
 		}
 		// The directory has a link for each thread, and one each for itself and its parent.
 		if n, e := links(tr.taskDir); e == 0 && int(n)-2 == len(tr.threads) {
-			return nil
+			return tr.inTime(s)
 		}
 		// Workers of the kernel come and go. Another unknown thread is one born unseen.
-		if n, err := tr.seizeNew(); err != nil || n == 0 {
+		if n, err := tr.seizeNew(); err != nil {
 			return err
+		} else if n == 0 {
+			return tr.inTime(s)
 		}
 		if time.Now().After(end) {
 			break
 		}
 	}
 	return tr.p.fail("stop", 0, kind, "threads come and go without being seen", nil)
+}
+
+// inTime refuses a stop whose maximum pause has passed before anything was done in it.
+func (tr *tracer) inTime(s *Stopped) error {
+	if !s.Over() {
+		return nil
+	}
+	e := tr.p.fail("stop", 0, ErrPause, fmt.Sprintf("stopping %d threads took %v, of at most %v", len(tr.threads),
+		time.Since(s.start).Round(time.Microsecond), s.max), nil)
+	e.Help = "allow a longer pause"
+	return e
 }
 
 // interruptAll asks every running thread to stop.
@@ -267,9 +281,7 @@ func (tr *tracer) show(s *Stopped) int {
 // resumeAll lets every thread go on.
 func (tr *tracer) resumeAll(detach bool) error {
 	if detach {
-		if err := tr.detachAll(); err != nil {
-			return err
-		}
+		tr.detachAll()
 		return tr.usable("resume")
 	}
 	for i := 0; i < len(tr.threads); {

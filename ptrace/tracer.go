@@ -365,7 +365,7 @@ func (tr *tracer) adopt(tid int) *tracee {
 // letGo detaches a new process before its first instruction, and remembers it if it shares the
 // target's memory.
 func (tr *tracer) letGo(tid int) {
-	if same, _ := sharesMemory(tr.anyLive(), tid); same {
+	if tr.shares(tr.anyLive(), tid) {
 		tr.sharers = append(tr.sharers, tid)
 	}
 	ptrace(unix.PTRACE_DETACH, tid, 0, 0)
