@@ -51,21 +51,21 @@ type bodyEntry struct {
 
 func (c *bodyCache) init(n int) { c.entries = make([]atomic.Pointer[bodyEntry], n) }
 
-// Body decodes an atom of code, together with the other parts of its unit, and resolves its references.
-// The result is cached and shared. An error says which instruction could not be decoded; it is a [*DecodeError].
+// Body decodes an atom of code, together with the other parts of its unit, and resolves its references. The result is
+// cached and shared. An error says which instruction could not be decoded; it is a [*DecodeError].
 //
-// Instructions are found by following control flow from the entry, from landing pads in the exception table, from jump tables and from labels
-// whose address is taken. What is left and decodes consistently to the end is taken as code that no path reaches (Inst.Unseen); the rest is in
-// Body.Gaps.
+// Instructions are found by following control flow from the entry, from landing pads in the exception table, from jump
+// tables and from labels whose address is taken. What is left and decodes consistently to the end is taken as code that
+// no path reaches (Inst.Unseen); the rest is in Body.Gaps.
 //
 // # Neighbours
 //
-// An address that is taken (lea, or an immediate) and not accessed could also belong to an object beside it. Such an object is a
-// candidate in these cases. One past its end: it ends exactly there, the same unit also refers to it, and the
-// address is not just used as the base of memory operands. In front of its start: it starts at most 64 bytes later, and the address is in padding; or within another
-// object that the unit does not otherwise refer to; or within one while the unit refers to both; or it is that of a
-// scalar, but used with an index. Accesses of known width that lie wholly in one object are proven to be to that object, since a compiler knows
-// what it addresses directly.
+// An address that is taken (lea, or an immediate) and not accessed could also belong to an object beside it. Such an
+// object is a candidate in these cases. One past its end: it ends exactly there, the same unit also refers to it, and
+// the address is not just used as the base of memory operands. In front of its start: it starts at most 64 bytes later,
+// and the address is in padding; or within another object that the unit does not otherwise refer to; or within one while
+// the unit refers to both; or it is that of a scalar, but used with an index. Accesses of known width that lie wholly in
+// one object are proven to be to that object, since a compiler knows what it addresses directly.
 func (im *Image) Body(a *Atom) (*Body, error) {
 	if !a.IsCode() {
 		return nil, fmt.Errorf("decode %s: %w", a.Name, errNotCode)
@@ -78,8 +78,8 @@ func (im *Image) Body(a *Atom) (*Body, error) {
 	return e.body, e.err
 }
 
-// Decode decodes all functions with the given number of workers (0: one for each CPU) and caches them. Functions that cannot be decoded are no error here: Body
-// reports them. The error is the context's.
+// Decode decodes all functions with the given number of workers (0: one for each CPU) and caches them. Functions that
+// cannot be decoded are no error here: Body reports them. The error is the context's.
 func (im *Image) Decode(ctx context.Context, workers int) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)

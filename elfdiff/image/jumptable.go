@@ -11,8 +11,8 @@ import (
 // it found a new one.
 //
 // Two forms exist on x86-64. Position-independent code adds a 32-bit entry to the table's address; other code
-// jumps through a table of 64-bit addresses, which its displacement names. A table ends where its entries stop being targets in the unit, and at the latest
-// where something else is referred to.
+// jumps through a table of 64-bit addresses, which its displacement names. A table ends where its entries stop
+// being targets in the unit, and at the latest where something else is referred to.
 func (d *decoder) findTables() bool {
 	found := false
 	for _, addr := range d.leas {
@@ -103,8 +103,8 @@ func (d *decoder) endsAt(t *JumpTable, s *Section, end arch.ImageAddr) bool {
 	return d.comparesWith(uint64(len(t.Entries)) - 1)
 }
 
-// comparesWith reports whether some instruction of the unit is cmp $n, with a register or memory: the range check in
-// front of a table with n+1 entries.
+// comparesWith reports whether some instruction of the unit is cmp $n or sub $n, with a register or memory: the range
+// check in front of a table with n+1 entries.
 func (d *decoder) comparesWith(n uint64) bool {
 	for i := range d.parts {
 		p := &d.parts[i]
@@ -120,7 +120,8 @@ func (d *decoder) comparesWith(n uint64) bool {
 	return false
 }
 
-// compareImmediate returns the immediate of cmp $imm8 or $imm32 (Intel SDM vol. 2, CMP: 3C, 3D, 80 /7, 81 /7, 83 /7).
+// compareImmediate returns the immediate of cmp or sub with $imm8 or $imm32 (Intel SDM vol. 2, CMP: 3C, 3D, 80 /7,
+// 81 /7, 83 /7; SUB: 2C, 2D, 80 /5, 81 /5, 83 /5).
 func compareImmediate(code []byte) (uint64, bool) {
 	if len(code) > 15 {
 		code = code[:15]
@@ -130,13 +131,13 @@ func compareImmediate(code []byte) (uint64, bool) {
 		i++
 	}
 	switch {
-	case i+1 < len(code) && code[i] == 0x3c:
+	case i+1 < len(code) && code[i]&0xef == 0x2c:
 		return uint64(code[i+1]), true
-	case i+4 < len(code) && code[i] == 0x3d:
+	case i+4 < len(code) && code[i]&0xef == 0x2d:
 		return uint64(order.Uint32(code[i+1:])), true
 	}
 	x, ok := parseX86(code)
-	if !ok || x.twoByte || x.reg&7 != 7 || x.opcode != 0x80 && x.opcode != 0x81 && x.opcode != 0x83 {
+	if !ok || x.twoByte || x.reg&5 != 5 || x.opcode != 0x80 && x.opcode != 0x81 && x.opcode != 0x83 {
 		return 0, false
 	}
 	if x.opcode == 0x81 && x.immOff+4 <= len(code) {
