@@ -61,7 +61,7 @@ func (tr *tracer) borrow(opts BorrowOptions, fn func(r *Remote) error) error {
 		tr.giveBack(t)
 		return err
 	}
-	r := &Remote{tr: tr, t: t, saved: t.regs, filtered: tr.filtered(t.tid)}
+	r := &Remote{tr: tr, t: t, saved: t.regs}
 	returned := false
 	defer func() {
 		if !returned { // fn panics
@@ -152,7 +152,8 @@ const borrowPatience = 20 * time.Millisecond
 
 // tryBorrow stops a thread and examines it. why says why it cannot be borrowed; it then runs again.
 func (tr *tracer) tryBorrow(tid int, allowFiltered bool, round int) (t *tracee, why string, err error) {
-	if !allowFiltered && tr.filtered(tid) {
+	filtered := tr.filtered(tid)
+	if filtered && !allowFiltered {
 		return nil, "has a seccomp filter", nil
 	}
 	if t = tr.byTID[tid]; t == nil {
@@ -169,6 +170,7 @@ func (tr *tracer) tryBorrow(tid int, allowFiltered bool, round int) (t *tracee, 
 	case t.worker:
 		return nil, "runs no user code", nil
 	}
+	t.filtered = filtered
 	err = tr.park(t, borrowPatience<<(2*round))
 	var e *Error
 	switch {

@@ -22,8 +22,6 @@ type Remote struct {
 	saved   Regs // of the thread, to be restored
 	dirty   bool // the thread's registers are not the saved ones
 	scratch arch.Addr
-
-	filtered bool // the thread is under seccomp
 }
 
 // remotePatience is how long one borrowed call may take.
@@ -94,7 +92,7 @@ func (r *Remote) call(nr uintptr, args [6]uint64) (uint64, error) {
 			return 0, err
 		}
 		result := uint64(r.t.regs.Result())
-		if !r.filtered {
+		if !r.t.filtered {
 			return result, nil
 		}
 		return result, r.trapped(end)

@@ -53,14 +53,15 @@ type job struct {
 
 // tracee is one traced thread.
 type tracee struct {
-	tid     int
-	worker  bool // runs no user code; is not traced, never stopped
-	zombie  bool // the main thread, ended before the others
-	stopped bool
-	dying   bool // was killed while it was stopped, and is to be reaped
-	stop    stop // why; valid while stopped
-	regs    Regs // valid while stopped
-	wait    waitRecord
+	tid      int
+	worker   bool // runs no user code; is not traced, never stopped
+	zombie   bool // the main thread, ended before the others
+	stopped  bool
+	dying    bool // was killed while it was stopped, and is to be reaped
+	filtered bool // is under seccomp; set when it is borrowed
+	stop     stop // why; valid while stopped
+	regs     Regs // valid while stopped
+	wait     waitRecord
 }
 
 // stop says why a tracee has stopped (ptrace(2), "Stopped states").
