@@ -91,75 +91,63 @@ func untouched(t testing.TB, v *victim.Victim, f func()) {
 
 func pidOf(v *victim.Victim) string { return strconv.Itoa(v.PID) }
 
-// What apply and revert answer when the process or the patch is wrong. The process is greet, version 1,
-// except where a row starts another; it must be as it was.
-func TestApplyBadInput(t *testing.T) {
+// badPatch is a patch that cannot be applied to greet.
+type badPatch struct {
+	name    string
+	version int // of greet that runs
+	patch   func(t *testing.T) string
+	code    int
+	want    string // in the error
+}
+
+// check holds the patch against apply: one line, its exit code, and an untouched process.
+func (b *badPatch) check(t *testing.T) {
+	v := victim.Start(t, greet(t, b.version))
+	path := b.patch(t)
+	answer := v.Ask("call")
+	untouched(t, v, func() {
+		hotpatch("apply", "-p", pidOf(v), path).wantError(t, b.code, b.want)
+		r := hotpatch("apply", "-p", pidOf(v), "--json", path)
+		r.wantError(t, b.code, b.want)
+		if e := r.object(t)["error"].(map[string]any); e["code"] != float64(b.code) || e["kind"] != kindOf(b.code) {
+			t.Errorf("JSON says %v, want code %d", e, b.code)
+		}
+	})
+	if got := v.Ask("call"); got != answer {
+		t.Errorf("answered %q before and %q afterwards", answer, got)
+	}
+}
+
+// Files that are not the patch that diff wrote.
+func TestApplyCorrupt(t *testing.T) {
 	good := fix(t, 1, 2)
-	tests := []struct {
-		name    string
-		version int // of the running process; 0: 1
-		patch   func(t *testing.T) string
-		code    int
-		want    []string
-	}{
-		{
-			name: "no such file", code: exitFailed, want: []string{"none.patch", "no such file"},
-			patch: func(t *testing.T) string { return filepath.Join(t.TempDir(), "none.patch") },
-		},
-		{
-			name: "empty file", code: exitFailed, want: []string{"edited"},
-			patch: func(t *testing.T) string { return edited(t, good, cut(0)) },
-		},
-		{
-			name: "not a patch", code: exitFailed, want: []string{"greet"},
-			patch: func(t *testing.T) string { return greet(t, 1) },
-		},
-		{
-			name: "truncated", code: exitFailed, want: []string{"edited"},
-			patch: func(t *testing.T) string { return edited(t, good, func(b []byte) []byte { return b[:len(b)*2/3] }) },
-		},
-		{
-			name: "one byte of code changed", code: exitFailed, want: []string{"edited"},
-			patch: func(t *testing.T) string {
-				return edited(t, good, func(b []byte) []byte { b[len(b)/3] ^= 1; return b })
-			},
-		},
-		{
-			name: "section count forged", code: exitFailed, want: []string{"edited"},
-			patch: func(t *testing.T) string {
-				return edited(t, good, func(b []byte) []byte { b[60], b[61] = 0xff, 0xff; return b })
-			},
-		},
-		{
-			name: "for another build", code: exitRefused, want: []string{"build"},
-			patch: func(t *testing.T) string { return fix(t, 3, 4) },
-		},
-		{
-			name: "swapped: the new build is running", version: 2, code: exitRefused, want: []string{"new build"},
-			patch: func(t *testing.T) string { return good },
-		},
-		{
-			name: "the same patch backwards", code: exitRefused, want: []string{"build"},
-			patch: func(t *testing.T) string { return fix(t, 2, 1) },
-		},
+	copied := func(edit func([]byte) []byte) func(*testing.T) string {
+		return func(t *testing.T) string { return edited(t, good, edit) }
+	}
+	tests := []badPatch{
+		{name: "no such file", patch: func(t *testing.T) string { return filepath.Join(t.TempDir(), "none.patch") }, want: "none.patch: no such file"},
+		{name: "empty file", patch: copied(cut(0)), want: "edited"},
+		{name: "a program", patch: func(t *testing.T) string { return greet(t, 1) }, want: "greet"},
+		{name: "truncated", patch: copied(func(b []byte) []byte { return b[:len(b)*2/3] }), want: "edited"},
+		{name: "one bit of it changed", patch: copied(func(b []byte) []byte { b[len(b)/3] ^= 1; return b }), want: "edited"},
+		{name: "section count forged", patch: copied(func(b []byte) []byte { b[60], b[61] = 0xff, 0xff; return b }), want: "edited"},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			v := victim.Start(t, greet(t, max(tt.version, 1)))
-			path := tt.patch(t)
-			want := v.Ask("call")
-			untouched(t, v, func() {
-				hotpatch("apply", "-p", pidOf(v), path).wantError(t, tt.code, tt.want...)
-				r := hotpatch("apply", "-p", pidOf(v), "--json", path)
-				r.wantError(t, tt.code, tt.want...)
-				if e := r.object(t)["error"].(map[string]any); e["code"] != float64(tt.code) || e["kind"] != kindOf(tt.code) {
-					t.Errorf("JSON says %v, want code %d", e, tt.code)
-				}
-			})
-			if got := v.Ask("call"); got != want {
-				t.Errorf("answered %q before and %q afterwards", want, got)
-			}
-		})
+		tt.version, tt.code = 1, exitFailed
+		t.Run(tt.name, tt.check)
+	}
+}
+
+// Patches for something else than what runs.
+func TestApplyOtherBuild(t *testing.T) {
+	tests := []badPatch{
+		{name: "for another build", version: 1, patch: func(t *testing.T) string { return fix(t, 3, 4) }, want: "build"},
+		{name: "swapped: the new build is running", version: 2, patch: func(t *testing.T) string { return fix(t, 1, 2) }, want: "new build"},
+		{name: "backwards", version: 1, patch: func(t *testing.T) string { return fix(t, 2, 1) }, want: "new build"},
+	}
+	for _, tt := range tests {
+		tt.code = exitRefused
+		t.Run(tt.name, tt.check)
 	}
 }
 

@@ -23,18 +23,17 @@ func tiny(t *testing.T, flags uintptr) string {
 	return dir
 }
 
-// entries lists a directory.
-func entries(t *testing.T, dir string) []string {
-	t.Helper()
+// entries lists the names in a directory; "" if it is none.
+func entries(dir string) string {
 	all, err := os.ReadDir(dir)
 	if err != nil {
-		t.Fatal(err)
+		return ""
 	}
 	var names []string
 	for _, e := range all {
 		names = append(names, e.Name())
 	}
-	return names
+	return strings.Join(names, " ")
 }
 
 // content returns what a regular file holds, and "" for anything else.
@@ -49,79 +48,55 @@ func content(path string) string {
 	return string(b)
 }
 
+// fullDisk returns a directory without room, with one file in it.
+func fullDisk(t *testing.T, file string) string {
+	t.Helper()
+	dir := tiny(t, 0)
+	if err := os.WriteFile(filepath.Join(dir, file), make([]byte, os.Getpagesize()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // What cannot be written leaves the directory as it was.
 func TestDiffOutputFails(t *testing.T) {
 	old, next := greet(t, 1), greet(t, 2)
 	tests := []struct {
 		name string
-		path func(t *testing.T) string
-		want string
+		dir  func(t *testing.T) string
+		want string // in the error
 	}{
-		{
-			name: "full disk",
-			path: func(t *testing.T) string {
-				dir := tiny(t, 0)
-				if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, os.Getpagesize()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return filepath.Join(dir, "fix.patch")
-			},
-			want: "no space left",
-		},
-		{
-			name: "full disk, old file stays",
-			path: func(t *testing.T) string {
-				dir := tiny(t, 0)
-				path := filepath.Join(dir, "fix.patch")
-				if err := os.WriteFile(path, make([]byte, os.Getpagesize()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return path
-			},
-			want: "no space left",
-		},
-		{
-			name: "read-only file system",
-			path: func(t *testing.T) string { return filepath.Join(tiny(t, syscall.MS_RDONLY), "fix.patch") },
-			want: "read-only file system",
-		},
-		{
-			name: "no such directory",
-			path: func(t *testing.T) string { return filepath.Join(t.TempDir(), "none", "fix.patch") },
-			want: "no such file or directory",
-		},
-		{
-			name: "a directory",
-			path: func(t *testing.T) string { return t.TempDir() },
-			want: "not a regular file",
-		},
-		{
-			name: "a device",
-			path: func(t *testing.T) string { return "/dev/full" },
-			want: "not a regular file",
-		},
-		{
-			name: "below a file",
-			path: func(t *testing.T) string { return filepath.Join(old, "fix.patch") },
-			want: "not a directory",
-		},
+		{name: "full disk", dir: func(t *testing.T) string { return fullDisk(t, "ballast") }, want: "no space left"},
+		{name: "full disk, old file stays", dir: func(t *testing.T) string { return fullDisk(t, "fix.patch") }, want: "no space left"},
+		{name: "read-only", dir: func(t *testing.T) string { return tiny(t, syscall.MS_RDONLY) }, want: "read-only file system"},
+		{name: "no such directory", dir: func(t *testing.T) string { return filepath.Join(t.TempDir(), "none") }, want: "no such file or directory"},
+		{name: "below a file", dir: func(*testing.T) string { return old }, want: "not a directory"},
+		{name: "a directory", dir: func(t *testing.T) string {
+			dir := t.TempDir()
+			if err := os.Mkdir(filepath.Join(dir, "fix.patch"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			return dir
+		}, want: "not a regular file"},
+		{name: "a device", dir: func(t *testing.T) string {
+			dir := t.TempDir()
+			if err := os.Symlink("/dev/full", filepath.Join(dir, "fix.patch")); err != nil {
+				t.Fatal(err)
+			}
+			return dir
+		}, want: "not a regular file"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			path := tt.path(t)
-			before := content(path)
-			var list []string
-			if st, err := os.Stat(filepath.Dir(path)); err == nil && st.IsDir() && filepath.Dir(path) != "/dev" {
-				list = entries(t, filepath.Dir(path))
-			}
+			dir := tt.dir(t)
+			path := filepath.Join(dir, "fix.patch")
+			before, list := content(path), entries(dir)
 			hotpatch("diff", old, next, "-o", path).wantError(t, exitFailed, "write", tt.want)
 			if content(path) != before {
 				t.Error("the old file changed")
 			}
-			if list != nil {
-				if after := entries(t, filepath.Dir(path)); strings.Join(after, " ") != strings.Join(list, " ") {
-					t.Errorf("the directory held %q and holds %q", list, after)
-				}
+			if after := entries(dir); after != list {
+				t.Errorf("the directory held %q and holds %q", list, after)
 			}
 		})
 	}
@@ -145,7 +120,7 @@ func TestWriteFile(t *testing.T) {
 	if st, err := os.Lstat(link); err != nil || st.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link was replaced: %v, %v", st, err)
 	}
-	if got := entries(t, dir); strings.Join(got, " ") != "a link" {
+	if got := entries(dir); got != "a link" {
 		t.Errorf("the directory holds %q", got)
 	}
 }

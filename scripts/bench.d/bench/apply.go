@@ -12,6 +12,13 @@ import (
 	"time"
 )
 
+// applied is what was measured on redis-server: one entry a process in each list.
+type applied struct {
+	floor, apply, revert, pause []time.Duration
+	phases                      []string // in the order of their first appearance
+	took                        map[string][]time.Duration
+}
+
 // apply measures the whole command on a redis-server that serves a client, and its phases.
 func (b *bench) apply() error {
 	floor, err := b.compile("floor", "floor.c")
@@ -23,58 +30,56 @@ func (b *bench) apply() error {
 	if err := quiet(exec.Command(b.hotpatch, "diff", old, next, "-o", fix)); err != nil {
 		return err
 	}
-	var low, wall, revert, first []time.Duration
-	var phases []string // in the order of their first appearance
-	took := make(map[string][]time.Duration)
+	m := applied{took: make(map[string][]time.Duration)}
 	for range b.runs {
-		// A new process each time: this is what an operator does once.
-		r, err := startRedis(old, b.work)
-		if err != nil {
-			return err
-		}
-		err = func() error {
-			defer r.end()
-			start := time.Now()
-			if err := quiet(exec.Command(floor, r.pid())); err != nil {
-				return err
-			}
-			low = append(low, time.Since(start))
-			rep, err := b.hot("apply", "-p", r.pid(), "--json", "--wait", "30s", fix)
-			if err != nil {
-				return err
-			}
-			wall, first = append(wall, rep.wall), append(first, time.Duration(rep.PauseNS))
-			for _, p := range rep.Phases {
-				if took[p.Name] == nil {
-					phases = append(phases, p.Name)
-				}
-				took[p.Name] = append(took[p.Name], p.Took)
-			}
-			if err := r.ping(); err != nil {
-				return err
-			}
-			rep, err = b.hot("revert", "-p", r.pid(), "--json", "--wait", "30s")
-			if err != nil {
-				return err
-			}
-			revert = append(revert, rep.wall)
-			return r.ping()
-		}()
-		if err != nil {
+		if err := m.process(b, floor, old, fix); err != nil {
 			return err
 		}
 	}
 	var t table
 	t.row("redis-server", "ms")
-	t.row("floor: a C program that stops and resumes it, whole command", ms(median(low)))
-	t.row("apply, whole command", ms(median(wall)))
-	t.row("revert, whole command", ms(median(revert)))
-	t.row("pause of apply", ms(median(first)))
-	for _, p := range phases {
-		t.row("apply, phase: "+p, ms(median(took[p])))
+	t.row("floor: a C program that stops and resumes it, whole command", ms(median(m.floor)))
+	t.row("apply, whole command", ms(median(m.apply)))
+	t.row("revert, whole command", ms(median(m.revert)))
+	t.row("pause of apply", ms(median(m.pause)))
+	for _, p := range m.phases {
+		t.row("apply, phase: "+p, ms(median(m.took[p])))
 	}
 	t.print(fmt.Sprintf("Apply: medians of %d processes, the first apply in each", b.runs))
 	return nil
+}
+
+// process measures one new process, because an operator applies a patch once to each.
+func (m *applied) process(b *bench, floor, server, fix string) error {
+	r, err := startRedis(server, b.work)
+	if err != nil {
+		return err
+	}
+	defer r.end()
+	start := time.Now()
+	if err := quiet(exec.Command(floor, r.pid())); err != nil {
+		return err
+	}
+	m.floor = append(m.floor, time.Since(start))
+	rep, err := b.hot("apply", "-p", r.pid(), "--json", "--wait", "30s", fix)
+	if err != nil {
+		return err
+	}
+	m.apply, m.pause = append(m.apply, rep.wall), append(m.pause, time.Duration(rep.PauseNS))
+	for _, p := range rep.Phases {
+		if m.took[p.Name] == nil {
+			m.phases = append(m.phases, p.Name)
+		}
+		m.took[p.Name] = append(m.took[p.Name], p.Took)
+	}
+	if err := r.ping(); err != nil {
+		return err
+	}
+	if rep, err = b.hot("revert", "-p", r.pid(), "--json", "--wait", "30s"); err != nil {
+		return err
+	}
+	m.revert = append(m.revert, rep.wall)
+	return r.ping()
 }
 
 // redis is a running server with one connection.
