@@ -207,15 +207,18 @@ func (t *transaction) overtaken(err error) error {
 
 // planWith makes the plan.
 func (t *transaction) planWith(choose chooser) (bool, error) {
-	views, _, err := t.plan.snap.views()
-	if err != nil {
-		return false, err
-	}
+	views, _ := t.plan.snap.views()
 	for _, v := range views {
 		if len(v.stray) > 0 {
 			return false, attention(t.p.PID, "%s has been patched, and something else was written over it: %s", v.m.name(), strings.Join(v.stray, ", "))
 		}
 	}
+	for _, d := range t.plan.snap.damaged {
+		if d.Err != errTorn {
+			return false, attention(t.p.PID, "mapping at %#x: %v: what is in force is not known", uint64(d.At), d.Err)
+		}
+	}
+	var err error
 	if t.plan.arch, err = machines.Lookup(t.plan.snap.loader.order[0].Machine); err != nil {
 		return false, err
 	}

@@ -120,6 +120,32 @@ func TestUnloaded(t *testing.T) {
 	v.End()
 }
 
+// TestSlots applies a patch to a patched library whose new code reaches variables through slots of the image that was
+// started: the addresses of the build in between mean nothing in the process.
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		flags []string
+	}{{name: "general dynamic"}, {name: "initial exec", flags: []string{"-ftls-model=initial-exec"}}, {name: "descriptors", flags: []string{"-mtls-dialect=gnu2"}}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := lib(t, 1, c.flags...)
+			v := victim.Start(t, build(t, "host", 1))
+			ask(t, v, "open "+l, "opened")
+			ask(t, v, "go", "7 22")
+			apply(t, v.PID, diff(t, l, lib(t, 2, c.flags...)))
+			ask(t, v, "go", "7 24")
+			apply(t, v.PID, diff(t, lib(t, 2, c.flags...), lib(t, 4, c.flags...)))
+			ask(t, v, "go", "7 226") // three calls of lib_calls, and 100
+			revert(t, v.PID, "")
+			revert(t, v.PID, "")
+			ask(t, v, "go", "7 22")
+			v.End()
+		})
+	}
+}
+
 // TestChurn applies to a program that loads and unloads another library all the time: a plan that is overtaken
 // is made anew.
 func TestChurn(t *testing.T) {

@@ -50,10 +50,7 @@ func Inspect(pid int, log *slog.Logger) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	views, gone, err := snap.views()
-	if err != nil {
-		return nil, err
-	}
+	views, gone := snap.views()
 	status, err := statusFields(pid)
 	if err != nil {
 		return nil, err
@@ -196,10 +193,7 @@ func parentNote(status map[string]string, steps []*step, log *slog.Logger) []str
 	if err != nil {
 		return nil
 	}
-	views, _, err := snap.views()
-	if err != nil {
-		return nil
-	}
+	views, _ := snap.views()
 	var names []string
 	for _, v := range views {
 		for _, s := range steps {

@@ -434,3 +434,13 @@ func TestLargePages(t *testing.T) {
 		}
 	}
 }
+
+// TestTextRel refuses a module whose text the dynamic linker has changed.
+func TestTextRel(t *testing.T) {
+	m := &module{Path: "/lib/x.so", dynamic: elf.Prog64{Memsz: 16}, dyn: &dynamic{textRel: true}}
+	pl := &planner{plan: &plan{snap: &snapshot{}}, opt: &Options{}}
+	err := pl.planStep(&moduleView{m: m}, &patch.File{Patch: &patch.Patch{}})
+	if !errors.Is(err, patch.ErrRefused) || !strings.Contains(err.Error(), "DT_TEXTREL") {
+		t.Errorf("%v, want a refusal", err)
+	}
+}

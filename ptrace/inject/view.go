@@ -56,8 +56,8 @@ func (v *moduleView) build() []byte {
 }
 
 // views sorts the entries of all journals to the modules of the process. Entries whose module is gone
-// (unloaded, or loaded elsewhere) are returned apart.
-func (s *snapshot) views() (views []*moduleView, gone []*link, err error) {
+// (unloaded, or loaded elsewhere) are returned apart; those that cannot be read are added to s.damaged.
+func (s *snapshot) views() (views []*moduleView, gone []*link) {
 	byStart := make(map[arch.Addr]*moduleView)
 	for _, m := range s.mods {
 		v := &moduleView{m: m}
@@ -68,8 +68,10 @@ func (s *snapshot) views() (views []*moduleView, gone []*link, err error) {
 		for i := range j.Record.Entries {
 			e := &j.Record.Entries[i]
 			l := &link{j: j, index: i, e: e}
-			if l.file, err = j.decodeFile(e); err != nil {
-				return nil, nil, err
+			var err error
+			if l.file, err = j.decodeFile(e); err != nil { // written by a later hotpatch, perhaps
+				s.damaged = append(s.damaged, leftover{j.At, j.Size, err})
+				continue
 			}
 			v := byStart[e.Start]
 			if v == nil || v.m.Bias != e.Bias || !bytes.Equal(v.m.BuildID, e.Build) || len(l.e.Syms) != len(l.file.Symbols) {
@@ -86,7 +88,7 @@ func (s *snapshot) views() (views []*moduleView, gone []*link, err error) {
 	for _, v := range views {
 		v.arrange(links[v], half)
 	}
-	return views, gone, nil
+	return views, gone
 }
 
 // judge counts the writes of each link that are in force, and notes bytes that nobody knows.

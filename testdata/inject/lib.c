@@ -1,14 +1,23 @@
-// A library in versions (-DV=1..3). Version 2 changes lib_value, version 3 imports what version 1 did not: a function
-// of libc, one of libm, and an indirect function of libc.
+// A library in versions (-DV=1..4). Version 2 changes lib_value, version 3 imports what version 1 did not: a function
+// of libc, one of libm, and an indirect function of libc. Version 4 uses slots that the others have: of a thread-local
+// variable and of a variable of libc.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NOINLINE __attribute__((noipa))
 
+extern char **environ;
+__thread int lib_count;
+
+NOINLINE int lib_calls(void) { return environ ? ++lib_count : 0; }
+
 NOINLINE int lib_value(int n)
 {
-#if V == 1
+#if V == 4
+	lib_count += 100;
+	return environ ? lib_count + n : 0;
+#elif V == 1
 	return n + 1;
 #elif V == 2
 	return n + 2;
@@ -26,4 +35,9 @@ NOINLINE int lib_value(int n)
 #endif
 }
 
-int lib_twice(int n) { return lib_value(n) * 2; }
+int lib_twice(int n)
+{
+	if (lib_calls() < 0)
+		return 0;
+	return lib_value(n) * 2;
+}
