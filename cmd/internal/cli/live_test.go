@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -279,4 +280,64 @@ func TestApplyNotOurs(t *testing.T) {
 		}
 		p.wait(t).wantError(t, exitFailed, "not permitted", "root")
 	})
+}
+
+// A limit on the pause that cannot be kept: nothing is changed.
+func TestApplyMaxPause(t *testing.T) {
+	v := victim.Start(t, greet(t, 1))
+	good := fix(t, 1, 2)
+	untouched(t, v, func() {
+		hotpatch("apply", "-p", pidOf(v), "--max-pause", "1ns", good).wantError(t, exitFailed, "pause")
+	})
+	if got := v.Ask("call"); got != "greet 2" {
+		t.Errorf("it answers %q", got)
+	}
+}
+
+// Several patches in one command, in any order, one leading on from the other.
+func TestApplyTwo(t *testing.T) {
+	v := victim.Start(t, greet(t, 1))
+	one, two := fix(t, 1, 2), fix(t, 2, 3)
+	r := hotpatch("apply", "-p", pidOf(v), "--json", two, one)
+	if r.code != exitDone {
+		t.Fatalf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if n := len(r.object(t)["patches"].([]any)); n != 2 {
+		t.Errorf("%d patches reported, want 2", n)
+	}
+	if got := v.Ask("call"); got != "greet 4" {
+		t.Errorf("it answers %q", got)
+	}
+}
+
+// Something else has written over a jump: exit code 5 from whatever would change the process, and list
+// says so.
+func TestAttention(t *testing.T) {
+	v := victim.Start(t, greet(t, 1))
+	one := fix(t, 1, 2)
+	r := hotpatch("apply", "-p", pidOf(v), "--json", one)
+	var report struct {
+		Patches []struct {
+			Functions []struct{ Entry int64 }
+		}
+	}
+	if err := json.Unmarshal([]byte(r.out), &report); err != nil || r.code != exitDone {
+		t.Fatalf("apply: exit code %d, %v\n%s", r.code, err, r.err)
+	}
+	mem, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", v.PID), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	if _, err := mem.WriteAt([]byte{0x90}, report.Patches[0].Functions[0].Entry); err != nil { // in the jump's place: a nop
+		t.Fatal(err)
+	}
+	untouched(t, v, func() {
+		for _, args := range [][]string{{"apply", "-p", pidOf(v), fix(t, 2, 3)}, {"revert", "-p", pidOf(v)}} {
+			hotpatch(args...).wantError(t, exitAttention, "process "+pidOf(v), "needs attention")
+		}
+	})
+	if r := hotpatch("list", "-p", pidOf(v)); r.code != exitDone || !strings.Contains(r.out, "needs attention:") {
+		t.Errorf("list: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
 }
