@@ -23,6 +23,7 @@ var builds = []struct {
 	{"gcc -O3 cet", "gcc", []string{"-O3", "-fPIE", "-pie", "-fcf-protection=full", "-Wl,-z,ibtplt"}},
 	{"gcc -Os now", "gcc", []string{"-Os", "-fPIE", "-pie", "-Wl,-z,now"}},
 	{"gcc -O2 no plt", "gcc", []string{"-O2", "-fPIE", "-pie", "-fno-plt"}},
+	{"gcc -O2 lto", "gcc", []string{"-O2", "-flto", "-fPIE", "-pie"}},
 	{"gcc -O2 no pie", "gcc", []string{"-O2", "-fno-pie", "-no-pie"}},
 	{"gcc -O2 shared", "gcc", []string{"-O2", "-fPIC", "-shared"}},
 	{"gcc -O2 shared tlsdesc", "gcc", []string{"-O2", "-fPIC", "-shared", "-mtls-dialect=gnu2"}},

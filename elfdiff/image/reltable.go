@@ -24,6 +24,11 @@ func (im *Image) RelativeTableAt(b *Body, k int) bool {
 	table, entry := lea.reg, int8(-1)
 	for last := min(k+relWindow, len(b.Insts)-1); k < last; {
 		k++
+		switch b.Insts[k].Flow {
+		case arch.FlowNext, arch.FlowBranch:
+		default:
+			return false
+		}
 		x, ok := im.operandsAt(b, k)
 		if !ok || x.twoByte {
 			continue
