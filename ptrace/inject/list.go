@@ -92,8 +92,11 @@ func (s *Status) module(v *moduleView, own owner) {
 	}
 	for _, l := range v.mixed {
 		add(l, "unfinished")
-		s.Attention = append(s.Attention, fmt.Sprintf("patch %s in %s: %d of %d writes are in force, because a hotpatch died in the middle; apply it again to finish it, or revert it",
-			l.file.ID.Short(), v.m.name(), l.force, len(l.e.Writes)))
+		why := "because something else wrote over the others"
+		if l.moving() {
+			why = "because a hotpatch died in the middle; apply it again to finish it, or revert it"
+		}
+		s.Attention = append(s.Attention, fmt.Sprintf("patch %s in %s: %d of %d writes are in force, %s", l.file.ID.Short(), v.m.name(), l.force, len(l.e.Writes), why))
 	}
 	for _, l := range v.idle {
 		switch st := l.state(); {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"hotpatch/arch"
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/victim"
 	"hotpatch/ptrace"
@@ -256,4 +257,61 @@ func TestForkedUnfinished(t *testing.T) {
 		t.Errorf("list of the parent: %+v, %v", s, err)
 	}
 	v.End()
+}
+
+// poke writes into a process as another tool would.
+func poke(t *testing.T, pid int, at arch.Addr, data []byte) {
+	t.Helper()
+	f, err := os.OpenFile(procPath(pid, "mem"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(data, int64(at)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestForeignBytes changes what a patch has written behind hotpatch's back: nothing more is done, and list says why.
+func TestForeignBytes(t *testing.T) {
+	t.Parallel()
+	f := chainPatch(t, 1)
+	for _, c := range []struct {
+		name string
+		at   func(s *snapshot) arch.Addr
+		want string
+	}{
+		{"journal", func(s *snapshot) arch.Addr { return s.journals[0].At + journalHeader + 5 }, "damaged"},
+		{"jump", func(s *snapshot) arch.Addr { return s.journals[0].Record.Entries[0].Writes[0].Addr }, "price"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			v := victim.Start(t, build(t, "chain", 1))
+			apply(t, v.PID, f)
+			p, err := ptrace.Open(v.PID, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			snap, err := takeSnapshot(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Close()
+			poke(t, v.PID, c.at(snap), []byte{0xcc})
+			before := footprint(t, v.PID)
+			s, err := Inspect(v.PID, nil)
+			if err != nil || !strings.Contains(strings.Join(s.Attention, "\n"), c.want) {
+				t.Errorf("list: %+v, %v", s, err)
+			}
+			if _, err := Apply(context.Background(), v.PID, []*patch.File{f}, quick); !errors.Is(err, ErrAttention) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("apply: %v", err)
+			}
+			if _, err := Revert(context.Background(), v.PID, "", quick); !errors.Is(err, ErrAttention) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("revert: %v", err)
+			}
+			if footprint(t, v.PID) != before {
+				t.Error("the process has changed")
+			}
+		})
+	}
 }
