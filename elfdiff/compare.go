@@ -142,6 +142,9 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 		if p.Kind == image.PlaceLinker && q.Kind == image.PlaceLinker && p.Linker == q.Linker && p.Addend == q.Addend {
 			return true
 		}
+		if p.Kind == image.PlaceTLS && q.Kind == image.PlaceTLS {
+			return d.tlsEqual(p, q)
+		}
 		return d.candidatesMeet(p, q) || p.Kind == image.PlaceAnon && q.Kind == image.PlaceAnon && d.anonEqual(p.Addr, q.Addr, how)
 	}
 	if p.Kind != q.Kind {
@@ -151,10 +154,7 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	case image.PlaceAtom:
 		return p.Addend == q.Addend && d.atomsEqual(p.Atom, q.Atom)
 	case image.PlaceTLS:
-		if p.Import != nil || q.Import != nil {
-			return p.Import != nil && q.Import != nil && importsEqual(p.Import, q.Import)
-		}
-		return p.Addend == q.Addend && p.Atom != nil && d.fwd[p.Atom] == q.Atom
+		return d.tlsEqual(p, q)
 	case image.PlaceImport:
 		return p.Addend == q.Addend && importsEqual(p.Import, q.Import)
 	case image.PlaceAnon:
@@ -162,9 +162,17 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	case image.PlaceLinker:
 		return p.Linker == q.Linker && p.Addend == q.Addend
 	case image.PlaceUnknown:
-		return p.Addr == q.Addr && d.nothingMoved(p.Addr) || d.nameless(p.Addr, q.Addr, how)
+		return p.Addr == q.Addr && (d.nothingMoved(p.Addr) || d.nowhere(p.Addr)) || d.nameless(p.Addr, q.Addr, how)
 	}
 	return true
+}
+
+// tlsEqual reports whether two thread-local places are the same variable's.
+func (d *differ) tlsEqual(p, q *image.Place) bool {
+	if p.Import != nil || q.Import != nil {
+		return p.Import != nil && q.Import != nil && importsEqual(p.Import, q.Import)
+	}
+	return p.Addend == q.Addend && p.Atom != nil && d.fwd[p.Atom] == q.Atom
 }
 
 // atomsEqual reports whether two atoms are the same thing: paired, or read-only constants of one name and content
@@ -200,7 +208,7 @@ func (d *differ) importMeetsAtom(p, q *image.Place) bool {
 func (d *differ) candidatesMeet(p, q *image.Place) bool {
 	for _, a := range readings(p) {
 		for _, b := range readings(q) {
-			if d.fwd[a] == b && b != nil && p.Addr-a.Addr == q.Addr-b.Addr {
+			if b != nil && (d.fwd[a] == b || d.atomsEqual(a, b)) && p.Addr-a.Addr == q.Addr-b.Addr {
 				return true
 			}
 		}
@@ -220,6 +228,11 @@ func readings(p *image.Place) []*image.Atom {
 func (d *differ) nothingMoved(addr arch.ImageAddr) bool {
 	a, b := d.old.im.SectionAt(addr), d.new.im.SectionAt(addr)
 	return a != nil && b != nil && a.Name == b.Name && a.Addr == b.Addr && a.Size == b.Size && string(a.Data) == string(b.Data)
+}
+
+// nowhere reports whether an address lies in no section of either build: it is a number.
+func (d *differ) nowhere(addr arch.ImageAddr) bool {
+	return d.old.im.SectionAt(addr) == nil && d.new.im.SectionAt(addr) == nil
 }
 
 // nameless reports whether two addresses lie in data without symbols of equal content: compilers

@@ -91,7 +91,7 @@ func (e *emitter) function(c *funcChange) {
 		sec := e.symbols[e.bodies[p]].Section
 		for i := range body.Refs {
 			r := &body.Refs[i]
-			if err := e.reference(sec, p, body, r); err != nil {
+			if err := e.reference(sec, c.new, p, body, r); err != nil {
 				inst := body.Insts[r.Inst]
 				c.refuse("the %s at %s+%#x cannot be carried: %v", refWord(r), p.Name, inst.Off, err)
 			}
@@ -110,9 +110,9 @@ func refWord(r *image.Ref) string {
 }
 
 // reference emits the relocation of one operand of an instruction.
-func (e *emitter) reference(sec int, part *image.Atom, body *image.Body, r *image.Ref) error {
+func (e *emitter) reference(sec int, u *unit, part *image.Atom, body *image.Body, r *image.Ref) error {
 	inst := &body.Insts[r.Inst]
-	place := &r.Place
+	place := u.placeOf(r)
 	if place.Kind == image.PlaceNone || place.Kind == image.PlaceSelf && place.Atom == part && r.Kind != image.RefImm {
 		return nil
 	}

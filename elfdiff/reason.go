@@ -106,7 +106,8 @@ func (x *explainer) operands(a, b *instruction) {
 	}
 	for i := range min(len(a.refs), len(b.refs)) {
 		r, s := a.refs[i], b.refs[i]
-		ra, rb := reference{kind: r.Kind, width: r.Width, place: &r.Place}, reference{kind: s.Kind, width: s.Width, place: &s.Place}
+		ra := reference{kind: r.Kind, width: r.Width, place: x.c.old.placeOf(r)}
+		rb := reference{kind: s.Kind, width: s.Width, place: x.c.new.placeOf(s)}
 		if !x.d.refsEqual(&ra, &rb) {
 			x.add("%s", x.d.describe(r, s))
 		}

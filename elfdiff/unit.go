@@ -26,7 +26,8 @@ type unit struct {
 	count int               // instructions, padding aside
 	refs  []reference
 
-	relTables []arch.ImageAddr // tables of distances from their own start that the unit uses
+	settled   map[*image.Ref]*image.Place // what references lead to, where the image's reading was not the last word
+	relTables []arch.ImageAddr            // tables of distances from their own start that the unit uses
 }
 
 // reference is an operand that names a place.
@@ -75,6 +76,7 @@ func (u *unit) canonicalize() {
 			u.refs = append(u.refs, reference{inst: int32(index), part: int16(t.part), kind: r.Kind, width: r.Width, place: &r.Place, ref: r})
 		}
 	})
+	u.settleBounds()
 	u.findRelTables()
 	u.hashGaps(h)
 	h.Sum(u.shape[:0])

@@ -1,0 +1,67 @@
+package elfdiff
+
+import (
+	"slices"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+)
+
+// settleBounds looks again at addresses that are the end of one object and the start of something else, where the
+// code uses them as an end. What is certain replaces the image's reading; what is not becomes ambiguous.
+func (u *unit) settleBounds() {
+	for i := range u.refs {
+		r := &u.refs[i]
+		p := r.place
+		if r.kind != image.RefAddr || p.Proven || p.ViaSlot || p.Kind != image.PlaceAnon && (p.Kind != image.PlaceAtom || p.Addend != 0) {
+			continue
+		}
+		ending := objectsEnding(u.im, p.Addr)
+		if len(ending) == 0 {
+			continue
+		}
+		body, err := u.im.Body(u.parts[r.part])
+		if err != nil {
+			continue
+		}
+		switch u.im.BoundUseAt(body, int(r.ref.Inst)) {
+		case image.BoundBelow:
+			a := ending[0]
+			r.place = &image.Place{Kind: image.PlaceAtom, Atom: a, Addend: int64(p.Addr - a.Addr), Addr: p.Addr, Proven: len(ending) == 1}
+			if len(ending) > 1 {
+				r.place.Candidates = ending
+			}
+		case image.BoundCompared:
+			q := *p
+			if q.Kind == image.PlaceAtom && len(q.Candidates) == 0 {
+				q.Candidates = []*image.Atom{q.Atom}
+			}
+			q.Candidates = slices.Clone(q.Candidates)
+			for _, a := range ending {
+				if !slices.Contains(q.Candidates, a) {
+					q.Candidates = append(q.Candidates, a)
+				}
+			}
+			r.place = &q
+		default:
+			continue
+		}
+		if u.settled == nil {
+			u.settled = make(map[*image.Ref]*image.Place)
+		}
+		u.settled[r.ref] = r.place
+	}
+}
+
+// objectsEnding returns the data objects that end at an address.
+func objectsEnding(im *image.Image, addr arch.ImageAddr) []*image.Atom {
+	return slices.DeleteFunc(im.EndingAt(addr), func(a *image.Atom) bool { return a.Kind != image.Object })
+}
+
+// placeOf returns what a reference of the unit's code leads to.
+func (u *unit) placeOf(r *image.Ref) *image.Place {
+	if p, ok := u.settled[r]; ok {
+		return p
+	}
+	return &r.Place
+}
