@@ -129,29 +129,54 @@ func (pl *planner) chosen(id string) ([]placed, error) {
 // chooser decides what a plan is for. If it answers true, there is more to plan once that is done.
 type chooser func(*planner) (again bool, err error)
 
-// transact opens a process, makes a plan and carries it out.
+// transact opens a process, makes a plan and carries it out. A process that somebody else traces, another hotpatch
+// perhaps, is waited for as a busy function is.
 func transact(ctx context.Context, pid int, verb string, opt *Options, choose chooser) (*Report, error) {
 	report := &Report{PID: pid, Verb: verb, DryRun: opt.DryRun}
-	p, err := ptrace.Open(pid, opt.Log)
+	end := time.Now().Add(opt.Wait)
+	p, err := open(ctx, pid, opt, end)
 	if err != nil {
 		return report, err
 	}
 	defer p.Close()
-	end := time.Now().Add(opt.Wait)
 	for n := 0; n < maxPlans; n++ {
 		report = &Report{PID: pid, Comm: p.Comm, Verb: verb, DryRun: opt.DryRun, Tries: report.Tries, Phases: report.Phases}
 		again, err := once(ctx, p, opt, end, report, choose)
 		switch {
-		case err != nil && errors.Is(err, errChanged) && ctx.Err() == nil:
-			opt.log().Debug("planning again", "cause", err)
-			continue
-		case err != nil:
-			return report, err
-		case !again || opt.DryRun:
+		case err == nil && (!again || opt.DryRun):
 			return report, nil
+		case err == nil:
+		case errors.Is(err, errChanged) && ctx.Err() == nil:
+			opt.log().Debug("planning again", "cause", err)
+		case errors.Is(err, ptrace.ErrTraced) && waitTraced(ctx, opt, err, end):
+			n--
+		default:
+			return report, err
 		}
 	}
 	return report, fmt.Errorf("process %d: %w, %d times in a row: it loads and unloads libraries all the time; nothing was changed", pid, errChanged, maxPlans)
+}
+
+// open opens a process, once nobody else traces it.
+func open(ctx context.Context, pid int, opt *Options, end time.Time) (*ptrace.Process, error) {
+	for {
+		p, err := ptrace.Open(pid, opt.Log)
+		if !errors.Is(err, ptrace.ErrTraced) || !waitTraced(ctx, opt, err, end) {
+			return p, err
+		}
+	}
+}
+
+// tracedNap is the time between two looks at a process that somebody else traces.
+const tracedNap = 20 * time.Millisecond
+
+// waitTraced waits for a moment; false if there is no time left.
+func waitTraced(ctx context.Context, opt *Options, cause error, end time.Time) bool {
+	if time.Until(end) <= 0 {
+		return false
+	}
+	opt.progress(cause.Error())
+	return sleep(ctx, tracedNap) == nil
 }
 
 // once makes one plan and carries it out.

@@ -303,7 +303,7 @@ func TestTwoAtOnce(t *testing.T) {
 	v := victim.Start(t, build(t, "chain", 1))
 	f := chainPatch(t, 1)
 	end := heldAt(t, "apply", v.PID, "staged", 1, f)
-	if _, err := Apply(context.Background(), v.PID, []*patch.File{f}, quick); !errors.Is(err, ptrace.ErrTraced) {
+	if _, err := Apply(context.Background(), v.PID, []*patch.File{f}, Options{}); !errors.Is(err, ptrace.ErrTraced) {
 		t.Errorf("second apply: %v, want ErrTraced", err)
 	}
 	all, err := Patched(nil)
@@ -311,8 +311,26 @@ func TestTwoAtOnce(t *testing.T) {
 		t.Errorf("list of all processes does not have %d: %v", v.PID, err)
 	}
 	ask(t, v, "go", "10 two")
+	waits := make(chan string, 1)
+	opt := quick
+	opt.Progress = func(s string) {
+		if strings.Contains(s, "traced") {
+			select {
+			case waits <- s:
+			default:
+			}
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := Apply(context.Background(), v.PID, []*patch.File{f}, opt)
+		done <- err
+	}()
+	<-waits
 	end()
-	apply(t, v.PID, f)
+	if err := <-done; err != nil {
+		t.Errorf("apply that waits for the first: %v", err)
+	}
 	ask(t, v, "go", "112 dos")
 	v.End()
 }
