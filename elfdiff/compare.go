@@ -162,7 +162,7 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	case image.PlaceLinker:
 		return p.Linker == q.Linker && p.Addend == q.Addend
 	case image.PlaceUnknown:
-		return p.Addr == q.Addr && (d.nothingMoved(p.Addr) || d.nowhere(p.Addr)) || d.nameless(p.Addr, q.Addr, how)
+		return p.Addr == q.Addr && (d.nothingMoved(p.Addr, how.depth) || d.nowhere(p.Addr)) || d.nameless(p.Addr, q.Addr, how)
 	}
 	return true
 }
@@ -225,9 +225,12 @@ func readings(p *image.Place) []*image.Atom {
 
 // nothingMoved reports whether the surroundings of an address are the same in both builds, so that
 // an address that cannot be told still means the same.
-func (d *differ) nothingMoved(addr arch.ImageAddr) bool {
+func (d *differ) nothingMoved(addr arch.ImageAddr, depth int) bool {
 	a, b := d.old.im.SectionAt(addr), d.new.im.SectionAt(addr)
-	return a != nil && b != nil && a.Name == b.Name && a.Addr == b.Addr && a.Size == b.Size && string(a.Data) == string(b.Data)
+	if a == nil || b == nil || a.Name != b.Name || a.Addr != b.Addr || a.Size != b.Size || depth > maxDepth {
+		return false
+	}
+	return d.contentEqual(anonAtom(d.old.im, a.Addr, a.Size), anonAtom(d.new.im, b.Addr, b.Size), depth+1)
 }
 
 // nowhere reports whether an address lies in no section of either build: it is a number.

@@ -161,8 +161,8 @@ func (x *explainer) reasons() []string {
 		}
 		out = append(out, s)
 	}
-	if len(out) == 0 {
-		out = append(out, "own code")
+	if len(out) == 0 && x.own == 0 {
+		out = append(out, "what it catches, or data among its code")
 	}
 	return out
 }

@@ -79,6 +79,9 @@ func (u *unit) canonicalize() {
 	u.settleBounds()
 	u.findRelTables()
 	u.hashGaps(h)
+	if u.err == nil {
+		u.err = u.hashLSDA(h)
+	}
 	h.Sum(u.shape[:0])
 }
 

@@ -28,7 +28,7 @@ type Pair struct {
 // Load reads all pairs, by name.
 func Load(t testing.TB) []*Pair {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(victim.Root(t), "testdata", "pairs", "*.c"))
+	files, err := filepath.Glob(filepath.Join(victim.Root(t), "testdata", "pairs", "*.c*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no pairs: %v", err)
 	}
@@ -49,7 +49,7 @@ func parse(t testing.TB, file string) *Pair {
 	}
 	defer f.Close()
 	base := filepath.Base(file)
-	p := &Pair{Name: strings.TrimSuffix(base, ".c"), Sources: []string{"pairs/" + base}}
+	p := &Pair{Name: strings.TrimSuffix(base, filepath.Ext(base)), Sources: []string{"pairs/" + base}}
 	s := bufio.NewScanner(f)
 	for s.Scan() {
 		line, ok := strings.CutPrefix(s.Text(), "// ")
@@ -100,9 +100,12 @@ func (p *Pair) set(t testing.TB, key, value string) {
 	}
 }
 
-// Build compiles both versions: ordinary position independent executables.
+// Build compiles both versions: ordinary position independent executables. C++ sources are for the compiler's C++ driver.
 func (p *Pair) Build(t testing.TB, cc string, flags ...string) (old, new string) {
 	t.Helper()
+	if strings.HasSuffix(p.Sources[0], ".cc") {
+		cc = map[string]string{"gcc": "g++", "clang": "clang++"}[cc]
+	}
 	flags = append(append([]string{"-O2", "-g", "-fPIE", "-pie", "-Wl,--build-id"}, p.Flags...), flags...)
 	old = victim.Build(t, cc, p.Sources, append([]string{"-DV=1"}, flags...)...)
 	new = victim.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, flags...), p.Flags2...)...)

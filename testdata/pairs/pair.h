@@ -16,7 +16,11 @@
 
 __attribute__((noinline)) void answer(void);
 
+#ifdef __clang__
+#define NOINLINE __attribute__((noinline))
+#else
 #define NOINLINE __attribute__((noipa))
+#endif
 
 int main(void)
 {
