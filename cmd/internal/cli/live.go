@@ -86,7 +86,13 @@ func (a *app) transaction(l *liveFlags, opt inject.Options, f func(context.Conte
 	show, end := a.progress()
 	defer end()
 	opt.DryRun, opt.Wait, opt.MaxPause, opt.User, opt.Progress = l.dryRun, l.wait, l.maxPause, who, show
+	start := time.Now()
 	r, err := f(ctx, opt)
+	took := time.Since(start)
+	for _, ph := range r.Phases {
+		took -= ph.Duration
+	}
+	r.Phases = append(r.Phases, inject.Phase{Name: "open, release", Duration: took})
 	if err != nil && ctx.Err() != nil && !errors.Is(err, inject.ErrAttention) {
 		return r, fmt.Errorf("process %d: interrupted: nothing was changed", l.pid)
 	}
