@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
@@ -29,12 +30,30 @@ func exactWidth(kind image.RefKind, width uint8) uint64 {
 	return 0
 }
 
+// slack is how many bytes behind the end of a constant whose address is taken are carried with it. Where the end is only the next address that
+// other code takes, that may lie inside: nothing tells one list with NULs in it, of which a second function names the middle, from two strings
+// that lie side by side. What follows costs only its length.
+const slack = 1024
+
 // span returns the range that must be carried for a reference to a constant without a symbol.
 func (e *emitter) span(addr arch.ImageAddr, width uint64) (start, end arch.ImageAddr) {
-	if width == 0 {
-		width = e.d.new.anon(addr).Size
+	if width > 0 {
+		return addr, addr + arch.ImageAddr(width)
 	}
-	return addr, addr + arch.ImageAddr(width)
+	s := &e.d.new
+	end = addr + arch.ImageAddr(s.anon(addr).Size)
+	sec := s.im.SectionAt(addr)
+	if sec == nil || s.relTables[addr] {
+		return addr, end
+	}
+	limit := min(sec.End(), end+slack)
+	if i := sort.Search(len(s.im.Atoms), func(i int) bool { return s.im.Atoms[i].Addr >= end }); i < len(s.im.Atoms) {
+		limit = min(limit, s.im.Atoms[i].Addr)
+	}
+	if limit > end && len(s.im.DataRefsIn(end, limit)) == 0 {
+		end = limit
+	}
+	return addr, end
 }
 
 // reserveCode plans the blocks for the code that is carried.

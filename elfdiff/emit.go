@@ -298,6 +298,9 @@ func (e *emitter) object(b *image.Atom) (int, error) {
 	if old != nil && (o == nil || !o.moves()) {
 		return e.image(old), nil
 	}
+	if why, ok := e.d.amb[b]; ok && !readOnly(b) {
+		return 0, fmt.Errorf("object %s: %s", b.Name, why)
+	}
 	if b.Copy {
 		return 0, fmt.Errorf("object %s is copied from another module (COPY relocation), which the old build does not do", b.Name)
 	}

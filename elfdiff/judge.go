@@ -234,7 +234,8 @@ func (d *differ) judgeObject(o *objChange) {
 	case objMoved:
 		o.refuse("it moved between read-only and writable memory")
 	case objTLS:
-		if d.tlsUsed(o.new) {
+		o.reasons = append(o.reasons, "its place in the thread's memory, or its initial value, differs")
+		if d.usedByPatch(o.new) {
 			o.refuse("a thread-local variable moved or changed, and functions of the patch use it")
 		}
 	case objAdded:
@@ -249,7 +250,7 @@ func (d *differ) judgeAdded(o *objChange) {
 		o.refuse("new thread-local variables are not handled yet: threads that exist have no memory for them")
 		return
 	}
-	if why, ok := d.amb[b]; ok && !readOnly(b) {
+	if why, ok := d.amb[b]; ok && !readOnly(b) && d.usedByPatch(b) {
 		o.refuse("%s", why)
 	}
 	if b.Section != nil && isCIdentifier(b.Section.Name) {
@@ -261,8 +262,8 @@ func isCIdentifier(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }
 
-// tlsUsed reports whether a function of the patch refers to a thread-local variable.
-func (d *differ) tlsUsed(b *image.Atom) bool {
+// usedByPatch reports whether a function of the patch refers to a variable.
+func (d *differ) usedByPatch(b *image.Atom) bool {
 	for _, v := range d.new.users[b] {
 		if c := d.byNew[v]; c != nil && c.carried(&d.opt) {
 			return true
