@@ -146,6 +146,19 @@ func TestSlots(t *testing.T) {
 	}
 }
 
+// TestLocalSlots refuses what TestSlots does where the variable has no symbol by which its slot could be found.
+func TestLocalSlots(t *testing.T) {
+	t.Parallel()
+	flags := []string{"-DSTATIC", "-ftls-model=initial-exec"}
+	l := lib(t, 1, flags...)
+	v := victim.Start(t, build(t, "host", 1))
+	ask(t, v, "open "+l, "opened")
+	apply(t, v.PID, diff(t, l, lib(t, 2, flags...)))
+	refused(t, v.PID, []*patch.File{diff(t, lib(t, 2, flags...), lib(t, 4, flags...))}, "static thread-local variable")
+	ask(t, v, "go", "7 24")
+	v.End()
+}
+
 // TestChurn applies to a program that loads and unloads another library all the time: a plan that is overtaken
 // is made anew.
 func TestChurn(t *testing.T) {

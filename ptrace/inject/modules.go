@@ -38,11 +38,13 @@ func (m *module) name() string {
 }
 
 // id returns the module's build-id in hexadecimal, as people know it.
-func (m *module) id() string {
-	if m.BuildID == nil {
-		return "no build-id"
+func (m *module) id() string { return idText(m.BuildID) }
+
+func idText(id []byte) string {
+	if len(id) == 0 {
+		return "a build without build-id"
 	}
-	return hex.EncodeToString(m.BuildID)
+	return hex.EncodeToString(id)
 }
 
 // contains reports whether [a, a+n) lies in one PT_LOAD of the module, file-backed or not.

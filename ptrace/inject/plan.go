@@ -114,7 +114,7 @@ func (pl *planner) mismatch(f *patch.File) error {
 				"the new build is running already")
 		}
 		if v.m.name() == f.Old.Name || v.m == pl.snap.loader.order[0] {
-			s := fmt.Sprintf("%s runs %x", v.m.name(), v.build())
+			s := v.m.name() + " runs " + idText(v.build())
 			if len(v.chain) > 0 {
 				s += fmt.Sprintf(" (started as %s, patched by %s)", v.m.id(), v.patchNames())
 			}

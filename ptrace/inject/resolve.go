@@ -29,23 +29,38 @@ func (r *resolver) Image(v arch.ImageAddr, sym *patch.Symbol) (arch.Addr, error)
 			}
 		}
 	}
-	at, err := r.mod.locate(v, sym.Size)
-	if err != nil {
-		return 0, err
+	if n := len(r.mod.chain); n > 0 && sym.Func {
+		// Equal functions of two builds may differ in padding and in the length of branches.
+		if e := mapAt(r.mod.chain[n-1].file.Patch, v); e != nil && e.New != v {
+			return 0, &patch.Refusal{
+				What: sym.Name, Why: "the patch refers to the inside of a function, whose place in the image that was started is not known",
+				Found: fmt.Sprintf("%#x, %#x bytes behind its start", uint64(v), uint64(v-e.New)), Help: "make a patch from the build that was started",
+			}
+		}
 	}
-	return at, nil
+	return r.mod.locate(v, sym.Size)
 }
 
+// localTLS is the name that a diff gives to the slot of a thread-local variable without a dynamic symbol.
+const localTLS = "tls"
+
 // slot finds the slot of the running image that stands for a slot of a later build: the one that
-// the dynamic linker filled for the same symbol in the same way.
+// the dynamic linker filled for the same symbol in the same way. The slots of variables without a symbol cannot be
+// told apart.
 func (r *resolver) slot(s *patch.Slot) (arch.Addr, error) {
+	if s.Name == "" || s.Name == localTLS {
+		return 0, &patch.Refusal{
+			What: r.mod.m.name(), Why: "the patch needs the slot of a static thread-local variable, which cannot be found in the image that was started",
+			Found: fmt.Sprintf("slot %#x of build %x", uint64(s.Addr), r.p.Old.ID), Help: "make a patch from the build that was started",
+		}
+	}
 	d, err := r.mod.m.relocated(r.snap.mem)
 	if err != nil {
 		return 0, err
 	}
 	if d != nil {
 		for _, have := range d.slots {
-			if have.Type == s.Type && d.syms[have.Sym].Name == s.Name {
+			if have.Type == s.Type && have.Sym != 0 && d.syms[have.Sym].Name == s.Name {
 				return have.Addr.In(r.mod.m.Bias), nil
 			}
 		}

@@ -8,6 +8,9 @@
 #define NOINLINE __attribute__((noipa))
 
 extern char **environ;
+#ifdef STATIC
+static
+#endif
 __thread int lib_count;
 
 NOINLINE int lib_calls(void) { return environ ? ++lib_count : 0; }
