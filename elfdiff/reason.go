@@ -66,10 +66,11 @@ type explainer struct {
 	c        *funcChange
 	old, new []instruction
 
-	own    int      // places where instructions differ; -1: too many to count
-	moved  bool     // branches lead elsewhere
-	lines  []string // "line 12 -> 13"
-	others []string // operands that differ, in words
+	own    int       // places where instructions differ; -1: too many to count
+	rows   *[2][]int // lines of both bodies, once they were asked for
+	moved  bool      // branches lead elsewhere
+	lines  []string  // "line 12 -> 13"
+	others []string  // operands that differ, in words
 }
 
 // compare aligns the two bodies. Operands are only described where the bodies are much alike: what
