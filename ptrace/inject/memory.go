@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -42,26 +41,4 @@ func readWord(mem memory, addr arch.Addr) (uint64, error) {
 		return 0, fmt.Errorf("read word at %#x: %w", uint64(addr), err)
 	}
 	return order.Uint64(b[:]), nil
-}
-
-// maxCString bounds a path in a target's link map (PATH_MAX).
-const maxCString = 4096
-
-// readCString reads a NUL-terminated string at addr. It reads page by page, so
-// that a string at the end of a mapping can be read.
-func readCString(mem memory, addr arch.Addr) (string, error) {
-	const page = 4096
-	var out []byte
-	for len(out) < maxCString {
-		n := page - int(uint64(addr)%page)
-		b, err := readBytes(mem, addr, n)
-		if err != nil {
-			return "", err
-		}
-		if i := bytes.IndexByte(b, 0); i >= 0 {
-			return string(append(out, b[:i]...)), nil
-		}
-		out, addr = append(out, b...), addr+arch.Addr(n)
-	}
-	return "", fmt.Errorf("string at %#x: longer than %d bytes", uint64(addr), maxCString)
 }
