@@ -284,26 +284,36 @@ func (t *transaction) own() error {
 // openMaps opens /proc/PID/maps and takes the fingerprint of what it says now. The open file stays bound to the
 // process's memory.
 func openMaps(p *ptrace.Process) (*os.File, uint64, error) {
+	if f, print, err := openMapsOf(p.PID, p.PID); f != nil || err != nil {
+		return f, print, err
+	}
 	threads, err := p.Threads()
 	if err != nil {
 		return nil, 0, err
 	}
 	for _, th := range threads { // that of a main thread which has ended is empty
-		f, err := os.Open(procPath(p.PID, "task/"+strconv.Itoa(th.TID)+"/maps"))
-		if err != nil {
-			continue
+		if f, print, err := openMapsOf(p.PID, th.TID); f != nil || err != nil {
+			return f, print, err
 		}
-		text, err := readFrom(f, nil)
-		if err != nil || len(text) == 0 {
-			f.Close()
-			continue
-		}
-		table := newSpanTable(text)
-		if err := table.fill(text); err != nil {
-			f.Close()
-			return nil, 0, err
-		}
-		return f, table.print, nil
 	}
 	return nil, 0, fmt.Errorf("process %d: no thread's mappings can be read", p.PID)
+}
+
+// openMapsOf is openMaps through one thread. It returns nil if the thread has ended.
+func openMapsOf(pid, tid int) (*os.File, uint64, error) {
+	f, err := os.Open(procPath(pid, "task/"+strconv.Itoa(tid)+"/maps"))
+	if err != nil {
+		return nil, 0, nil
+	}
+	text, err := readFrom(f, nil)
+	if err != nil || len(text) == 0 {
+		f.Close()
+		return nil, 0, nil
+	}
+	table := newSpanTable(text)
+	if err := table.fill(text); err != nil {
+		f.Close()
+		return nil, 0, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return f, table.print, nil
 }
