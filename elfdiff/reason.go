@@ -2,6 +2,7 @@ package elfdiff
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"hotpatch/arch"
@@ -40,6 +41,7 @@ func (d *differ) explain(c *funcChange) {
 type instruction struct {
 	code  string // canonical bytes
 	local int
+	table bool // the literals are a jump table's targets
 	lits  []int64
 	imm   int // index in lits of an immediate that could be a line number, or -1
 	refs  []*image.Ref
@@ -50,7 +52,7 @@ type instruction struct {
 func instructions(u *unit) []instruction {
 	out := make([]instruction, 0, u.count)
 	u.walk(func(_ int, t *token) {
-		in := instruction{code: string(t.canon), local: t.local, imm: -1, part: t.part, off: t.off,
+		in := instruction{code: string(t.canon), local: t.local, table: t.table, imm: -1, part: t.part, off: t.off,
 			lits: append([]int64(nil), t.lits...), refs: append([]*image.Ref(nil), t.refs...)}
 		if t.in.NumOps == 1 && len(t.lits) == 1 && t.in.Ops[0].Kind == arch.OpImm && !t.in.Ops[0].Arith {
 			in.imm = 0
@@ -66,11 +68,13 @@ type explainer struct {
 	c        *funcChange
 	old, new []instruction
 
-	own    int       // places where instructions differ; -1: too many to count
-	rows   *[2][]int // lines of both bodies, once they were asked for
-	moved  bool      // branches lead elsewhere
-	lines  []string  // "line 12 -> 13"
-	others []string  // operands that differ, in words
+	own     int              // places where instructions differ; -1: too many to count
+	places  []arch.ImageAddr // in the new body, where instructions differ
+	inlines []image.Inline   // of the new body, once they were asked for
+	rows    *[2][]int        // lines of both bodies, once they were asked for
+	moved   bool             // branches lead elsewhere
+	lines   []string         // "line 12 -> 13"
+	others  []string         // operands that differ, in words
 }
 
 // compare aligns the two bodies. Operands are only described where the bodies are much alike: what
@@ -79,6 +83,9 @@ func (x *explainer) compare() {
 	const clearly = 6 // places
 	hunks, aligned := alignInstructions(x.old, x.new)
 	x.own = hunks
+	if hunks > 0 {
+		x.findPlaces(aligned)
+	}
 	for _, p := range aligned {
 		a, b := &x.old[p[0]], &x.new[p[1]]
 		if hunks == 0 && a.local != b.local {
@@ -90,10 +97,22 @@ func (x *explainer) compare() {
 	}
 }
 
+// findPlaces notes the address in the new body of each place where instructions differ.
+func (x *explainer) findPlaces(aligned [][2]int) {
+	i, j := 0, 0
+	for _, p := range append(aligned, [2]int{len(x.old), len(x.new)}) {
+		if (p[0] != i || p[1] != j) && j < len(x.new) {
+			in := &x.new[j]
+			x.places = append(x.places, x.c.new.parts[in.part].Addr+arch.ImageAddr(in.off))
+		}
+		i, j = p[0]+1, p[1]+1
+	}
+}
+
 // operands compares what two instructions of the same form work on.
 func (x *explainer) operands(a, b *instruction) {
 	for i := range min(len(a.lits), len(b.lits)) {
-		if a.lits[i] == b.lits[i] {
+		if a.lits[i] == b.lits[i] || a.table && b.table {
 			continue
 		}
 		if i == a.imm && i == b.imm && x.isLine(a, b) {
@@ -102,8 +121,13 @@ func (x *explainer) operands(a, b *instruction) {
 		}
 		x.add("constant %s -> %s", number(a.lits[i]), number(b.lits[i]))
 	}
-	if len(a.lits) != len(b.lits) {
-		x.add("a jump table of another size, or a number where an address was")
+	switch {
+	case a.table && b.table && len(a.lits) != len(b.lits):
+		x.add("a jump table of another size")
+	case a.table && b.table && x.own == 0 && !slices.Equal(a.lits, b.lits):
+		x.add("a jump table that leads elsewhere")
+	case len(a.lits) != len(b.lits):
+		x.add("a number where an address was, or the reverse")
 	}
 	for i := range min(len(a.refs), len(b.refs)) {
 		r, s := a.refs[i], b.refs[i]
@@ -145,16 +169,16 @@ func (x *explainer) reasons() []string {
 		return []string{"line numbers only"}
 	}
 	var out []string
+	own, inlined := x.inlinedReasons()
 	switch {
 	case x.own < 0:
 		out = append(out, "own code")
-	case x.own == 1:
-		out = append(out, "own code (1 place)")
-	case x.own > 0:
-		out = append(out, fmt.Sprintf("own code (%d places)", x.own))
+	case own > 0:
+		out = append(out, "own code ("+places(own)+")")
 	case x.moved:
 		out = append(out, "own code (branches)")
 	}
+	out = append(out, inlined...)
 	for i, s := range x.others {
 		if i == maxReasons {
 			out = append(out, fmt.Sprintf("and %d more", len(x.others)-i))

@@ -51,6 +51,7 @@ type token struct {
 	in    arch.Inst
 	canon []byte  // canonical bytes; valid until the next token
 	local int     // canonical index of the instruction that a branch leads to, or -1
+	table bool    // the literals are a jump table's targets
 	lits  []int64 // operand values that name no place
 	refs  []*image.Ref
 }
@@ -213,6 +214,7 @@ func (u *unit) token(t *token, canon, code []byte, refs []image.Ref, index []par
 		case image.PlaceSelf:
 			t.local = canonicalTarget(index, r.Place.Atom, uint32(r.Place.Addend))
 		case image.PlaceTable:
+			t.table = true
 			t.lits = tableTargets(t.lits, index, tableAt(index[t.part].body, r.Place.Addr))
 		default:
 			t.refs = append(t.refs, r)

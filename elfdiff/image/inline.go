@@ -1,0 +1,180 @@
+package image
+
+import (
+	"debug/dwarf"
+	"sort"
+
+	"hotpatch/arch"
+)
+
+// Inline is a range of code that came from another function.
+type Inline struct {
+	Name       string // of the function that was inlined
+	Start, End arch.ImageAddr
+	Depth      int // 1: inlined into the function itself; 2: into what was inlined; ...
+}
+
+// maxInlines bounds what is kept for one function, against hostile DWARF data.
+const maxInlines = 1 << 16
+
+// Inlines lists the inlined calls in a function by the DWARF data of the file or its debug file (DWARF 5, 3.3.8), by Start, the
+// enclosing ones first. It reads the compilation unit's entries, as far as they are needed, on each call.
+func (im *Image) Inlines(a *Atom) ([]Inline, error) {
+	t := &im.lines
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.data == nil && t.err == nil {
+		t.err = im.openLines()
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	var out []Inline
+	seen := make(map[*lineUnit]bool)
+	i := sort.Search(len(t.units), func(i int) bool { return t.units[i].end > a.Addr })
+	for ; i < len(t.units) && t.units[i].start < a.End(); i++ {
+		u := t.units[i].unit
+		if seen[u] {
+			continue
+		}
+		seen[u] = true
+		w := &inlineWalk{data: t.data, atom: a}
+		if err := guard(t.path, func() error { return w.unit(u.cu) }); err != nil {
+			return nil, err
+		}
+		out = append(out, w.out...)
+	}
+	sort.SliceStable(out, func(i, j int) bool {
+		if out[i].Start != out[j].Start {
+			return out[i].Start < out[j].Start
+		}
+		return out[i].Depth < out[j].Depth
+	})
+	return out, nil
+}
+
+// inlineWalk goes through the entries of one unit.
+type inlineWalk struct {
+	data *dwarf.Data
+	atom *Atom
+	out  []Inline
+}
+
+// unit finds the function among the unit's entries, and follows those below it.
+func (w *inlineWalk) unit(cu *dwarf.Entry) error {
+	r := w.data.Reader()
+	r.Seek(cu.Offset)
+	if _, err := r.Next(); err != nil {
+		return err
+	}
+	for depth := 1; depth > 0; {
+		e, err := r.Next()
+		switch {
+		case err != nil:
+			return err
+		case e == nil:
+			return nil
+		case e.Tag == 0:
+			depth--
+		case e.Tag == dwarf.TagSubprogram && e.Children && w.covers(e):
+			if err := w.inside(r); err != nil {
+				return err
+			}
+		case e.Tag == dwarf.TagNamespace && e.Children:
+			depth++
+		default:
+			r.SkipChildren()
+		}
+	}
+	return nil
+}
+
+// covers reports whether an entry's ranges touch the atom.
+func (w *inlineWalk) covers(e *dwarf.Entry) bool {
+	ranges, err := w.data.Ranges(e)
+	if err != nil {
+		return false
+	}
+	for _, x := range ranges {
+		if arch.ImageAddr(x[0]) < w.atom.End() && arch.ImageAddr(x[1]) > w.atom.Addr {
+			return true
+		}
+	}
+	return false
+}
+
+// inside collects the inlined calls below a function's entry, up to the entry's end.
+func (w *inlineWalk) inside(r *dwarf.Reader) error {
+	inlined := []bool{false} // for each level: it belongs to an inlined call
+	for len(inlined) > 0 {
+		e, err := r.Next()
+		if err != nil || e == nil {
+			return err
+		}
+		if e.Tag == 0 {
+			inlined = inlined[:len(inlined)-1]
+			continue
+		}
+		switch e.Tag {
+		case dwarf.TagInlinedSubroutine:
+			depth := 1
+			for _, in := range inlined {
+				if in {
+					depth++
+				}
+			}
+			if err := w.add(e, depth); err != nil {
+				return err
+			}
+		case dwarf.TagLexDwarfBlock:
+		default:
+			r.SkipChildren()
+			continue
+		}
+		if e.Children {
+			inlined = append(inlined, e.Tag == dwarf.TagInlinedSubroutine)
+		}
+	}
+	return nil
+}
+
+func (w *inlineWalk) add(e *dwarf.Entry, depth int) error {
+	ranges, err := w.data.Ranges(e)
+	if err != nil {
+		return err
+	}
+	name := w.origin(e)
+	for _, x := range ranges {
+		if start, end := arch.ImageAddr(x[0]), arch.ImageAddr(x[1]); start < end && name != "" && len(w.out) < maxInlines {
+			w.out = append(w.out, Inline{Name: name, Start: start, End: end, Depth: depth})
+		}
+	}
+	return nil
+}
+
+// origin returns the name of the function that an entry is a copy of.
+func (w *inlineWalk) origin(e *dwarf.Entry) string {
+	const most = 8 // steps from entry to entry
+	r := w.data.Reader()
+	for range most {
+		off, ok := e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
+		if !ok {
+			if off, ok = e.Val(dwarf.AttrSpecification).(dwarf.Offset); !ok {
+				return ""
+			}
+		}
+		r.Seek(off)
+		next, err := r.Next()
+		if err != nil || next == nil {
+			return ""
+		}
+		if name, ok := next.Val(dwarf.AttrLinkageName).(string); ok {
+			return name
+		}
+		if name, ok := next.Val(dwarf.AttrName).(string); ok {
+			return name
+		}
+		e = next
+	}
+	return ""
+}
