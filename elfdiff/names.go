@@ -14,7 +14,7 @@ func (d *differ) judgeNames(b *image.Atom, v *verdict) {
 	old := d.rev[b]
 	for i := range b.Syms {
 		s := &b.Syms[i]
-		if isLocal(s) {
+		if isLocal(s) || old != nil && !localName(old, s.Name) {
 			continue
 		}
 		for _, a := range d.old.im.Named(s.Name) {
@@ -29,7 +29,7 @@ func (d *differ) judgeNames(b *image.Atom, v *verdict) {
 	}
 	for i := range old.Syms {
 		s := &old.Syms[i]
-		if isLocal(s) {
+		if isLocal(s) || !localName(b, s.Name) {
 			continue
 		}
 		for _, c := range d.new.im.Named(s.Name) {

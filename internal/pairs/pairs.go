@@ -23,12 +23,24 @@ type Pair struct {
 
 	Verdict                 string // "ok", "nothing", "refused TEXT", "ack ID..."
 	Before, After, Reverted string // answers of the running program; "" if it is not patched
+	Apply                   string // what the refusal to apply names; "" if the patch can be applied
 }
 
-// Load reads all pairs, by name.
+// Load reads all programs, by name.
 func Load(t testing.TB) []*Pair {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(victim.Root(t), "testdata", "pairs", "*.c*"))
+	return load(t, "pairs")
+}
+
+// Libraries reads all shared libraries, by name.
+func Libraries(t testing.TB) []*Pair {
+	t.Helper()
+	return load(t, "libs")
+}
+
+func load(t testing.TB, dir string) []*Pair {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(victim.Root(t), "testdata", dir, "*.c*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no pairs: %v", err)
 	}
@@ -49,7 +61,7 @@ func parse(t testing.TB, file string) *Pair {
 	}
 	defer f.Close()
 	base := filepath.Base(file)
-	p := &Pair{Name: strings.TrimSuffix(base, filepath.Ext(base)), Sources: []string{"pairs/" + base}}
+	p := &Pair{Name: strings.TrimSuffix(base, filepath.Ext(base)), Sources: []string{filepath.Base(filepath.Dir(file)) + "/" + base}}
 	s := bufio.NewScanner(f)
 	for s.Scan() {
 		line, ok := strings.CutPrefix(s.Text(), "// ")
@@ -93,6 +105,8 @@ func (p *Pair) set(t testing.TB, key, value string) {
 		p.After = value
 	case "Reverted":
 		p.Reverted = value
+	case "Apply":
+		p.Apply = value
 	default:
 		if strings.Trim(key, "DP0123456789") != "" { // D1, P11: the hazard's name
 			t.Fatalf("%s: unknown directive %q", p.Name, key)
@@ -109,5 +123,18 @@ func (p *Pair) Build(t testing.TB, cc string, flags ...string) (old, new string)
 	flags = append(append([]string{"-O2", "-g", "-fPIE", "-pie", "-Wl,--build-id"}, p.Flags...), flags...)
 	old = victim.Build(t, cc, p.Sources, append([]string{"-DV=1"}, flags...)...)
 	new = victim.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, flags...), p.Flags2...)...)
+	return old, new
+}
+
+// BuildLibrary compiles both versions of a shared library. VERSIONS in its flags stands for its version script.
+func (p *Pair) BuildLibrary(t testing.TB, cc string, flags ...string) (old, new string) {
+	t.Helper()
+	script := filepath.Join(victim.Root(t), "testdata", "libs", p.Name+".map")
+	all := append([]string{"-O2", "-g", "-fPIC", "-shared", "-Wl,--build-id", "-Wl,-soname,lib" + p.Name + ".so.1"}, flags...)
+	for _, f := range p.Flags {
+		all = append(all, strings.ReplaceAll(f, "VERSIONS", script))
+	}
+	old = victim.Build(t, cc, p.Sources, append([]string{"-DV=1"}, all...)...)
+	new = victim.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, all...), p.Flags2...)...)
 	return old, new
 }
