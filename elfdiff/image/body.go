@@ -35,6 +35,9 @@ func (b *Body) InstAt(off int64) int {
 }
 
 // Inst is one instruction, without its operands: decoding Body.Code[Off:] gives those again.
+//
+// Instructions do not overlap, with one exception: where a jump leads behind the lock prefix of an instruction, the
+// instruction without the prefix follows the one with it, one byte further on and with the same end (see Unlocked).
 type Inst struct {
 	Off     uint32 // from the atom's start
 	Target  int32  // direct branch within the atom: index in Body.Insts; else -1
@@ -43,6 +46,9 @@ type Inst struct {
 	Nop     bool // without effect: padding
 	TLSBase bool // loads the thread pointer
 	Unseen  bool // no known path reaches it: dead code, or an entry that is not known
+	// Unlocked is set for the second entry of the locked instruction in front of it. Its fields are that one's: a Ref of it
+	// is a PlaceSelf that leads to the locked instruction, whose Ref at the same Off says what the field names.
+	Unlocked bool
 }
 
 // End is the offset behind the instruction.

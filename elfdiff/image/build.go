@@ -54,6 +54,7 @@ func (d *decoder) references(i int) error {
 			return &DecodeError{Atom: b.Atom, Off: in.Off, Code: head(p.code[in.Off:]), Msg: "unknown instruction", Err: err}
 		}
 		in.Len, in.Flow, in.TLSBase = uint8(di.Len), di.Flow, di.TLSBase
+		in.Unlocked = k > 0 && in.Off < b.Insts[k-1].End()
 		in.Nop = d.im.Arch.IsNop(p.code[in.Off:], &di)
 		r.inst(int32(k), in, &di)
 		if di.Flow == arch.FlowJumpInd && !d.isTableJump(Target{b.Atom, in.Off}) {

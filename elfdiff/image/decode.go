@@ -272,6 +272,10 @@ func (d *decoder) follow(t Target, state uint8) error {
 		case byteStart, byteUnseen:
 			return nil
 		case byteInside:
+			if p.behindLock(d.im.Arch, off) {
+				p.state[off] = byteStart
+				return nil
+			}
 			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "control flow enters the middle of an instruction"}
 		}
 		in, err := d.im.Arch.Decode(p.code[off:])
@@ -279,13 +283,17 @@ func (d *decoder) follow(t Target, state uint8) error {
 			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "unknown instruction", Err: err}
 		}
 		end := off + uint32(in.Len)
-		for k := off + 1; k < end; k++ {
+		p.state[off] = state
+		first := off + 1 // byte that must be free
+		if int(first) < len(p.code) && (p.state[first] == byteStart || p.state[first] == byteUnseen) && p.behindLock(d.im.Arch, first) {
+			first = end
+		}
+		for k := first; k < end; k++ {
 			if p.state[k] != byteUnknown {
 				return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "two instructions overlap"}
 			}
 			p.state[k] = byteInside
 		}
-		p.state[off] = state
 		d.note(Target{t.Atom, off}, p.code[off:end], &in)
 		switch in.Flow {
 		case arch.FlowJump, arch.FlowJumpInd, arch.FlowReturn, arch.FlowStop:
@@ -294,6 +302,23 @@ func (d *decoder) follow(t Target, state uint8) error {
 		off = end
 	}
 	return nil
+}
+
+// lockPrefix makes a read-modify-write instruction of x86-64 atomic (Intel SDM vol. 2, 2.1.1).
+const lockPrefix = 0xf0
+
+// behindLock reports whether off is the second entry of a locked instruction that starts in front of it: the same instruction
+// without its prefix. glibc jumps there while the process has one thread only.
+func (p *part) behindLock(a *arch.Arch, off uint32) bool {
+	if off == 0 || p.code[off-1] != lockPrefix || p.state[off-1] != byteStart && p.state[off-1] != byteUnseen {
+		return false
+	}
+	whole, err := a.Decode(p.code[off-1:])
+	if err != nil {
+		return false
+	}
+	rest, err := a.Decode(p.code[off:])
+	return err == nil && a.Machine == elf.EM_X86_64 && rest.Len == whole.Len-1 && rest.Flow == arch.FlowNext && whole.Flow == arch.FlowNext
 }
 
 // note records what an instruction refers to.

@@ -38,33 +38,10 @@ func FuzzLoad(f *testing.F) {
 				t.Fatalf("%s: body %v with error %v", a.Name, body != nil, err)
 			}
 			if body != nil {
-				checkBody(t, body)
+				checkBody(t, im, body)
 			}
 		}
 	})
-}
-
-// checkBody holds what every body promises.
-func checkBody(t *testing.T, b *Body) {
-	end := uint32(0)
-	for i, in := range b.Insts {
-		if in.Off < end || int(in.End()) > len(b.Code) || in.Len == 0 || int(in.Target) >= len(b.Insts) {
-			t.Fatalf("%s: instruction %d is %+v", b.Atom.Name, i, in)
-		}
-		end = in.End()
-	}
-	for i, r := range b.Refs {
-		if i > 0 && (r.Inst < b.Refs[i-1].Inst || r.Off < b.Refs[i-1].Off) {
-			t.Fatalf("%s: reference %d is out of order", b.Atom.Name, i)
-		}
-		in := b.Insts[r.Inst]
-		if r.Off < in.Off || r.Off+uint32(r.Size) > in.End() {
-			t.Fatalf("%s: reference %+v lies outside its instruction %+v", b.Atom.Name, r, in)
-		}
-		if p := r.Place; p.Kind == PlaceAtom && p.Atom == nil || p.Kind == PlaceImport && p.Import == nil || p.Proven && p.Ambiguous() {
-			t.Fatalf("%s+%#x: place %+v", b.Atom.Name, r.Off, p)
-		}
-	}
 }
 
 // BenchmarkLoadDecode measures loading and decoding, in bytes of code per second. HOTPATCH_IMAGE names another file.

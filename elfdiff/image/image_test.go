@@ -66,6 +66,24 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+func TestContent(t *testing.T) {
+	im := places(t, "-O2")
+	for _, a := range im.Atoms {
+		b, ok := im.Content(a)
+		switch {
+		case a.Section == nil || a.Kind == TLSObject && a.Section.Name == ".tbss":
+			if ok {
+				t.Errorf("%s, which is zero, has the content % x", a.Name, b)
+			}
+		case ok == a.Section.NoBits() || ok && uint64(len(b)) != a.Size:
+			t.Errorf("%s in %s: %d bytes, %v", a.Name, a.Section.Name, len(b), ok)
+		}
+	}
+	if a := im.atom(t, "tls_buf"); a.Section.Name != ".tbss" {
+		t.Errorf("tls_buf is in %s", a.Section.Name)
+	}
+}
+
 // TestParts looks at cold parts: of plain code, and of a switch.
 func TestParts(t *testing.T) {
 	for _, c := range []struct {
@@ -328,7 +346,7 @@ func TestMalformed(t *testing.T) {
 					return
 				}
 			}
-		}, "no section"},
+		}, "does not lie in its section"},
 		{"overlap", func(b []byte) { order.PutUint64(b[header(".data")+16:], uint64(ef.Section(".text").Addr)) }, "overlap"},
 		{"wrapping section", func(b []byte) { order.PutUint64(b[header(".bss")+16:], ^uint64(0)) }, "wraps"},
 		{"relocation symbol", func(b []byte) { order.PutUint32(b[ef.Section(".rela.plt").Offset+12:], 1<<30) }, "symbol number"},

@@ -58,7 +58,7 @@ func (im *Image) readLinkSection(f *file, s *elf.Section) error {
 		r.Sym = unversioned(str(strs, uint64(order.Uint32(sym))))
 		r.Undef = order.Uint16(sym[6:]) == uint16(elf.SHN_UNDEF)
 		r.TLS = elf.ST_TYPE(sym[4]) == elf.STT_TLS
-		if r.Section = elf.ST_TYPE(sym[4]) == elf.STT_SECTION || isLocalLabel(r.Sym); r.Section {
+		if r.Section = elf.ST_TYPE(sym[4]) == elf.STT_SECTION || isLocalLabel(f, sym, r.Sym); r.Section {
 			r.Sym = ""
 		}
 		im.links = append(im.links, r)

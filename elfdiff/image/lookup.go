@@ -71,6 +71,20 @@ func (im *Image) Bytes(addr arch.ImageAddr, size uint64) ([]byte, bool) {
 	return s.Data[off : off+size : off+size], true
 }
 
+// Content returns the bytes in the file that an atom starts out with. It is false if the file holds none: the atom starts out as
+// zeros. Unlike Bytes it knows thread-local objects: those of .tbss share their addresses with the section that follows.
+func (im *Image) Content(a *Atom) ([]byte, bool) {
+	if a.Kind != TLSObject {
+		return im.Bytes(a.Addr, a.Size)
+	}
+	s := a.Section
+	if s == nil || s.Data == nil || a.Addr < s.Addr || a.Size > uint64(s.End()-a.Addr) {
+		return nil, false
+	}
+	off := uint64(a.Addr - s.Addr)
+	return s.Data[off : off+a.Size : off+a.Size], true
+}
+
 // AtomAt returns the atom at addr: one that starts there (the largest), else the smallest
 // one that covers addr, else nil. Thread-local objects are not found, see [Image.TLSAt].
 func (im *Image) AtomAt(addr arch.ImageAddr) *Atom {

@@ -28,9 +28,14 @@ func (r *resolver) inst(k int32, in *Inst, di *arch.Inst) {
 	for i := range di.NumOps {
 		op := &di.Ops[i]
 		ref := Ref{Inst: k, Off: in.Off + uint32(op.Off), Size: op.Size, Width: op.Width, Op: uint8(i)}
-		if r.operand(&ref, at, di, op) {
-			r.refs = append(r.refs, ref)
+		if !r.operand(&ref, at, di, op) {
+			continue
 		}
+		if in.Unlocked {
+			ref.Kind = RefMem
+			ref.Place = Place{Kind: PlaceSelf, Atom: r.body.Atom, Addend: int64(in.Off) - 1, Addr: at - 1, Proven: true}
+		}
+		r.refs = append(r.refs, ref)
 	}
 	r.tls.step(r.im, r.body.Code[in.Off:in.End()], di)
 	added := r.refs[first:]

@@ -83,6 +83,11 @@ func (im *Image) parseSymtab(f, symFile *file) ([]rawSymbol, bool, error) {
 		return nil, false, &FormatError{symFile.path, sec.Offset, ".symtab size", uint64(len(data))}
 	}
 	p := symParser{im: im, file: symFile, sec: sec, strs: strs, syms: make([]rawSymbol, 0, len(data)/elf.Sym64Size)}
+	if x := symFile.byType(elf.SHT_SYMTAB_SHNDX); x != nil {
+		if p.xindex, err = symFile.read(x); err != nil {
+			return nil, false, err
+		}
+	}
 	for i := 1; i < len(data)/elf.Sym64Size; i++ {
 		if err := p.entry(i, data[i*elf.Sym64Size:]); err != nil {
 			return nil, false, err
@@ -93,12 +98,14 @@ func (im *Image) parseSymtab(f, symFile *file) ([]rawSymbol, bool, error) {
 
 // symParser holds what one symbol needs to know of those in front of it.
 type symParser struct {
-	im    *Image
-	file  *file
-	sec   *elf.Section
-	strs  []byte
-	syms  []rawSymbol
-	scope string // name of the last STT_FILE
+	im   *Image
+	file *file
+	sec  *elf.Section
+	strs []byte
+	// xindex holds the section numbers of symbols whose own field is too short for them (SHT_SYMTAB_SHNDX).
+	xindex []byte
+	syms   []rawSymbol
+	scope  string // name of the last STT_FILE
 	// hidden is set behind an STT_FILE without a name: GNU ld puts its own local symbols there, and the
 	// global ones that visibility made local.
 	hidden bool
@@ -106,7 +113,7 @@ type symParser struct {
 }
 
 func (p *symParser) entry(i int, b []byte) error {
-	info, other, shndx := b[4], b[5], order.Uint16(b[6:])
+	info, other, shndx := b[4], b[5], elf.SectionIndex(order.Uint16(b[6:]))
 	s := rawSymbol{typ: elf.ST_TYPE(info), value: order.Uint64(b[8:]), size: order.Uint64(b[16:]), index: i}
 	s.Name = unversioned(str(p.strs, uint64(order.Uint32(b))))
 	if s.typ == elf.STT_FILE {
@@ -114,15 +121,17 @@ func (p *symParser) entry(i int, b []byte) error {
 		p.crt = p.crt || s.Name == "crtstuff.c" || strings.HasSuffix(s.Name, "crt1.o")
 		return nil
 	}
-	if s.typ == elf.STT_SECTION || shndx == uint16(elf.SHN_UNDEF) || s.Name == "" || isLocalLabel(s.Name) {
+	bind := elf.ST_BIND(info)
+	if s.typ == elf.STT_SECTION || shndx == elf.SHN_UNDEF || s.Name == "" || isLocalLabel(p.file, b, s.Name) {
 		return nil
 	}
-	if shndx >= uint16(elf.SHN_LORESERVE) && shndx != uint16(elf.SHN_XINDEX) {
-		return nil // absolute or common: not a place of the image
+	home, err := p.home(i, shndx)
+	if err != nil || home == nil {
+		return err
 	}
 	vis := elf.ST_VISIBILITY(other)
 	s.Hidden = vis == elf.STV_HIDDEN || vis == elf.STV_INTERNAL
-	switch elf.ST_BIND(info) {
+	switch bind {
 	case elf.STB_LOCAL:
 		s.Local = !p.hidden
 		s.Hidden = s.Hidden || p.hidden
@@ -131,29 +140,54 @@ func (p *symParser) entry(i int, b []byte) error {
 		s.Weak = true
 	}
 	if s.typ == elf.STT_TLS {
-		if s.value > p.im.TLS.MemSize || s.size > p.im.TLS.MemSize-s.value {
-			return p.errorf(i, "thread-local symbol "+s.Name+" lies outside PT_TLS: offset", s.value)
-		}
-		s.value += uint64(p.im.TLS.Addr)
-		s.sec = p.im.tlsSection(arch.ImageAddr(s.value))
-		p.syms = append(p.syms, s)
-		return nil
+		return p.threadLocal(&s)
 	}
 	if isLinkerName(s.Name) {
 		p.syms = append(p.syms, s)
 		return nil
 	}
-	if secs := p.file.elf.Sections; s.size == 0 && int(shndx) < len(secs) && secs[shndx].Size == 0 {
-		return nil // it marks an empty section; its address is that of what follows
+	if s.size == 0 && s.value-home.Addr >= home.Size {
+		return nil // a label at the end of its section, or of an empty one; what follows is not its
 	}
 	s.sec = p.im.homeSection(arch.ImageAddr(s.value), s.size)
-	if s.sec == nil {
-		if s.size == 0 {
-			return nil // a label at the end of something
-		}
-		return p.errorf(i, "symbol "+s.Name+" lies in no section: address", s.value)
+	if s.sec == nil || s.value-home.Addr >= home.Size {
+		return p.errorf(i, "symbol "+s.Name+" does not lie in its section "+home.Name+": address", s.value)
 	}
 	p.syms = append(p.syms, s)
+	return nil
+}
+
+// home returns the section that the symbol's section number names, or nil if the symbol is no place of the image: it is absolute
+// or common, or in a section that is not loaded (gcc -flto -g marks its units so in .debug_info).
+func (p *symParser) home(i int, shndx elf.SectionIndex) (*elf.Section, error) {
+	n := uint64(shndx)
+	switch {
+	case shndx == elf.SHN_XINDEX:
+		if len(p.xindex) < 4*(i+1) {
+			return nil, p.errorf(i, "symbol without an entry in SHT_SYMTAB_SHNDX", n)
+		}
+		n = uint64(order.Uint32(p.xindex[4*i:]))
+	case shndx >= elf.SHN_LORESERVE:
+		return nil, nil
+	}
+	if n >= uint64(len(p.file.elf.Sections)) {
+		return nil, p.errorf(i, "symbol of a section that is not there (st_shndx)", n)
+	}
+	if s := p.file.elf.Sections[n]; s.Flags&elf.SHF_ALLOC != 0 {
+		return s, nil
+	}
+	return nil, nil
+}
+
+// threadLocal adds a symbol whose value is an offset in PT_TLS.
+func (p *symParser) threadLocal(s *rawSymbol) error {
+	tls := &p.im.TLS
+	if s.value > tls.MemSize || s.size > tls.MemSize-s.value {
+		return p.errorf(s.index, "thread-local symbol "+s.Name+" lies outside PT_TLS: offset", s.value)
+	}
+	s.value += uint64(tls.Addr)
+	s.sec = p.im.tlsSection(arch.ImageAddr(s.value))
+	p.syms = append(p.syms, *s)
 	return nil
 }
 
@@ -188,10 +222,18 @@ func (im *Image) tlsSection(addr arch.ImageAddr) *Section {
 	return nil
 }
 
-// isLocalLabel reports whether an assembler made the name: .L labels that
-// --emit-relocs keeps, and arm64's mapping symbols.
-func isLocalLabel(name string) bool {
-	return strings.HasPrefix(name, ".L") || strings.HasPrefix(name, "$")
+// isLocalLabel reports whether an assembler made the symbol: .L labels that --emit-relocs keeps, and arm64's mapping
+// symbols ($x, $d, $x.NAME; ELF for the Arm 64-bit Architecture, "Mapping symbols"). A C name may start with a dollar as well.
+func isLocalLabel(f *file, sym []byte, name string) bool {
+	typ, size := elf.ST_TYPE(sym[4]), order.Uint64(sym[16:])
+	if elf.ST_BIND(sym[4]) != elf.STB_LOCAL || typ == elf.STT_FUNC {
+		return false
+	}
+	if strings.HasPrefix(name, ".L") {
+		return true
+	}
+	kind, _, _ := strings.Cut(name, ".")
+	return f.elf.Machine == elf.EM_AARCH64 && typ == elf.STT_NOTYPE && size == 0 && (kind == "$x" || kind == "$d")
 }
 
 // group makes one atom of all symbols with the same address, size and nature.
