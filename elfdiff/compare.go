@@ -11,13 +11,15 @@ type funcChange struct {
 	old, new *unit // one of them may be nil
 	how      patch.How
 	line     bool     // differs in nothing but line numbers
+	moved    string   // an object that it refers to and that gets a new place, so that it is carried whatever it differs in
+	closure  bool     // does not differ itself
 	reasons  []string // in words
 	verdict
 }
 
 // carried reports whether the new body goes into the patch.
 func (c *funcChange) carried(opt *Options) bool {
-	return c.new != nil && (!c.line || opt.Lines)
+	return c.new != nil && (!c.line || opt.Lines || c.moved != "")
 }
 
 // compare finds every function and object that differs.
@@ -78,12 +80,13 @@ func (d *differ) closeOverObjects() {
 			continue
 		}
 		for _, v := range d.new.users[o.new] {
-			if d.byNew[v] != nil {
-				continue
+			c := d.byNew[v]
+			if c == nil {
+				c = &funcChange{old: d.old.of[d.rev[v.atom()]], new: v, how: patch.Changed, closure: true}
+				d.equal--
+				d.addChange(c)
 			}
-			u := d.old.of[d.rev[v.atom()]]
-			d.equal--
-			d.addChange(&funcChange{old: u, new: v, how: patch.Changed, reasons: []string{"reads " + o.new.Name + ", which has a new place"}})
+			c.moved = o.new.Name
 		}
 	}
 }

@@ -23,8 +23,11 @@ func (d *differ) explain(c *funcChange) {
 		c.reasons = append(c.reasons, "only the old build has it")
 		return
 	}
-	if len(c.reasons) > 0 {
-		return // an unchanged function that the closure took in
+	if c.moved != "" {
+		c.reasons = append(c.reasons, "reads "+c.moved+", which has a new place")
+	}
+	if c.closure || len(c.reasons) > 0 && c.moved == "" {
+		return // nothing that its instructions show
 	}
 	if c.old.err != nil || c.new.err != nil {
 		c.reasons = append(c.reasons, "its bytes differ, or it moved, and it cannot be decoded")
@@ -33,8 +36,8 @@ func (d *differ) explain(c *funcChange) {
 	x := &explainer{d: d, c: c}
 	x.old, x.new = instructions(c.old), instructions(c.new)
 	x.compare()
-	c.line = x.lineOnly()
-	c.reasons = x.reasons()
+	c.line = x.lineOnly() && c.moved == ""
+	c.reasons = append(c.reasons, x.reasons()...)
 }
 
 // instruction is a token that outlives the walk over its unit.
