@@ -142,11 +142,15 @@ type decoder struct {
 	leas  []arch.ImageAddr
 	disps []arch.ImageAddr // ET_EXEC: absolute displacements
 	seen  map[tableKey]bool
-	table []*JumpTable
-	inner []innerRef       // addresses taken inside the unit
-	refs  []Ref            // scratch
-	used  []arch.ImageAddr // of data that the unit refers to
-	tls   tlsUse
+	// triedLeas and triedDisps count those of leas and disps at which a table was looked for.
+	triedLeas, triedDisps int
+
+	table  []*JumpTable
+	tables map[arch.ImageAddr]*JumpTable // the first of table at each address
+	inner  []innerRef                    // addresses taken inside the unit
+	refs   []Ref                         // scratch
+	used   []arch.ImageAddr              // of data that the unit refers to
+	tls    tlsUse
 }
 
 type part struct {
@@ -167,17 +171,25 @@ func (d *decoder) reset(im *Image, atoms []*Atom) {
 	d.parts = slices.Grow(d.parts[:0], len(atoms))[:len(atoms)]
 	d.work, d.jumps, d.leas, d.disps, d.inner = d.work[:0], d.jumps[:0], d.leas[:0], d.disps[:0], d.inner[:0]
 	d.used, d.table, d.tls = d.used[:0], nil, tlsUse{}
+	d.triedLeas, d.triedDisps = 0, 0
 	clear(d.seen)
+	clear(d.tables)
 	if d.seen == nil {
-		d.seen = make(map[tableKey]bool)
+		d.seen, d.tables = make(map[tableKey]bool), make(map[arch.ImageAddr]*JumpTable)
 	}
 }
 
 // maxUnit bounds the bytes of one function: offsets are 32 bits wide.
 const maxUnit = 1 << 30
 
+// maxParts bounds the atoms of one function: compilers split off a handful.
+const maxParts = 256
+
 // run decodes the unit and fills in the parts' bodies.
 func (d *decoder) run() error {
+	if len(d.atoms) > maxParts {
+		return &DecodeError{Atom: d.atoms[0], Msg: fmt.Sprintf("it has %d parts, more than %d", len(d.atoms), maxParts)}
+	}
 	for i, a := range d.atoms {
 		code, ok := d.im.Bytes(a.Addr, a.Size)
 		if !ok || a.Size > maxUnit {

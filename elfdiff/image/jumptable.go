@@ -15,16 +15,18 @@ import (
 // being targets in the unit, and at the latest where something else is referred to.
 func (d *decoder) findTables() bool {
 	found := false
-	for _, addr := range d.leas {
+	leas, disps := d.leas[d.triedLeas:], d.disps[d.triedDisps:]
+	d.triedLeas, d.triedDisps = len(d.leas), len(d.disps)
+	for _, addr := range leas {
 		found = d.tryTable(addr, 4) || found
 	}
-	for _, addr := range d.disps {
+	for _, addr := range disps {
 		found = d.tryTable(addr, 8) || found
 	}
 	if d.im.Type != elf.ET_EXEC {
 		return found
 	}
-	for _, addr := range d.leas { // lea tbl(%rip) with a table of addresses
+	for _, addr := range leas { // lea tbl(%rip) with a table of addresses
 		found = d.tryTable(addr, 8) || found
 	}
 	return found
@@ -79,6 +81,9 @@ func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
 		t.Bounded = d.endsAt(t, s, end)
 	}
 	d.table = append(d.table, t)
+	if d.tables[addr] == nil {
+		d.tables[addr] = t
+	}
 	d.work = append(d.work, t.Entries...)
 	return true
 }
@@ -191,10 +196,7 @@ func (d *decoder) nearTable(t Target) bool {
 	return false
 }
 
+// tableAt returns the first table that was found at the address, or nil.
 func (d *decoder) tableAt(addr arch.ImageAddr) *JumpTable {
-	i := slices.IndexFunc(d.table, func(t *JumpTable) bool { return t.Addr == addr })
-	if i < 0 {
-		return nil
-	}
-	return d.table[i]
+	return d.tables[addr]
 }

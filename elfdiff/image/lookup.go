@@ -2,6 +2,7 @@ package image
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sort"
 
@@ -12,14 +13,18 @@ import (
 type index struct {
 	sections []*Section // disjoint, by Addr; .tbss left out
 	atoms    []*Atom    // TLS objects left out, as in Image.Atoms
-	reach    []arch.ImageAddr
-	tls      []*Atom // by Addr
+	outer    []int32    // by index in atoms: the nearest atom in front that ends further on, or -1
+	tls      []*Atom    // by Addr
 	byName   map[string][]*Atom
 }
 
-func (ix *index) build(atoms []*Atom) {
+// maxOverlap bounds how many atoms may hold the same address. Compilers nest none, hand-written code a few.
+const maxOverlap = 64
+
+// build fills in the index. It fails if more than maxOverlap atoms hold one address: the costs of looking up addresses and of decoding
+// grow with that number.
+func (ix *index) build(atoms []*Atom) error {
 	ix.byName = make(map[string][]*Atom, len(atoms))
-	var high arch.ImageAddr
 	for _, a := range atoms {
 		for i, s := range a.Syms {
 			if i == 0 || s.Name != a.Syms[i-1].Name {
@@ -30,10 +35,34 @@ func (ix *index) build(atoms []*Atom) {
 			ix.tls = append(ix.tls, a)
 			continue
 		}
-		high = max(high, a.End())
-		ix.atoms = append(ix.atoms, a)
-		ix.reach = append(ix.reach, high)
+		if err := ix.add(a); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// add appends an atom that starts at or behind all others.
+func (ix *index) add(a *Atom) error {
+	last := int32(len(ix.atoms)) - 1
+	o := last
+	for o >= 0 && ix.atoms[o].End() <= a.End() {
+		o = ix.outer[o]
+	}
+	ix.atoms, ix.outer = append(ix.atoms, a), append(ix.outer, o)
+	depth := 0
+	for i := last; i >= 0; {
+		b := ix.atoms[i]
+		if b.End() <= a.Addr {
+			i = ix.outer[i]
+			continue
+		}
+		if depth++; depth >= maxOverlap {
+			return fmt.Errorf("more than %d symbols overlap, as %s and %s do, at address %#x", maxOverlap, b.Name, a.Name, uint64(a.Addr))
+		}
+		i--
+	}
+	return nil
 }
 
 // after returns the index of the first atom that starts behind addr.
@@ -106,10 +135,14 @@ func (im *Image) Covering(addr arch.ImageAddr) []*Atom { return im.covering(nil,
 // covering is Covering that appends to found, which is empty.
 func (im *Image) covering(found []*Atom, addr arch.ImageAddr) []*Atom {
 	ix := &im.index
-	for i := ix.after(addr) - 1; i >= 0 && ix.reach[i] > addr; i-- {
-		if a := ix.atoms[i]; addr < a.End() {
-			found = append(found, a)
+	for i := int32(ix.after(addr)) - 1; i >= 0; {
+		a := ix.atoms[i]
+		if addr >= a.End() {
+			i = ix.outer[i]
+			continue
 		}
+		found = append(found, a)
+		i--
 	}
 	if len(found) > 1 {
 		slices.SortStableFunc(found, func(a, b *Atom) int {

@@ -20,13 +20,9 @@ type evidence struct {
 
 // refersTo reports whether the unit refers to a byte of a at another address than v.
 func (c *evidence) refersTo(a *Atom, v arch.ImageAddr) bool {
-	i, _ := slices.BinarySearch(c.used, a.Addr)
-	for ; i < len(c.used) && c.used[i] < a.End(); i++ {
-		if c.used[i] != v {
-			return true
-		}
-	}
-	return false
+	first, _ := slices.BinarySearch(c.used, a.Addr)
+	end, _ := slices.BinarySearch(c.used, a.End())
+	return first < end && (c.used[first] != v || c.used[end-1] != v)
 }
 
 // maxBefore is how many bytes in front of an object a compiler's biased base address may lie.
@@ -149,10 +145,8 @@ func (im *Image) settle(p Place, s *Section) Place {
 	if p.Kind != PlaceUnknown {
 		return p
 	}
-	for _, sec := range im.Sections {
-		if sec.Addr == p.Addr && !sec.IsTLS() {
-			return Place{Kind: PlaceLinker, Linker: "section " + sec.Name, Addr: p.Addr}
-		}
+	if s != nil && s.Addr == p.Addr && !s.IsTLS() {
+		return Place{Kind: PlaceLinker, Linker: "section " + s.Name, Addr: p.Addr}
 	}
 	p.Why = fmt.Sprintf("%#x is in no section", uint64(p.Addr))
 	if s != nil {

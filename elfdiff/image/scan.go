@@ -65,10 +65,12 @@ func (im *Image) scanCode() {
 	x := &im.places
 	x.jumps, x.calls = map[*Atom][]*Atom{}, map[*Atom]bool{}
 	x.stored, x.offsets = map[arch.ImageAddr][]arch.ImageAddr{}, map[arch.ImageAddr]bool{}
+	seen := map[[2]*Atom]bool{}
 	for _, r := range results {
 		x.addrs = append(x.addrs, r.addrs...)
 		for _, j := range r.jumps {
-			if !slices.Contains(x.jumps[j[1]], j[0]) {
+			if !seen[j] {
+				seen[j] = true
 				x.jumps[j[1]] = append(x.jumps[j[1]], j[0])
 			}
 		}

@@ -46,7 +46,9 @@ func (im *Image) readSymbols(f, symFile *file) error {
 		im.markCRT(a, crt)
 		im.checkFDE(a)
 	}
-	im.index.build(im.Atoms)
+	if err := im.index.build(im.Atoms); err != nil {
+		return &FormatError{symFile.path, symFile.byType(elf.SHT_SYMTAB).Offset, ".symtab", err}
+	}
 	im.joinDynamic()
 	return nil
 }
