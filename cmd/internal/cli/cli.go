@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"hotpatch/ptrace/inject"
 )
 
 // app is what the verbs share: where they print, and how.
@@ -22,12 +24,14 @@ type app struct {
 	live     bool // err is a terminal: progress may be shown there
 	color    bool // out is a terminal and the user does not object to colour
 	start    time.Time
+	changed  int // the process that this command has changed; 0: none
 }
 
 // Run executes hotpatch with the arguments that follow the program's name and returns the exit code.
 func Run(args []string, stdout, stderr io.Writer) int {
+	out := &checkedWriter{w: stdout}
 	a := &app{
-		out:   stdout,
+		out:   out,
 		err:   stderr,
 		live:  isTerminal(stderr),
 		color: isTerminal(stdout) && os.Getenv("NO_COLOR") == "",
@@ -35,13 +39,39 @@ func Run(args []string, stdout, stderr io.Writer) int {
 	}
 	root := newRoot(a)
 	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	verb, err := root.ExecuteC()
+	if err == nil && out.err != nil {
+		err = a.lost(out.err)
+	}
 	if err != nil {
 		a.fail(verb, err)
 	}
 	return exitCode(err)
+}
+
+// checkedWriter remembers the first error of a writer.
+type checkedWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checkedWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	if c.err == nil {
+		c.err = err
+	}
+	return n, err
+}
+
+// lost is the error of a command whose result could not be printed. Exit code 1 would say that
+// nothing has changed.
+func (a *app) lost(cause error) error {
+	if a.changed != 0 {
+		return fmt.Errorf("process %d: %w: it was changed, but the report could not be written: %w", a.changed, inject.ErrAttention, cause)
+	}
+	return fmt.Errorf("the result could not be written: %w", cause)
 }
 
 // newRoot returns the command that holds the verbs.

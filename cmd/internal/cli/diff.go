@@ -170,9 +170,7 @@ func (j *diffJob) report(timed bool) error {
 		j.human()
 		return err
 	}
-	if jerr := j.app.json(j.asJSON(err)); jerr != nil {
-		return jerr
-	}
+	j.app.json(j.asJSON(err))
 	if err != nil {
 		return &shownError{err}
 	}

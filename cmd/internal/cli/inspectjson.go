@@ -93,7 +93,8 @@ func (a *app) inspectJSON(path string, f *patch.File, m *arch.Arch, disasm bool)
 	for _, c := range f.Consts {
 		out.Constants = append(out.Constants, constantJSON{c.Name, c.File, c.Addr, len(c.Old)})
 	}
-	return a.json(&out)
+	a.json(&out)
+	return nil
 }
 
 func functionJSON(p *patch.Patch, f *patch.Func) bodyJSON {

@@ -34,7 +34,8 @@ What an interrupted hotpatch left behind is shown with what helps.`,
 				for _, s := range all {
 					s.Patches, s.Attention, s.Notes = filled(s.Patches), filled(s.Attention), filled(s.Notes)
 				}
-				return a.json(listJSON{jsonVersion, filled(all)})
+				a.json(listJSON{jsonVersion, filled(all)})
+				return nil
 			}
 			a.list(all)
 			return nil

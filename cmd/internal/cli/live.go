@@ -107,13 +107,17 @@ type reportJSON struct {
 
 // finish prints what a transaction did.
 func (a *app) finish(l *liveFlags, before phases, r *inject.Report) error {
+	if r.Done && !r.DryRun {
+		a.changed = r.PID
+	}
 	r.Phases = append(before, r.Phases...)
 	if l.time {
 		a.times(r.Phases)
 	}
 	if l.json {
 		r.Notes, r.Unread, r.Patches = filled(r.Notes), filled(r.Unread), filled(r.Patches)
-		return a.json(reportJSON{jsonVersion, r})
+		a.json(reportJSON{jsonVersion, r})
+		return nil
 	}
 	a.transactionText(r)
 	return nil

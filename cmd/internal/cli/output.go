@@ -22,12 +22,12 @@ import (
 // field is removed or changes its meaning.
 const jsonVersion = 1
 
-// json prints v, which has a "version" field, on stdout.
-func (a *app) json(v any) error {
+// json prints v, which has a "version" field, on stdout. A failed write is seen in [Run].
+func (a *app) json(v any) {
 	e := json.NewEncoder(a.out)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	e.Encode(v)
 }
 
 // filled returns s, or an empty slice for nil, so that JSON has a list and never null.

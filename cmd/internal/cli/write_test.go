@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"hotpatch/internal/victim"
 )
 
 // tiny mounts a file system with room for one page.
@@ -122,5 +125,37 @@ func TestWriteFile(t *testing.T) {
 	}
 	if got := entries(dir); got != "a link" {
 		t.Errorf("the directory holds %q", got)
+	}
+}
+
+// Output that cannot be written is a failure, and after a change one that does not say "nothing changed".
+func TestOutputFails(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	old, next, good := greet(t, 1), greet(t, 2), fix(t, 1, 2)
+	v := victim.Start(t, old)
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{name: "diff", args: []string{"diff", old, next}, code: exitFailed, want: "could not be written"},
+		{name: "diff, JSON", args: []string{"diff", old, next, "--json"}, code: exitFailed, want: "could not be written"},
+		{name: "inspect", args: []string{"inspect", good}, code: exitFailed, want: "could not be written"},
+		{name: "list", args: []string{"list", "-p", pidOf(v), "--json"}, code: exitFailed, want: "could not be written"},
+		{name: "dry run", args: []string{"apply", "-p", pidOf(v), "--dry-run", good}, code: exitFailed, want: "could not be written"},
+		{name: "apply", args: []string{"apply", "-p", pidOf(v), "--json", good}, code: exitAttention, want: "it was changed"},
+		{name: "revert", args: []string{"revert", "-p", pidOf(v)}, code: exitAttention, want: "it was changed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			code := Run(tt.args, full, &stderr)
+			result{code: code, err: stderr.String()}.wantError(t, tt.code, tt.want, "no space left")
+		})
 	}
 }
