@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sort"
 
-	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
 	"hotpatch/elfdiff/patch"
 )
@@ -228,28 +227,4 @@ func localsFirst(p *patch.Patch) {
 			p.Map[i].Sym = renumber[p.Map[i].Sym]
 		}
 	}
-}
-
-// oldTLSSlot finds the old build's GOT slot for the thread-local variable that a slot of the new build is for.
-func (d *differ) oldTLSSlot(p *image.Place) (patch.Slot, bool) {
-	nr, ok := d.new.im.DynReloc(p.Addr)
-	if !ok {
-		return patch.Slot{}, false
-	}
-	for _, r := range d.old.im.DynRelocs(0, ^arch.ImageAddr(0)) {
-		if r.Type == nr.Type && d.sameTLS(&r, &nr) {
-			return patch.Slot{Name: cmp.Or(r.Sym, "tls"), Type: r.Type, Addr: r.Addr}, true
-		}
-	}
-	return patch.Slot{}, false
-}
-
-// sameTLS reports whether two dynamic relocations of slots are for one thread-local variable.
-func (d *differ) sameTLS(r, s *image.DynReloc) bool {
-	if r.Sym != "" || s.Sym != "" {
-		return r.Sym == s.Sym && r.Version == s.Version && r.Addend == s.Addend
-	}
-	o, n := d.old.im, d.new.im
-	a, b := o.TLSAt(o.TLS.Addr+arch.ImageAddr(r.Addend)), n.TLSAt(n.TLS.Addr+arch.ImageAddr(s.Addend))
-	return a != nil && b != nil && d.fwd[a] == b
 }

@@ -107,23 +107,6 @@ func (d *differ) unitsEqual(u, v *unit) bool {
 	return true
 }
 
-// sameBytes is the comparison for functions that cannot be decoded: equal bytes at equal
-// places are equal code; everything else is a change that will be refused by name.
-func (d *differ) sameBytes(u, v *unit) bool {
-	if len(u.parts) != len(v.parts) {
-		return false
-	}
-	for i := range u.parts {
-		a, b := u.parts[i], v.parts[i]
-		x, ok1 := u.im.Bytes(a.Addr, a.Size)
-		y, ok2 := v.im.Bytes(b.Addr, b.Size)
-		if !ok1 || !ok2 || a.Addr != b.Addr || string(x) != string(y) {
-			return false
-		}
-	}
-	return true
-}
-
 func (d *differ) refsEqual(r, s *reference) bool {
 	use := use{width: int(min(r.width, s.width)), address: r.kind == image.RefAddr || r.kind == image.RefImm}
 	if r.width != s.width {

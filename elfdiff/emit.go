@@ -3,6 +3,7 @@ package elfdiff
 import (
 	"fmt"
 	"math/bits"
+	"strings"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
@@ -428,39 +429,12 @@ func (e *emitter) imported(p *image.Place) (int, int64, error) {
 
 // linker binds a symbol that the linker makes to the old build's.
 func (e *emitter) linker(p *image.Place) (int, int64, error) {
+	if !p.Proven && strings.HasPrefix(p.Linker, "section ") {
+		return 0, 0, fmt.Errorf("address %#x is the start of %s, or the end of what lies in front of it", uint64(p.Addr), p.Linker)
+	}
 	addr, ok := e.d.old.im.LinkerSymbol(p.Linker)
 	if !ok {
 		return 0, 0, fmt.Errorf("the old build has no counterpart of %s", p.Linker)
 	}
 	return e.symbol(patch.Symbol{Name: p.Linker, Kind: patch.SymImage, Value: uint64(addr), Local: true}), p.Addend, nil
-}
-
-// tls handles thread-local accesses: an offset from the thread pointer stays as it is, and is right if the
-// old build has the same layout; a slot is the old build's slot of the same variable.
-func (e *emitter) tls(sec int, r *image.Ref, toEnd int64, relative bool) error {
-	p := &r.Place
-	if p.ViaSlot {
-		if !relative {
-			return fmt.Errorf("it reads a thread-local slot by its absolute address")
-		}
-		slot, ok := e.d.oldTLSSlot(p)
-		if !ok {
-			return fmt.Errorf("the old build has no slot for the thread-local variable that %#x is for", uint64(p.Addr))
-		}
-		e.slots[slot.Addr] = slot
-		sym := e.symbol(patch.Symbol{Name: slot.Name + ".slot", Kind: patch.SymImage, Value: uint64(slot.Addr), Size: 8, Local: true})
-		return e.relocate(sec, uint64(r.Off), int(r.Size), arch.RelocPC, sym, -toEnd)
-	}
-	o, n := e.d.old.im.TLS, e.d.new.im.TLS
-	if p.Atom == nil {
-		return fmt.Errorf("which thread-local variable it means cannot be told")
-	}
-	old := e.d.rev[p.Atom]
-	if old == nil {
-		return fmt.Errorf("thread-local variable %s is new; threads that exist have no memory for it", p.Atom.Name)
-	}
-	if o.MemSize != n.MemSize || o.Align != n.Align || old.Addr-o.Addr != p.Atom.Addr-n.Addr {
-		return fmt.Errorf("the layout of thread-local storage differs between the builds (%s)", p.Atom.Name)
-	}
-	return nil
 }

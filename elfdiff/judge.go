@@ -235,8 +235,8 @@ func (d *differ) judgeObject(o *objChange) {
 		o.refuse("it moved between read-only and writable memory")
 	case objTLS:
 		o.reasons = append(o.reasons, "its place in the thread's memory, or its initial value, differs")
-		if d.usedByPatch(o.new) {
-			o.refuse("a thread-local variable moved or changed, and functions of the patch use it")
+		if !d.objectContentEqual(o.old, o.new) && d.usedByPatch(o.new) {
+			o.refuse("the initial value or the size of a thread-local variable changed, and functions of the patch use it")
 		}
 	case objAdded:
 		d.judgeAdded(o)

@@ -1,0 +1,72 @@
+package elfdiff
+
+import (
+	"bytes"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+)
+
+// sameBytes is the comparison for functions that cannot be decoded as a whole: equal bytes at equal
+// places are equal code if everything that they seem to refer to is the same; everything else is a change that will
+// be refused by name.
+func (d *differ) sameBytes(u, v *unit) bool {
+	if len(u.parts) != len(v.parts) {
+		return false
+	}
+	for i := range u.parts {
+		a, b := u.parts[i], v.parts[i]
+		x, ok1 := u.im.Bytes(a.Addr, a.Size)
+		y, ok2 := v.im.Bytes(b.Addr, b.Size)
+		if !ok1 || !ok2 || a.Addr != b.Addr || !bytes.Equal(x, y) || !d.sameTargets(a, x) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameTargets decodes code straight on, and compares what lies at each address that an instruction names. Bytes that are no
+// instruction are skipped one by one, so that nothing is missed but what stands behind a wrong start.
+func (d *differ) sameTargets(a *image.Atom, code []byte) bool {
+	for off := 0; off < len(code); {
+		in, err := d.old.im.Arch.Decode(code[off:])
+		if err != nil {
+			off++
+			continue
+		}
+		at := a.Addr + arch.ImageAddr(off)
+		if in.BrSize > 0 && !d.sameAt(at+arch.ImageAddr(in.Target)) {
+			return false
+		}
+		for i := range in.NumOps {
+			if op := &in.Ops[i]; op.Kind == arch.OpPC && !d.sameAt(at+arch.ImageAddr(op.Value)) {
+				return false
+			}
+		}
+		off += in.Len
+	}
+	return true
+}
+
+// sameAt reports whether an address means the same in both builds.
+func (d *differ) sameAt(addr arch.ImageAddr) bool {
+	x, ok1 := d.old.im.Stub(addr)
+	y, ok2 := d.new.im.Stub(addr)
+	if ok1 || ok2 {
+		return ok1 && ok2 && importsEqual(&x, &y)
+	}
+	a, b := d.old.im.AtomAt(addr), d.new.im.AtomAt(addr)
+	if a != nil || b != nil {
+		return a != nil && b != nil && a.Addr == b.Addr && d.atomsEqual(a, b)
+	}
+	s, t := d.old.im.SectionAt(addr), d.new.im.SectionAt(addr)
+	switch {
+	case s == nil || t == nil:
+		return s == nil && t == nil
+	case s.Name != t.Name:
+		return false
+	case s.Data == nil || s.Exec():
+		return s.Addr == t.Addr
+	}
+	return d.anonEqual(addr, addr, use{address: true})
+}
