@@ -35,6 +35,14 @@ func absoluteType(m elf.Machine) uint32 {
 	return uint32(elf.R_X86_64_64)
 }
 
+// irelativeType is the type of a relocation that stores what the resolver at its addend answers.
+func irelativeType(m elf.Machine) uint32 {
+	if m == elf.EM_AARCH64 {
+		return uint32(elf.R_AARCH64_IRELATIVE)
+	}
+	return uint32(elf.R_X86_64_IRELATIVE)
+}
+
 // relaSize is the size of an Elf64_Rela.
 const relaSize = 24
 

@@ -191,10 +191,35 @@ func (s *snapshot) ifunc(name string, def *definition) (arch.Addr, error) {
 			}
 		}
 	}
+	if at, err := s.ownChoice(def); at != 0 || err != nil {
+		return at, err
+	}
 	return 0, &patch.Refusal{
 		What: name, Why: "is an indirect function of " + def.mod.name() + " that no module of the process has bound yet",
 		Help: "start the process with LD_BIND_NOW=1, or let it call the function once",
 	}
+}
+
+// ownChoice returns the implementation that the defining module itself uses, or zero: the dynamic linker calls
+// the resolver for each of its IRELATIVE relocations when it loads it, bound lazily or not, and stores the answer.
+func (s *snapshot) ownChoice(def *definition) (arch.Addr, error) {
+	d, err := def.mod.relocated(s.mem)
+	if err != nil || d == nil {
+		return 0, err
+	}
+	for place, rel := range d.relocs {
+		if rel.Type != irelativeType(def.mod.Machine) || arch.ImageAddr(rel.Addend) != def.sym.Value {
+			continue
+		}
+		v, err := readWord(s.mem, place.In(def.mod.Bias))
+		if err != nil {
+			return 0, err
+		}
+		if at := arch.Addr(v); at >= def.mod.Start && at < def.mod.End && at != def.addr() {
+			return at, nil
+		}
+	}
+	return 0, nil
 }
 
 // find returns the first definition in scope, or nil (dl-lookup.c's rules: with a version the
