@@ -102,11 +102,24 @@ func (im *Image) openLines() error {
 	if id, err := f.buildID(); err != nil || im.HasBuildID && !bytes.Equal(id, im.BuildID) {
 		return fmt.Errorf("line table: %s has changed since it was loaded", t.path)
 	}
-	err = guard(t.path, func() error {
+	return t.open(f)
+}
+
+// open lists the units of the file.
+func (t *lineTable) open(f *file) error {
+	err := guard(t.path, func() (err error) {
 		if t.data, err = f.elf.DWARF(); err != nil {
 			return err
 		}
-		return t.list()
+		info := f.section(".debug_info")
+		if info == nil {
+			return nil
+		}
+		data, err := info.Data()
+		if err != nil {
+			return err
+		}
+		return t.list(data)
 	})
 	if err != nil {
 		return fmt.Errorf("line table: %w", err)
@@ -117,17 +130,17 @@ func (im *Image) openLines() error {
 	return nil
 }
 
-// list finds the address ranges of all compilation units.
-func (t *lineTable) list() error {
-	for r := t.data.Reader(); ; r.SkipChildren() {
+// list finds the address ranges of all compilation units. It looks at the first entry of each unit only, and walks from unit header to
+// unit header itself: the entries' sibling links may lead in circles.
+func (t *lineTable) list(info []byte) error {
+	r := t.data.Reader()
+	for _, off := range unitEntries(info) {
+		r.Seek(off)
 		cu, err := r.Next()
 		if err != nil {
 			return err
 		}
-		if cu == nil {
-			break
-		}
-		if cu.Tag != dwarf.TagCompileUnit || cu.Val(dwarf.AttrStmtList) == nil {
+		if cu == nil || cu.Tag != dwarf.TagCompileUnit || cu.Val(dwarf.AttrStmtList) == nil {
 			continue
 		}
 		ranges, err := t.data.Ranges(cu)
@@ -143,6 +156,38 @@ func (t *lineTable) list() error {
 	}
 	sort.SliceStable(t.units, func(i, j int) bool { return t.units[i].start < t.units[j].start })
 	return nil
+}
+
+// unitEntries returns the offsets of the units' first entries in .debug_info (DWARF 5, 7.5.1).
+func unitEntries(info []byte) []dwarf.Offset {
+	var offs []dwarf.Offset
+	for at := uint64(0); at+12 <= uint64(len(info)); {
+		b := info[at:]
+		length, word := uint64(order.Uint32(b)), uint64(4) // word: bytes of an offset
+		field := uint64(4)                                 // bytes of unit_length
+		if length == 0xffffffff {
+			length, word, field = order.Uint64(b[4:]), 8, 12
+		}
+		if length < 8 || length > uint64(len(b))-field {
+			break
+		}
+		version := order.Uint16(b[field:])
+		header := field + 2 + word + 1 // version, debug_abbrev_offset, address_size
+		if version >= 5 {
+			header++ // unit_type
+			switch b[field+2] {
+			case 2, 6: // type units: signature and offset of the type
+				header += 8 + word
+			case 4, 5: // skeleton and split units: identifier
+				header += 8
+			}
+		}
+		if header < field+length {
+			offs = append(offs, dwarf.Offset(at+header))
+		}
+		at += field + length
+	}
+	return offs
 }
 
 // rows reads the line program of a unit, once.
