@@ -1,7 +1,6 @@
 package ptrace
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,8 +26,9 @@ type BorrowOptions struct {
 // others run on. A thread with a seccomp filter is not taken. fn runs on the tracer's OS thread and must not
 // call methods of the Process that trace.
 //
-// If this process dies in between, the thread is lost: its registers are those of the borrowed
-// call. A later version runs the calls from a stub that restores the thread by itself.
+// If this process dies in between, at whatever instant, the thread ends the call that it is in and goes on by
+// itself; see "Borrowing" in the package comment. Two tracers must not borrow from one process at a
+// time: Seize first, which only one of them can.
 func (p *Process) Borrow(fn func(r *Remote) error) error {
 	return p.BorrowWith(BorrowOptions{}, fn)
 }
@@ -40,7 +40,7 @@ func (p *Process) BorrowWith(opts BorrowOptions, fn func(r *Remote) error) error
 		if err := tr.attach("borrow"); err != nil {
 			return err
 		}
-		err := tr.borrow(opts, fn)
+		err := tr.borrow(opts, alone, fn)
 		if alone { // only the borrowed thread was made a tracee
 			tr.detachAll()
 		}
@@ -48,9 +48,11 @@ func (p *Process) BorrowWith(opts BorrowOptions, fn func(r *Remote) error) error
 	})
 }
 
-// borrow is BorrowWith on the tracer's thread. Preconditions: attached.
-func (tr *tracer) borrow(opts BorrowOptions, fn func(r *Remote) error) error {
-	if err := tr.findSyscall(); err != nil {
+// borrow is BorrowWith on the tracer's thread. keep leaves the thread in its stop, to be detached
+// from there. Preconditions: attached.
+func (tr *tracer) borrow(opts BorrowOptions, keep bool, fn func(r *Remote) error) error {
+	pl, err := tr.findPlace()
+	if err != nil {
 		return err
 	}
 	t, err := tr.choose(opts)
@@ -61,18 +63,20 @@ func (tr *tracer) borrow(opts BorrowOptions, fn func(r *Remote) error) error {
 		tr.giveBack(t)
 		return err
 	}
-	r := &Remote{tr: tr, t: t, saved: t.regs}
+	r := &Remote{tr: tr, t: t, saved: t.regs, place: pl}
 	returned := false
 	defer func() {
 		if !returned { // fn panics
-			r.restore()
+			r.end()
 			tr.giveBack(t)
 		}
 	}()
 	err = fn(r)
 	returned = true
-	err = errors.Join(err, r.freeScratch(), r.restore())
-	tr.giveBack(t)
+	err = errors.Join(err, r.freeScratch(), r.end())
+	if !keep {
+		tr.giveBack(t)
+	}
 	return err
 }
 
@@ -264,45 +268,4 @@ func inRseq(tid int, area, pc arch.Addr) (bool, error) {
 	}
 	start, length := binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])
 	return uint64(pc)-start < length, nil
-}
-
-// findSyscall finds an instruction in the target that enters the kernel: in the vDSO, else in any
-// executable mapping.
-func (tr *tracer) findSyscall() error {
-	var code [2]byte
-	if tr.syscall != 0 && tr.p.ReadMem(code[:], tr.syscall) == nil && bytes.Equal(code[:], syscallInst) {
-		return nil
-	}
-	maps, err := tr.p.Maps()
-	if err != nil {
-		return err
-	}
-	slices.SortStableFunc(maps, func(a, b Mapping) int { return vdsoFirst(&a) - vdsoFirst(&b) })
-	buf := make([]byte, 1<<16)
-	for _, m := range maps {
-		if m.Perm&PermExec == 0 || m.Path == "[vsyscall]" {
-			continue
-		}
-		for a := m.Start; a < m.End; a += arch.Addr(len(buf) - len(syscallInst)) {
-			part := buf[:min(uint64(len(buf)), uint64(m.End-a))]
-			if tr.p.ReadMem(part, a) != nil {
-				break
-			}
-			if i := bytes.Index(part, syscallInst); i >= 0 {
-				tr.syscall = a + arch.Addr(i)
-				return nil
-			}
-		}
-	}
-	if tr.p.exiting() {
-		return tr.p.fail("borrow", 0, ErrExited, "it is exiting", nil)
-	}
-	return tr.p.fail("borrow", 0, ErrNoThread, "no syscall instruction in its executable memory", nil)
-}
-
-func vdsoFirst(m *Mapping) int {
-	if m.Path == "[vdso]" {
-		return 0
-	}
-	return 1
 }

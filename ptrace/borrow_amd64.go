@@ -1,6 +1,47 @@
 package ptrace
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
+	"hotpatch/arch/x86"
+)
+
+// Size and alignment of a stub, in bytes.
+const (
+	stubLen   = x86.BorrowLen
+	stubAlign = x86.BorrowAlign
+)
+
+// redZone is how far below its stack pointer a thread may have data, in bytes (System V ABI, x86-64
+// supplement, 3.2.2).
+const redZone = 128
+
+// paddingBytes are what linkers fill with behind a segment, beside zero: nop and int3.
+var paddingBytes = []byte{0x90, 0xcc}
+
+// stubOwner says whose a stub is.
+type stubOwner struct {
+	tid  int
+	sp   arch.Addr // when it was borrowed
+	fill byte      // what lay there before
+}
+
+// stubFor returns the stub after which thread tid goes on with saved, as if the kernel had resumed it.
+func stubFor(saved *Regs, tid int, fill byte) []byte {
+	r := saved.unattended()
+	b := x86.Borrow{TID: uint32(tid), Fill: fill}
+	for i := range b.Regs {
+		b.Regs[i], _ = r.DWARF(i)
+	}
+	return b.Encode()
+}
+
+// recognizeStub decodes what stubFor returns.
+func recognizeStub(code []byte) (stubOwner, bool) {
+	b, ok := x86.RecognizeBorrow(code)
+	return stubOwner{tid: int(b.TID), sp: b.SP(), fill: b.Fill}, ok
+}
 
 // restartRank says how gladly a thread is borrowed by where it waits: 0 is best. It is not in a
 // call; in one that the kernel restarts from its arguments; in one that returns EINTR on any stop and is repaired; in

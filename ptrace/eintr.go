@@ -8,10 +8,6 @@ import (
 	"hotpatch/arch"
 )
 
-// eRestartNoHand is the kernel's internal result (linux/errno.h, ERESTARTNOHAND) of an interrupted
-// call that is to be restarted unless a signal's handler runs, and then fails with EINTR.
-const eRestartNoHand = 514
-
 // interruptible describes a system call that returns a plain EINTR on any stop, without a
 // signal (signal(7), and in the kernel's source: fs/eventpoll.c, kernel/signal.c, ipc/sem.c, fs/aio.c,
 // io_uring/io_uring.c, sock_intr_errno in include/net/sock.h).
@@ -27,9 +23,9 @@ type waitRecord struct {
 	resumed time.Time // when the thread went on with them; zero: no record
 }
 
-// repair makes a call that only our stop has interrupted restart: its result EINTR becomes -ERESTARTNOHAND,
-// with the number of the call in place, so the kernel restarts it on resume, or returns EINTR if
-// a handler is about to run. That holds as well at the delivery of a signal that has no handler, which
+// repair makes a call that only our stop has interrupted restart: its result EINTR becomes -ERESTARTNOHAND
+// (linux/errno.h), with the number of the call in place, so the kernel restarts it on resume, or returns EINTR
+// if a handler is about to run. That holds as well at the delivery of a signal that has no handler, which
 // would not have woken the thread if it were not traced (sig_ignored in kernel/signal.c). A thread that a
 // stop signal stops is left alone: it gets EINTR in any case. Preconditions: t.stopped, t.regs read.
 func (tr *tracer) repair(t *tracee) {

@@ -3,6 +3,8 @@ package ptrace
 import (
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"hotpatch/arch"
 )
 
@@ -97,7 +99,7 @@ func (r *Regs) Result() int64 { return int64(r.word[regRAX]) }
 // setResult changes what [Regs.Result] returns.
 func (r *Regs) setResult(v int64) { r.word[regRAX] = uint64(v) }
 
-// setTimeout replaces argument i.
+// setArg replaces argument i.
 func (r *Regs) setArg(i int, v uint64) {
 	r.word[[...]uint8{regRDI, regRSI, regRDX, regR10, regR8, regR9}[i]] = v
 }
@@ -112,6 +114,33 @@ func (r *Regs) call(pc arch.Addr, nr uintptr, args [6]uint64) {
 	for i, a := range args {
 		r.setArg(i, a)
 	}
+}
+
+// The kernel's internal results of an interrupted call (linux/errno.h).
+const (
+	eRestartSys      = 512 // ERESTARTSYS
+	eRestartNoIntr   = 513 // ERESTARTNOINTR
+	eRestartNoHand   = 514 // ERESTARTNOHAND
+	eRestartResblock = 516 // ERESTART_RESTARTBLOCK
+)
+
+// unattended returns what the kernel makes of the registers of a stopped thread when it lets the thread go on without
+// a signal (arch_do_signal_or_restart in arch/x86/kernel/signal.c): a call that is to be restarted is
+// made again from its instruction, or goes on through its restart block.
+func (r *Regs) unattended() Regs {
+	out := *r
+	if nr, in := r.Syscall(); in {
+		switch -r.Result() {
+		case eRestartSys, eRestartNoIntr, eRestartNoHand:
+			out.word[regRAX] = uint64(nr)
+			out.word[regRIP] -= uint64(len(syscallInst))
+		case eRestartResblock:
+			out.word[regRAX] = unix.SYS_RESTART_SYSCALL
+			out.word[regRIP] -= uint64(len(syscallInst))
+		}
+	}
+	out.word[regOrigRAX] = ^uint64(0)
+	return out
 }
 
 // native reports whether the thread runs 64-bit code.

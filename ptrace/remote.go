@@ -1,6 +1,7 @@
 package ptrace
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"syscall"
@@ -15,12 +16,16 @@ import (
 //
 // The target's stack is not touched (nor its red zone), and neither are floating-point and vector state. No
 // signal is blocked: one that arrives in between is delivered to the thread as it was before, and
-// the call is made from its handler's first instruction.
+// the call is made from its handler's first instruction. (A blocked one would stay blocked if this process
+// died, and the only call that unblocks and goes on elsewhere at once, rt_sigreturn, cancels restart blocks.)
 type Remote struct {
 	tr      *tracer
 	t       *tracee
 	saved   Regs // of the thread, to be restored
 	dirty   bool // the thread's registers are not the saved ones
+	written bool // something has been written at place
+	armed   bool // the stub is there and holds the saved registers
+	place   place
 	scratch arch.Addr
 }
 
@@ -75,8 +80,11 @@ func (r *Remote) named(text string, nr uintptr, args ...uint64) (uint64, error) 
 func (r *Remote) call(nr uintptr, args [6]uint64) (uint64, error) {
 	end := time.Now().Add(remotePatience)
 	for {
+		if err := r.arm(); err != nil {
+			return 0, err
+		}
 		regs := r.saved
-		regs.call(r.tr.syscall, nr, args)
+		regs.call(r.place.addr, nr, args)
 		r.t.regs, r.dirty = regs, true
 		if _, e := regset(unix.PTRACE_SETREGSET, r.t.tid, &regs); e != 0 {
 			return 0, r.lost(e)
@@ -97,6 +105,29 @@ func (r *Remote) call(nr uintptr, args [6]uint64) (uint64, error) {
 		}
 		return result, r.trapped(end)
 	}
+}
+
+// arm writes the stub, with the registers that the thread is to go on with. The thread is
+// not in it: it has its own registers, or those of an earlier call with the same saved ones.
+func (r *Remote) arm() error {
+	if r.armed {
+		return nil
+	}
+	r.written = true
+	if err := r.tr.write(r.t.tid, r.place.addr, stubFor(&r.saved, r.t.tid, r.place.fill)); err != nil {
+		return err
+	}
+	r.armed = true
+	return nil
+}
+
+// end restores the thread, and what lay where the stub is. A thread that could not be restored keeps the
+// stub, which restores it.
+func (r *Remote) end() error {
+	if err := r.restore(); err != nil || !r.written || r.tr.byTID[r.t.tid] != r.t {
+		return err
+	}
+	return r.tr.write(r.t.tid, r.place.addr, bytes.Repeat([]byte{r.place.fill}, stubLen))
 }
 
 // trapped finds out whether a filter answered the call with SIGSYS (SECCOMP_RET_TRAP): the call then looks
@@ -156,7 +187,7 @@ func (r *Remote) deliver() error {
 	if r.tr.byTID[r.t.tid] != r.t {
 		return r.lost(syscall.ESRCH)
 	}
-	r.saved = r.t.regs
+	r.saved, r.armed = r.t.regs, false
 	return nil
 }
 
@@ -184,7 +215,7 @@ func (r *Remote) restore() error {
 	if !r.t.stopped {
 		ptrace(unix.PTRACE_INTERRUPT, r.t.tid, 0, 0)
 		if err := r.tr.awaitStop(r.t, end); err != nil {
-			return fmt.Errorf("the registers of thread %d are not restored, because a borrowed call does not end: %w", r.t.tid, err)
+			return fmt.Errorf("thread %d is not restored yet, because a borrowed call does not end; it goes on by itself when that ends: %w", r.t.tid, err)
 		}
 	}
 	if err := r.putBack(); err != nil || r.t.stop.event == unix.PTRACE_EVENT_STOP {

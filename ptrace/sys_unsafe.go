@@ -13,23 +13,29 @@ import (
 // switch happens inside a stop. All return 0 or an errno.
 
 func ptrace(req, tid int, addr, data uintptr) syscall.Errno {
+	probe("before ptrace", req)
 	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(req), uintptr(tid), addr, data, 0, 0)
+	probe("after ptrace", req)
 	return e
 }
 
 // ptraceBytes is ptrace with a buffer as data and its size as addr
 // (PTRACE_GET_RSEQ_CONFIGURATION, PTRACE_GET_SYSCALL_INFO). It returns the size filled in.
 func ptraceBytes(req, tid int, buf []byte) (int, syscall.Errno) {
+	probe("before ptrace", req)
 	n, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(req), uintptr(tid), uintptr(len(buf)),
 		uintptr(unsafe.Pointer(&buf[0])), 0, 0)
+	probe("after ptrace", req)
 	return int(n), e
 }
 
 // ptraceEventMsg is PTRACE_GETEVENTMSG: the new id of clone, fork and vfork, the former of exec.
 func ptraceEventMsg(tid int) (uint64, syscall.Errno) {
 	var msg uint64
+	probe("before ptrace", unix.PTRACE_GETEVENTMSG)
 	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GETEVENTMSG, uintptr(tid), 0,
 		uintptr(unsafe.Pointer(&msg)), 0, 0)
+	probe("after ptrace", unix.PTRACE_GETEVENTMSG)
 	return msg, e
 }
 
@@ -37,7 +43,9 @@ func ptraceEventMsg(tid int) (uint64, syscall.Errno) {
 // kernel made it.
 func signalCode(tid int) (int32, syscall.Errno) {
 	var si siginfo
+	probe("before ptrace", unix.PTRACE_GETSIGINFO)
 	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GETSIGINFO, uintptr(tid), 0, uintptr(unsafe.Pointer(&si)), 0, 0)
+	probe("after ptrace", unix.PTRACE_GETSIGINFO)
 	return si.Code, e
 }
 
@@ -49,8 +57,10 @@ func ptracePoke(tid int, addr arch.Addr, word uint64) syscall.Errno {
 // ptracePeek reads one word. The system call, unlike libc's wrapper, stores it at data.
 func ptracePeek(tid int, addr arch.Addr) (uint64, syscall.Errno) {
 	var w uint64
+	probe("before ptrace", unix.PTRACE_PEEKDATA)
 	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_PEEKDATA, uintptr(tid), uintptr(addr),
 		uintptr(unsafe.Pointer(&w)), 0, 0)
+	probe("after ptrace", unix.PTRACE_PEEKDATA)
 	return w, e
 }
 
@@ -59,8 +69,10 @@ func ptracePeek(tid int, addr arch.Addr) (uint64, syscall.Errno) {
 func regset(req, tid int, r *Regs) (int, syscall.Errno) {
 	const ntPRStatus = 1
 	iov := unix.Iovec{Base: (*byte)(unsafe.Pointer(&r.word[0])), Len: uint64(unsafe.Sizeof(r.word))}
+	probe("before ptrace", req)
 	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(req), uintptr(tid), ntPRStatus,
 		uintptr(unsafe.Pointer(&iov)), 0, 0)
+	probe("after ptrace", req)
 	return int(iov.Len), e
 }
 
@@ -119,7 +131,9 @@ func pread(fd int, buf []byte, off uint64) (int, syscall.Errno) {
 }
 
 func pwrite(fd int, buf []byte, off uint64) (int, syscall.Errno) {
+	probe("before write", len(buf))
 	n, _, e := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), uintptr(off), 0, 0)
+	probe("after write", len(buf))
 	return int(n), e
 }
 

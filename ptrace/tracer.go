@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"hotpatch/arch"
 )
 
 // tracer is the goroutine that owns ptrace for a process, and what it owns. Fields
@@ -38,9 +36,9 @@ type tracer struct {
 	ended    bool // the process has ended
 	ownChild bool // the target is a child of this process, whose wait collects its main thread
 	libc     []Mapping
-	syscall  arch.Addr // of a syscall instruction in the target; 0: not looked for
-	si       siginfo   // scratch of waitPeek
-	view     []Thread  // scratch of Stop
+	place    place    // where the last stub was; address 0: none yet
+	si       siginfo  // scratch of waitPeek
+	view     []Thread // scratch of Stop
 	local    []unix.Iovec
 	remote   []unix.RemoteIovec
 }
