@@ -30,7 +30,9 @@ func (pl *planner) unfinished() (mixed []placed, left []leftover) {
 			continue
 		}
 		for i := range j.Record.Entries {
-			left = append(left, pl.proven(&j.Record.Entries[i])...)
+			if e := &j.Record.Entries[i]; !pl.inherited(j, e) {
+				left = append(left, pl.proven(e)...)
+			}
 		}
 		left = append(left, leftover{At: j.At, Size: j.Size})
 	}
@@ -63,6 +65,17 @@ func (pl *planner) inForce(j *journal) bool {
 			if l.j == j {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// inherited reports whether another journal speaks of the payload's memory as well: that of a reverted patch, which
+// the transaction of j was going to use again. It stays mapped.
+func (pl *planner) inherited(j *journal, e *entry) bool {
+	for _, other := range pl.snap.journals {
+		if other != j && slices.ContainsFunc(other.Record.Entries, func(o entry) bool { return o.Base == e.Base }) {
+			return true
 		}
 	}
 	return false
