@@ -17,9 +17,10 @@ import (
 
 // Exit codes of the command (DESIGN.md, section 5).
 const (
-	exitDone    = 0
-	exitFailed  = 1
-	exitRefused = 3
+	exitDone      = 0
+	exitFailed    = 1
+	exitRefused   = 3
+	exitAttention = 5
 )
 
 // tool is a built hotpatch command.
