@@ -52,6 +52,12 @@ type Arch struct {
 	// Canon of the second and both name the same place.
 	Relax func(dst, code []byte, in *Inst, form Relaxation) ([]byte, bool)
 
+	// Detour rewrites an instruction at from whose memory operand (OpPC) is out of its reach, by way of code at
+	// to, in the same section. site takes the instruction's place and has its length; detour does the same
+	// and goes back behind it. field is the offset in detour of a PC-relative field (RelocGOTPC, 4 bytes) that must name a
+	// slot with the operand's address. It is false for all but plain loads of a register.
+	Detour func(code []byte, in *Inst, from, to Addr) (site, detour []byte, field int, ok bool)
+
 	// IsNop reports whether the instruction has no effect and serves as padding.
 	IsNop func(code []byte, in *Inst) bool
 

@@ -26,6 +26,7 @@ var Arch = &arch.Arch{
 	Decode:     Decode,
 	Canon:      Canon,
 	Relax:      Relax,
+	Detour:     Detour,
 	IsNop:      IsNop,
 	Text:       text,
 	CallBefore: callBefore,
