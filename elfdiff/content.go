@@ -70,8 +70,7 @@ func (d *differ) compareObjects() {
 
 func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 	if a.Kind == image.TLSObject {
-		same := a.Addr-d.old.im.TLS.Addr == b.Addr-d.new.im.TLS.Addr && d.objectContentEqual(a, b)
-		return objTLS, !same
+		return objTLS, !d.objectContentEqual(a, b) // where it lies does not matter: accesses are rebound
 	}
 	if a.Section == nil || b.Section == nil {
 		return objMoved, a.Size != b.Size
@@ -79,7 +78,7 @@ func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 	switch ro, ro2 := !a.Section.Writable(), !b.Section.Writable(); {
 	case ro != ro2:
 		return objMoved, true
-	case ro && (a.Size != b.Size || d.new.relative(b) && !d.objectContentEqual(a, b)):
+	case ro && (a.Size != b.Size || !d.objectContentEqual(a, b) && hasDistances(d.new.dataRefs(b))):
 		return objResized, true
 	case a.Size != b.Size:
 		return objGrown, true
@@ -94,6 +93,15 @@ func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 // objectContentEqual compares the initial content of two objects: bytes as bytes, addresses as what they mean.
 func (d *differ) objectContentEqual(a, b *image.Atom) bool { return d.contentEqual(a, b, 0) }
 
+// initial returns the initial content of an object; false if the file holds none because it is zero. A thread-local object behind the
+// template's file part has no address of its own: what lies at it belongs to others.
+func (s *side) initial(a *image.Atom) ([]byte, bool) {
+	if t := s.im.TLS; a.Kind == image.TLSObject && a.End() > t.Addr+arch.ImageAddr(t.FileSize) {
+		return nil, false
+	}
+	return s.im.Bytes(a.Addr, a.Size)
+}
+
 // maxDepth bounds how far comparison follows addresses from constant to constant without a symbol; rings of them are told to differ.
 const maxDepth = 16
 
@@ -101,8 +109,8 @@ func (d *differ) contentEqual(a, b *image.Atom, depth int) bool {
 	if a.Size != b.Size {
 		return false
 	}
-	x, ok1 := d.old.im.Bytes(a.Addr, a.Size)
-	y, ok2 := d.new.im.Bytes(b.Addr, b.Size)
+	x, ok1 := d.old.initial(a)
+	y, ok2 := d.new.initial(b)
 	if !ok1 || !ok2 {
 		return zeros(x) && zeros(y)
 	}
@@ -119,7 +127,7 @@ func (d *differ) contentEqual(a, b *image.Atom, depth int) bool {
 	return bytes.Equal(maskPointers(ra, x), maskPointers(rb, y))
 }
 
-// relative reports whether the atom is a table of distances from its own start. One whose content
+// relative reports whether the atom is a table of distances from its own start, as its name or the code that uses it shows. One whose content
 // changed cannot stay where it is, since what the payload holds may be out of reach of 32 bits from there.
 func (s *side) relative(a *image.Atom) bool {
 	return s.relTables[a.Addr] || image.IsRelativeTable(a)
@@ -130,7 +138,17 @@ func (s *side) dataRefs(a *image.Atom) []image.DataRef {
 	if s.relative(a) {
 		return s.im.RelativeRefs(a)
 	}
-	return s.im.DataRefs(a)
+	refs := s.im.DataRefs(a)
+	if len(s.im.LinkRelocs(a.Addr, a.End())) > 0 {
+		return refs
+	}
+	// Without relocations for them, only what the code does with a table shows that it is one: numbers can look like distances.
+	return slices.DeleteFunc(refs, func(r image.DataRef) bool { return r.Relative })
+}
+
+// hasDistances reports whether some of the fields count from the start of what holds them.
+func hasDistances(refs []image.DataRef) bool {
+	return slices.ContainsFunc(refs, func(r image.DataRef) bool { return r.Relative })
 }
 
 func zeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }

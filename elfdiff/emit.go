@@ -129,6 +129,9 @@ func (e *emitter) reference(sec int, u *unit, part *image.Atom, body *image.Body
 	if relative && r.Kind == image.RefJump && r.Size < 4 {
 		return e.far(sec, part, inst, r, body)
 	}
+	if b := e.copied(place); b != nil && relative && r.Kind == image.RefMem {
+		return e.foreign(sec, part, body, inst, &in, b)
+	}
 	sym, addend, err := e.bind(place, body, exactWidth(r.Kind, r.Width))
 	if err != nil {
 		return err
@@ -352,7 +355,6 @@ func alignment(b *image.Atom) uint64 {
 // content relocates the addresses in an object that was copied to offset off of section sec.
 func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
 	refs := e.d.new.dataRefs(b)
-	relative := e.d.new.relative(b)
 	e.reserveData(refs)
 	for i := range refs {
 		r := &refs[i]
@@ -364,11 +366,8 @@ func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
 			return fmt.Errorf("%s+%#x holds an address that cannot be carried: %w", b.Name, r.Off, err)
 		}
 		kind := arch.RelocAbs
-		switch {
-		case relative: // the distance is from the table's start, not from the field
+		if r.Relative { // the distance is from the table's start, not from the field
 			kind, addend = arch.RelocPC, addend+int64(r.Off)
-		case e.d.new.im.Arch.Relocs[r.Type].Kind == arch.RelocPC:
-			return fmt.Errorf("%s+%#x holds a distance, and what it is counted from cannot be told", b.Name, r.Off)
 		}
 		if err := e.relocate(sec, off+r.Off, int(r.Size), kind, sym, addend); err != nil {
 			return fmt.Errorf("%s+%#x: %w", b.Name, r.Off, err)

@@ -234,8 +234,8 @@ func (d *differ) judgeObject(o *objChange) {
 	case objMoved:
 		o.refuse("it moved between read-only and writable memory")
 	case objTLS:
-		o.reasons = append(o.reasons, "its place in the thread's memory, or its initial value, differs")
-		if !d.objectContentEqual(o.old, o.new) && d.usedByPatch(o.new) {
+		o.reasons = append(o.reasons, "initial value or size of a thread-local variable")
+		if d.usedByPatch(o.new) {
 			o.refuse("the initial value or the size of a thread-local variable changed, and functions of the patch use it")
 		}
 	case objAdded:

@@ -1,6 +1,6 @@
 // D12: a new thread-local variable.
 // Changed: answer
-// Objects: calls depth
+// Objects: depth
 // Verdict: refused thread-local
 #include "pair.h"
 
