@@ -1,7 +1,7 @@
 // D13: the new build reads variables of libc that the old one does not know (stderr, stdout: COPY relocations). The
 // running program has no copies; it reads libc's own.
 // Changed: report
-// Objects: environ stderr
+// Objects: __environ stderr
 // Verdict: ok
 // Before: quiet
 // After: 2 yes
