@@ -97,6 +97,7 @@ func Diff(old, new *image.Image, opt Options) (*Result, error) {
 type side struct {
 	im        *image.Image
 	units     []*unit                 // functions, by address
+	start     []*unit                 // the start files' and the linker's code, which is not compared but refers to data, too
 	of        map[*image.Atom]*unit   // every function atom, parts too
 	users     map[*image.Atom][]*unit // the functions that refer to an atom
 	taken     []arch.ImageAddr        // addresses that something takes, sorted
@@ -140,7 +141,11 @@ func (d *differ) canonicalize() error {
 		s.of = make(map[*image.Atom]*unit)
 		s.users = make(map[*image.Atom][]*unit)
 		for _, a := range s.im.Atoms {
-			if (a.Kind != image.Func && a.Kind != image.IFunc) || a.Parent != nil {
+			if !a.IsCode() || a.Parent != nil {
+				continue
+			}
+			if a.Kind == image.Code {
+				s.start = append(s.start, &unit{im: s.im, parts: []*image.Atom{a}})
 				continue
 			}
 			u := &unit{im: s.im, parts: append([]*image.Atom{a}, a.Parts...)}
@@ -150,7 +155,7 @@ func (d *differ) canonicalize() error {
 			}
 		}
 	}
-	all := append(append([]*unit{}, d.old.units...), d.new.units...)
+	all := slices.Concat(d.old.units, d.new.units, d.old.start, d.new.start)
 	parallel(len(all), func(i int) { all[i].canonicalize() })
 	for _, s := range []*side{&d.old, &d.new} {
 		s.relTables = make(map[arch.ImageAddr]bool)
@@ -192,7 +197,14 @@ func (s *side) takenByData() {
 		}
 	}
 	s.taken = append(s.taken, s.takenData...)
-	for _, u := range s.units {
+	for _, u := range s.start {
+		for i := range u.refs {
+			if u.refs[i].kind != image.RefMem {
+				s.taken = append(s.taken, u.refs[i].place.Addr)
+			}
+		}
+	}
+	for _, u := range slices.Concat(s.units, s.start) {
 		for _, t := range u.tables() {
 			s.taken = append(s.taken, t.Addr)
 		}

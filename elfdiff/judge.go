@@ -289,6 +289,9 @@ func (d *differ) judgeFile() {
 			if im.Type == elf.ET_EXEC && !im.HasRelocs {
 				whole("file", im.Path, "not position independent and without relocations: absolute addresses in its code cannot be told from numbers; link it with -pie, or with -Wl,--emit-relocs")
 			}
+			if !im.HasBuildID {
+				whole("file", im.Path, "it has no build-id, by which apply would know the build that a process runs; link it with -Wl,--build-id")
+			}
 			if isGo(im) {
 				whole("file", im.Path, "a Go program: the Go runtime finds every frame, and every pointer in it, by tables of its own, and stops the program at code that they do not list")
 			}

@@ -62,7 +62,7 @@ func (s *side) claims() []claim {
 			out = append(out, claim{a.Addr, a.End()})
 		}
 	}
-	for _, u := range s.units {
+	for _, u := range slices.Concat(s.units, s.start) {
 		for _, t := range u.tables() {
 			out = append(out, claim{t.Addr, t.Addr + arch.ImageAddr(t.Size)})
 		}
@@ -95,7 +95,7 @@ func (s *side) anonRefs() []*image.Atom {
 		}
 		out = append(out, a)
 	}
-	for _, u := range s.units {
+	for _, u := range slices.Concat(s.units, s.start) {
 		for i := range u.refs {
 			r := &u.refs[i]
 			if r.place.Kind != image.PlaceAnon {
