@@ -1,6 +1,7 @@
 package image
 
 import (
+	"debug/elf"
 	"slices"
 
 	"hotpatch/arch"
@@ -18,6 +19,9 @@ func (d *decoder) build() error {
 			return err
 		}
 		d.gapList(i)
+	}
+	if err := d.checkLargeModel(); err != nil {
+		return err
 	}
 	for i := range d.inner {
 		d.escape(&d.inner[i])
@@ -68,6 +72,50 @@ func (d *decoder) references(i int) error {
 		last := b.Insts[n-1]
 		falls := last.Flow == arch.FlowNext || last.Flow == arch.FlowBranch || last.Flow == arch.FlowSyscall || last.Flow == arch.FlowCallInd
 		b.Falls = falls && int(last.End()) == len(b.Code) && !last.Nop && !last.Unseen
+	}
+	return nil
+}
+
+// maxBases bounds the addresses that 64-bit immediates of one unit are added to; a compiler uses one.
+const maxBases = 64
+
+// checkLargeModel refuses a unit that may add 64-bit distances to an address in the image, as position-independent code of the large
+// and medium code models does (System V ABI for x86-64, 3.5.5: R_X86_64_GOTPC64, R_X86_64_GOTOFF64): it takes the address of its own
+// code or of the GOT, and has a 64-bit immediate that leads from there into the image. Nothing tells such a distance from a number, and
+// it is another one in each build.
+func (d *decoder) checkLargeModel() error {
+	if d.im.Type == elf.ET_EXEC || d.atoms[0].CRT {
+		return nil
+	}
+	var bases []arch.ImageAddr
+	for i := range d.parts {
+		for k := range d.parts[i].body.Refs {
+			r := &d.parts[i].body.Refs[k]
+			p := &r.Place
+			own := p.Kind == PlaceSelf || p.Kind == PlaceAtom && p.Atom == d.atoms[0]
+			if r.Kind == RefAddr && !p.ViaSlot && (own || p.Kind == PlaceLinker && p.Linker == "_GLOBAL_OFFSET_TABLE_") {
+				bases = append(bases, p.Addr)
+			}
+		}
+	}
+	if len(bases) == 0 {
+		return nil
+	}
+	slices.Sort(bases)
+	bases = slices.Compact(bases)
+	for i := range d.parts {
+		b := d.parts[i].body
+		for k := range b.Insts {
+			in := &b.Insts[k]
+			code := b.Code[in.Off:in.End()]
+			if len(code) != 10 || code[0]&0xf8 != 0x48 || code[1]&0xf8 != 0xb8 { // movabs $imm64, %reg
+				continue
+			}
+			v := arch.ImageAddr(order.Uint64(code[2:]))
+			if len(bases) > maxBases || slices.ContainsFunc(bases, func(base arch.ImageAddr) bool { return d.im.contains(base + v) }) {
+				return &DecodeError{Atom: b.Atom, Off: in.Off, Code: head(code), Msg: "a 64-bit distance of the large code model cannot be told from a number"}
+			}
+		}
 	}
 	return nil
 }

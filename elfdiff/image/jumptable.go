@@ -77,7 +77,7 @@ func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
 		return false
 	}
 	t.Size = uint64(len(t.Entries) * size)
-	if end := addr + arch.ImageAddr(t.Size); t.Bounded && end == limit && !d.im.HasRelocs {
+	if end := addr + arch.ImageAddr(t.Size); t.Bounded && end+arch.ImageAddr(size) > limit && !d.im.HasRelocs {
 		t.Bounded = d.endsAt(t, s, end)
 	}
 	d.table = append(d.table, t)

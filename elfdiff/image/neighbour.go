@@ -59,6 +59,7 @@ func (im *Image) addressPlace(v arch.ImageAddr, sym string, c *evidence) Place {
 	case len(cover) > 0:
 		p = Place{Kind: PlaceAtom, Atom: cover[0], Addend: int64(v - cover[0].Addr), Addr: v}
 		first = cover[0]
+		p.Candidates = dataAtoms(cover[1:])
 	case s != nil && s.Exec():
 		p.Why = fmt.Sprintf("code at %#x, which is in no function", uint64(v))
 		return p
@@ -71,6 +72,17 @@ func (im *Image) addressPlace(v arch.ImageAddr, sym string, c *evidence) Place {
 		p.Candidates = slices.Insert(p.Candidates, 0, first)
 	}
 	return im.settle(p, s)
+}
+
+// dataAtoms returns those of the atoms that are data, in a slice of its own.
+func dataAtoms(atoms []*Atom) []*Atom {
+	var out []*Atom
+	for _, a := range atoms {
+		if !a.IsCode() {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // addEnding adds the objects that end at the place. One past the end is a bound: something compares with it, and starts
@@ -183,14 +195,37 @@ func distance(v arch.ImageAddr, a *Atom) uint64 {
 	return 0
 }
 
+// holder returns the data atom of those that cover v that holds an access of width bytes. Several may, where symbols overlap: then it
+// is ambiguous.
+func holder(cover []*Atom, v arch.ImageAddr, width uint64) (Place, bool) {
+	var p Place
+	for _, a := range cover {
+		if a.IsCode() || uint64(a.End()-v) < width {
+			continue
+		}
+		if p.Atom == nil {
+			p = Place{Kind: PlaceAtom, Atom: a, Addend: int64(v - a.Addr), Addr: v, Proven: true}
+			continue
+		}
+		if p.Proven {
+			p.Proven, p.Candidates = false, []*Atom{p.Atom}
+		}
+		p.Candidates = append(p.Candidates, a)
+	}
+	return p, p.Atom != nil
+}
+
 // accessPlace resolves a memory access of width bytes at v.
 func (im *Image) accessPlace(v arch.ImageAddr, width uint64, sym string, c *evidence) Place {
 	var room [4]*Atom
 	cover := im.covering(room[:0], v)
-	for _, a := range cover {
-		if !a.IsCode() && uint64(a.End()-v) >= width {
-			return Place{Kind: PlaceAtom, Atom: a, Addend: int64(v - a.Addr), Addr: v, Proven: true}
+	if sym != "" && len(cover) > 1 {
+		if p, ok := im.namedPlace(v, sym); ok {
+			return p
 		}
+	}
+	if p, ok := holder(cover, v, width); ok {
+		return p
 	}
 	s := im.SectionAt(v)
 	if len(cover) == 0 && s != nil && s.Exec() {
