@@ -223,7 +223,7 @@ func (d *differ) describeAnon(r, s *image.Ref) string {
 		}
 	}
 	if w := int(min(r.Width, s.Width)); w > 0 && w <= len(x) && w <= len(y) {
-		return fmt.Sprintf("constant %#x -> %#x", x[:w], y[:w])
+		return fmt.Sprintf("constant %s -> %s", constant(x[:w]), constant(y[:w]))
 	}
 	return "the content of a constant without a name"
 }
