@@ -73,7 +73,7 @@ func (tr *tracer) borrow(opts BorrowOptions, keep bool, fn func(r *Remote) error
 	}()
 	err = fn(r)
 	returned = true
-	err = errors.Join(err, r.freeScratch(), r.end())
+	err = also(also(err, r.freeScratch()), r.end())
 	if !keep {
 		tr.giveBack(t)
 	}

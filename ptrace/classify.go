@@ -105,6 +105,9 @@ func (p *Process) denied(op string, status []byte, cause error) *Error {
 	}
 	scope := yamaScope()
 	switch {
+	case cap && scope == "":
+		e.Why, e.Help = "CAP_SYS_PTRACE is there, but a security module or another user namespace forbids it",
+			"look into the kernel's log for AppArmor or SELinux"
 	case cap:
 		e.Why, e.Help = "CAP_SYS_PTRACE is there, but a security module, another user namespace or kernel.yama.ptrace_scope "+
 			scope+" forbids it", "kernel.yama.ptrace_scope=3 cannot be lifted without a reboot; look into the kernel's log for AppArmor or SELinux"

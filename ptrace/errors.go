@@ -65,6 +65,19 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
+// also adds a later error to an earlier one, in one line. One that only says the same again, as that the
+// process has ended, is left out.
+func also(err, later error) error {
+	var e *Error
+	switch {
+	case err == nil:
+		return later
+	case later == nil, errors.As(later, &e) && errors.Is(err, e.Kind):
+		return err
+	}
+	return fmt.Errorf("%w; %w", err, later)
+}
+
 // fail makes an [*Error] about p.
 func (p *Process) fail(op string, tid int, kind error, why string, cause error) *Error {
 	return &Error{Op: op, PID: p.PID, TID: tid, Kind: kind, Why: why, Err: cause}

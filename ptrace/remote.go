@@ -174,7 +174,7 @@ func (r *Remote) deliver() error {
 	if code, e := signalCode(r.t.tid); e == 0 && r.t.stop.sig == int(unix.SIGSYS) && code > 0 {
 		// Forced by the borrowed call (SYS_SECCOMP, SYS_USER_DISPATCH), so not the thread's.
 		r.t.stop.sig = 0
-		return errors.Join(errTrapped, r.restore())
+		return also(errTrapped, r.restore())
 	}
 	if err := r.putBack(); err != nil {
 		return err

@@ -121,7 +121,7 @@ func (tr *tracer) stopAll(opts StopOptions, stats *StopStats, fn func(s *Stopped
 	func() {
 		defer func() { // also if fn panics
 			begin := time.Now()
-			err = errors.Join(err, tr.resumeAll(opts.Detach))
+			err = also(err, tr.resumeAll(opts.Detach))
 			stats.Resuming, stats.Pause = time.Since(begin), time.Since(s.start)
 		}()
 		if err == nil {
