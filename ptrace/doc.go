@@ -21,7 +21,7 @@
 //   - [Process.Stop] interrupts all, waits until all have stopped, proves by the
 //     link count of /proc/PID/task that there is no other thread, runs a function on
 //     the tracer's thread, and resumes all.
-//   - [Process.Borrow] stops one thread, makes system calls in it, and puts it back.
+//   - [Process.Borrow] stops one thread, makes system calls in it, and puts it back; see below.
 //   - [Process.Close] ends the tracer's OS thread. The kernel then detaches all
 //     tracees, without stopping those that run (exit_ptrace in kernel/ptrace.c).
 //
@@ -41,14 +41,42 @@
 //
 // PTRACE_EVENT_EXIT is not asked for: it would hold dying threads.
 //
+// # Borrowing
+//
+// A borrowed thread makes its calls from a stub: a syscall instruction, loads of all general registers from words
+// that stand behind the code, and a jump to where the thread was ([hotpatch/arch/x86.Borrow]). The stub lies in the
+// unused tail of the last page of an executable segment: the dynamic linker's, the program's, any other module's, the vDSO's. It
+// is read-only to the target, never changes the stack pointer, the flags, vector state or memory, and its saved words are
+// what the kernel would have made of the thread's registers: an interrupted call begins again, or goes on by
+// restart_syscall. So if the tracer dies, at any instant, the thread ends the call that it is in, loads its
+// registers and goes on. While the tracer lives it restores the registers itself, and the kernel restarts the
+// call. The order is:
+//
+//	stop the thread; write the stub; for each call: pc to the stub, run to the call's exit;
+//	put the registers back; park the thread, so that the kernel looks at them; put the tail's bytes back; resume
+//
+// Signals are not blocked. A mask set by PTRACE_SETSIGMASK would outlive the tracer, and every way to end it in the stub,
+// except rt_sigreturn, delivers the signals in the stub all the same; rt_sigreturn cancels restart blocks. While the tracer
+// lives, a signal finds the thread's own registers. If it dies, a handler may interrupt the stub: the
+// thread's stack is in order and the stub goes on when the handler returns, but the handler's context shows the stub.
+//
+// A tracer that dies leaves its stub in the tail. Others take another place, and this one only if there is no other and
+// the thread that the stub names has left it: its pc is elsewhere, and its stack holds no address in the
+// stub. A thread whose call does not end in time keeps its stub in the same way.
+//
+// A tail is used only if it is filled with one value, zero or padding. Without one the borrowing is refused
+// ([ErrNoRoom]).
+//
 // # System calls that a stop interrupts
 //
 // Most are restarted by the kernel. Those that return a plain EINTR on any stop (signal(7),
 // "Interruption of system calls and library functions by stop signals") are made to restart by turning
 // the result into -ERESTARTNOHAND; see eintr.go.
 //
-// Two things remain, and are the price of ptrace:
+// Three things remain, and are the price of ptrace:
 //
+//   - If the tracer dies after it has interrupted such a call and before it has repaired it, the program sees the EINTR.
+//     These calls are therefore stopped last and one by one, which leaves some microseconds for each.
 //   - While a thread is traced, the kernel queues signals to it that are ignored, and one of these can wake a
 //     call of that list in one thread, be taken by another, and leave the first with an EINTR that no stop shows. Seize
 //     late and detach soon.
