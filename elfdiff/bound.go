@@ -17,21 +17,25 @@ func (u *unit) settleBounds() {
 			continue
 		}
 		ending := objectsEnding(u.im, p.Addr)
-		if len(ending) == 0 {
-			continue
-		}
 		body, err := u.im.Body(u.parts[r.part])
 		if err != nil {
 			continue
 		}
-		switch u.im.BoundUseAt(body, int(r.ref.Inst)) {
-		case image.BoundBelow:
+		use := u.im.BoundUseAt(body, int(r.ref.Inst))
+		switch {
+		case use == image.BoundNone, len(ending) == 0 && !u.anonBefore(r):
+			continue
+		case len(ending) == 0:
+			q := *p
+			q.Number, q.Why = true, "it is used as an end, and the code also names a constant without a symbol in front of it"
+			r.place = &q
+		case use == image.BoundBelow:
 			a := ending[0]
 			r.place = &image.Place{Kind: image.PlaceAtom, Atom: a, Addend: int64(p.Addr - a.Addr), Addr: p.Addr, Proven: len(ending) == 1}
 			if len(ending) > 1 {
 				r.place.Candidates = ending
 			}
-		case image.BoundCompared:
+		default:
 			q := *p
 			if q.Kind == image.PlaceAtom && len(q.Candidates) == 0 {
 				q.Candidates = []*image.Atom{q.Atom}
@@ -43,14 +47,30 @@ func (u *unit) settleBounds() {
 				}
 			}
 			r.place = &q
-		default:
-			continue
 		}
 		if u.settled == nil {
 			u.settled = make(map[*image.Ref]*image.Place)
 		}
 		u.settled[r.ref] = r.place
 	}
+}
+
+// anonBefore reports whether the unit also takes the address of a constant without a symbol that could end where an
+// object starts: nothing with a name lies between them.
+func (u *unit) anonBefore(r *reference) bool {
+	p := r.place
+	if p.Kind != image.PlaceAtom || p.Atom.IsCode() {
+		return false
+	}
+	for i := range u.refs {
+		q := u.refs[i].place
+		if q.Kind == image.PlaceAnon && u.refs[i].kind == image.RefAddr && q.Addr < p.Addr && u.im.SectionAt(q.Addr) == p.Atom.Section {
+			if x, ok := u.im.AnonExtent(q.Addr); ok && (x.Text == 0 || q.Addr+arch.ImageAddr(x.Text) == p.Addr) && u.im.NextAtom(q.Addr) == p.Atom {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // objectsEnding returns the data objects that end at an address.

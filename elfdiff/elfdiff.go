@@ -25,6 +25,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -149,6 +150,7 @@ func (d *differ) canonicalize() error {
 				continue
 			}
 			u := &unit{im: s.im, parts: append([]*image.Atom{a}, a.Parts...)}
+			slices.SortStableFunc(u.parts[1:], func(a, b *image.Atom) int { return strings.Compare(stripSuffix(a.Name), stripSuffix(b.Name)) })
 			s.units = append(s.units, u)
 			for _, p := range u.parts {
 				s.of[p] = u

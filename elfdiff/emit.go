@@ -209,6 +209,9 @@ func (e *emitter) bind(p *image.Place, body *image.Body, width uint64) (sym int,
 // bindAmbiguous binds a place with several readings if all of them are at the same
 // place in the running process.
 func (e *emitter) bindAmbiguous(p *image.Place) (int, int64, error) {
+	if p.Why != "" {
+		return 0, 0, fmt.Errorf("address %#x is ambiguous: %s", uint64(p.Addr), p.Why)
+	}
 	if p.Number || len(p.Candidates) == 0 {
 		return 0, 0, fmt.Errorf("%#x could be an address or a plain number", uint64(p.Addr))
 	}

@@ -50,6 +50,14 @@ func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
 	return use
 }
 
+// NextAtom returns the first atom that starts behind an address, or nil. Thread-local ones have no address.
+func (im *Image) NextAtom(addr arch.ImageAddr) *Atom {
+	if i := im.index.after(addr); i < len(im.index.atoms) {
+		return im.index.atoms[i]
+	}
+	return nil
+}
+
 // displacement returns the displacement of an instruction that has a base register and, behind the displacement, no
 // immediate; 0 for others (Intel SDM vol. 2, 2.1).
 func displacement(code []byte) int64 {
