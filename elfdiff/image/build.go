@@ -15,9 +15,7 @@ func (d *decoder) build() error {
 		d.instructions(i)
 	}
 	for i := range d.parts {
-		if err := d.references(i); err != nil {
-			return err
-		}
+		d.references(i)
 		d.gapList(i)
 	}
 	if err := d.checkLargeModel(); err != nil {
@@ -47,20 +45,16 @@ func (d *decoder) instructions(i int) {
 }
 
 // references fills in the rest of part i's instructions, and its references.
-func (d *decoder) references(i int) error {
+func (d *decoder) references(i int) {
 	b, p := d.parts[i].body, &d.parts[i]
 	r := resolver{im: d.im, d: d, body: b, part: p, refs: d.refs[:0], tls: d.tls}
-	var di arch.Inst // escapes: once for all instructions
-	var err error
 	for k := range b.Insts {
 		in := &b.Insts[k]
-		if di, err = d.im.Arch.Decode(p.code[in.Off:]); err != nil {
-			return &DecodeError{Atom: b.Atom, Off: in.Off, Code: head(p.code[in.Off:]), Msg: "unknown instruction", Err: err}
-		}
+		di := d.instAt(p, in.Off)
 		in.Len, in.Flow, in.TLSBase = uint8(di.Len), di.Flow, di.TLSBase
 		in.Unlocked = k > 0 && in.Off < b.Insts[k-1].End()
-		in.Nop = d.im.Arch.IsNop(p.code[in.Off:], &di)
-		r.inst(int32(k), in, &di)
+		in.Nop = d.im.Arch.IsNop(p.code[in.Off:], di)
+		r.inst(int32(k), in, di)
 		if di.Flow == arch.FlowJumpInd && !d.isTableJump(Target{b.Atom, in.Off}) {
 			b.Indirect = append(b.Indirect, int32(k))
 		}
@@ -73,7 +67,6 @@ func (d *decoder) references(i int) error {
 		falls := last.Flow == arch.FlowNext || last.Flow == arch.FlowBranch || last.Flow == arch.FlowSyscall || last.Flow == arch.FlowCallInd
 		b.Falls = falls && int(last.End()) == len(b.Code) && !last.Nop && !last.Unseen
 	}
-	return nil
 }
 
 // maxBases bounds the addresses that 64-bit immediates of one unit are added to; a compiler uses one.
@@ -171,7 +164,7 @@ func (d *decoder) learnTLS() {
 				if s != byteStart && s != byteUnseen {
 					continue
 				}
-				if in, err := d.im.Arch.Decode(p.code[off:]); err == nil && d.tls.learn(d.im, p.code[off:off+in.Len], &in) {
+				if in := d.instAt(p, uint32(off)); d.tls.learn(d.im, p.code[off:off+in.Len], in) {
 					changed = true
 				}
 			}

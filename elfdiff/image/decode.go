@@ -151,13 +151,24 @@ type decoder struct {
 	refs   []Ref                         // scratch
 	used   []arch.ImageAddr              // of data that the unit refers to
 	tls    tlsUse
+	insts  []arch.Inst // of all parts, in the order in which they were found
 }
 
 type part struct {
 	code  []byte
 	state []uint8
+	at    []int32 // where state is byteStart or byteUnseen: index in decoder.insts
 	body  *Body
 }
+
+// mark notes that an instruction of part p starts at off.
+func (d *decoder) mark(p *part, off uint32, state uint8, in *arch.Inst) {
+	p.state[off], p.at[off] = state, int32(len(d.insts))
+	d.insts = append(d.insts, *in)
+}
+
+// instAt returns the instruction that starts at off in part p.
+func (d *decoder) instAt(p *part, off uint32) *arch.Inst { return &d.insts[p.at[off]] }
 
 // innerRef is an address inside the unit that code or data takes.
 type innerRef struct {
@@ -170,7 +181,7 @@ func (d *decoder) reset(im *Image, atoms []*Atom) {
 	d.im, d.atoms = im, atoms
 	d.parts = slices.Grow(d.parts[:0], len(atoms))[:len(atoms)]
 	d.work, d.jumps, d.leas, d.disps, d.inner = d.work[:0], d.jumps[:0], d.leas[:0], d.disps[:0], d.inner[:0]
-	d.used, d.table, d.tls = d.used[:0], nil, tlsUse{}
+	d.used, d.table, d.tls, d.insts = d.used[:0], nil, tlsUse{}, d.insts[:0]
 	d.triedLeas, d.triedDisps = 0, 0
 	clear(d.seen)
 	clear(d.tables)
@@ -199,6 +210,7 @@ func (d *decoder) run() error {
 		p.code, p.body = code, nil
 		p.state = slices.Grow(p.state[:0], len(code))[:len(code)]
 		clear(p.state)
+		p.at = slices.Grow(p.at[:0], len(code))[:len(code)]
 	}
 	d.seed()
 	if err := d.reach(); err != nil {
@@ -285,8 +297,11 @@ func (d *decoder) follow(t Target, state uint8) error {
 			return nil
 		case byteInside:
 			if p.behindLock(d.im.Arch, off) {
-				p.state[off] = byteStart
-				return nil
+				in, err := d.im.Arch.Decode(p.code[off:])
+				if err == nil {
+					d.mark(p, off, byteStart, &in)
+				}
+				return err
 			}
 			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "control flow enters the middle of an instruction"}
 		}
@@ -295,7 +310,7 @@ func (d *decoder) follow(t Target, state uint8) error {
 			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "unknown instruction", Err: err}
 		}
 		end := off + uint32(in.Len)
-		p.state[off] = state
+		d.mark(p, off, state, &in)
 		first := off + 1 // byte that must be free
 		if int(first) < len(p.code) && (p.state[first] == byteStart || p.state[first] == byteUnseen) && p.behindLock(d.im.Arch, first) {
 			first = end

@@ -112,8 +112,8 @@ func (d *decoder) checkIndirect() error {
 			if s != byteUnseen {
 				continue
 			}
-			in, err := d.im.Arch.Decode(p.code[off:])
-			if err != nil || d.im.Arch.IsNop(p.code[off:], &in) || in.Flow == arch.FlowStop {
+			in := d.instAt(p, uint32(off))
+			if d.im.Arch.IsNop(p.code[off:], in) || in.Flow == arch.FlowStop {
 				continue
 			}
 			k := d.partOf(open.Atom)

@@ -182,10 +182,7 @@ func (d *decoder) nearTable(t Target) bool {
 		if s := p.state[off]; s != byteStart && s != byteUnseen {
 			continue
 		}
-		in, err := d.im.Arch.Decode(p.code[off:])
-		if err != nil {
-			continue
-		}
+		in := d.instAt(p, uint32(off))
 		at := t.Atom.Addr + arch.ImageAddr(off)
 		for k := range in.NumOps {
 			if v, ok := d.im.opAddress(at, &in.Ops[k]); ok && d.tableAt(v) != nil {
