@@ -54,7 +54,7 @@ var variants = []variant{
 }
 
 // variantsEach is how many variants of each pair an ordinary run takes. Which ones goes round, so that together they are all of them.
-const variantsEach = 3
+const variantsEach = 2
 
 // TestVariants builds the pairs with other compilers, at other levels of optimisation and with other linkers and options. What the
 // report lists differs, but a patch has to give the answers that the program's header states, or be refused by name.
