@@ -17,14 +17,18 @@ import (
 
 // activeness decides in the stop whether a thread is in code that is about to change. Everything that
 // takes time or memory (call frame information, the tables of targets) is made before.
+//
+// It belongs to one plan and is not used beyond it, because its checker remembers what stood in the text. While
+// it is used the text does not change: between two stops the process is traced by us, so that no other tracer can write to it;
+// modules that are loaded or unloaded, or code whose protection changes, change the fingerprint of the
+// mappings, which ends the plan before the check; and the plan's own writes end it as well, whether they succeed or are undone.
 type activeness struct {
 	checker *unwind.Checker
 	space   *unwind.Space
 	names   *symbolizer
 	targets []target
-	inner   []arch.Addr // entries that are active places for a program counter
 	thread  unwind.Thread
-	stacks  [2]unwind.Stack
+	stacks  [maxStacks]unwind.Stack
 	busy    []busyThread // of the last check
 }
 
@@ -70,14 +74,16 @@ func newActiveness(pl *plan, modules []unwind.Module, opt *Options, log *slog.Lo
 		}
 	}
 	sort.Slice(a.space.Modules, func(i, k int) bool { return a.space.Modules[i].Start < a.space.Modules[k].Start })
+	entries, err := trueEntries(pl.arch, pl.snap.mem, pl.targets)
+	if err != nil {
+		return nil, err
+	}
 	targets := make([]unwind.Target, len(pl.targets))
 	for i, t := range pl.targets {
-		targets[i] = unwind.Target{Range: unwind.Range{Start: t.Addr, End: t.end()}, Name: t.Name, Entries: t.entries}
+		targets[i] = unwind.Target{Range: unwind.Range{Start: t.Addr, End: t.end()}, Name: t.Name, Entries: entries[i]}
 	}
 	a.checker = unwind.NewChecker(a.space, targets)
-	var err error
-	a.inner, err = innerEntries(pl.arch, pl.snap.mem, pl.targets)
-	return a, err
+	return a, nil
 }
 
 // moduleSpace describes a module to the unwinder. Without readable call frame information nothing is proven through it,
@@ -140,11 +146,7 @@ func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 			continue
 		}
 		a.fill(th, table, pid)
-		act := a.inside(th.Regs().PC())
-		if !act.Active {
-			act = a.checker.Check(&a.thread, s)
-		}
-		if act.Active {
+		if act := a.checker.Check(&a.thread, s); act.Active {
 			if len(a.busy) < cap(a.busy) {
 				a.busy = append(a.busy, busyThread{th.TID, act})
 			}
@@ -156,23 +158,7 @@ func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 	return len(a.busy) > 0
 }
 
-// inside looks for a thread that stands at an entry, but perhaps in the midst of the function.
-func (a *activeness) inside(pc arch.Addr) unwind.Activity {
-	for _, e := range a.inner {
-		if e != pc {
-			continue
-		}
-		for i := range a.targets {
-			if t := &a.targets[i]; pc >= t.Addr && pc < t.end() {
-				return unwind.Activity{Active: true, Target: i, Where: "pc", Why: "it is at the function's first instruction, to which the function itself may branch"}
-			}
-		}
-	}
-	return unwind.Activity{}
-}
-
-// fill makes a.thread from a stopped thread: its registers, its own stack, and the mapping that SP is in
-// if that is another.
+// fill makes a.thread from a stopped thread.
 func (a *activeness) fill(th *ptrace.Thread, table *spanTable, pid int) {
 	regs := th.Regs()
 	a.thread.TID = th.TID
@@ -182,26 +168,7 @@ func (a *activeness) fill(th *ptrace.Thread, table *spanTable, pid int) {
 			a.thread.Regs.Set(n, v)
 		}
 	}
-	own := -1
-	if th.TID == pid {
-		for i := range table.spans {
-			if table.spans[i].stack {
-				own = i
-			}
-		}
-	} else if th.FSBase != 0 {
-		own = table.find(th.FSBase)
-	}
-	n := 0
-	if own >= 0 {
-		a.stacks[n] = unwind.Stack{Low: table.spans[own].start, High: table.spans[own].end, Own: true}
-		n++
-	}
-	if in := table.find(regs.SP()); in >= 0 && in != own {
-		a.stacks[n] = unwind.Stack{Low: table.spans[in].start, High: table.spans[in].end}
-		n++
-	}
-	a.thread.Stacks = a.stacks[:n]
+	a.thread.Stacks = table.stacksOf(a.stacks[:0], regs.SP(), th.FSBase, th.TID == pid)
 }
 
 // describe makes the error for the last check.

@@ -46,8 +46,8 @@ func Apply(ctx context.Context, pid int, patches []*patch.File, opt Options) (*R
 	})
 }
 
-// Revert takes a patch back: the newest if id is empty, else the one whose ID begins with id. What an earlier
-// hotpatch left half done is undone first of all.
+// Revert takes patches back, in one stop: all that the newest transaction applied if id is empty, else the one whose
+// ID begins with id. What an earlier hotpatch left half done is undone first of all.
 //
 // The report and the error are those of [Apply]; ErrNoPatch says that there is nothing to revert.
 func Revert(ctx context.Context, pid int, id string, opt Options) (*Report, error) {
@@ -83,13 +83,47 @@ func (pl *planner) halfDone(m placed) error {
 		m.l.file.ID.Short(), map[bool]string{true: "reverted", false: "applied"}[m.l.state() == reverting], m.v.m.name())
 }
 
-// chosen returns the links of the patch that id names, in every module that has it.
+// chosen returns the links to revert, oldest first: with an id those of that patch, without one those of all patches of the
+// newest transaction, which are taken back in one stop as they were applied in one; in every module that has them.
 func (pl *planner) chosen(id string) ([]placed, error) {
+	best, err := pl.meant(strings.ToLower(id))
+	if err != nil {
+		return nil, err
+	}
+	ids := []patch.ID{best.file.ID}
+	for _, v := range pl.views {
+		for _, l := range v.chain {
+			if id == "" && l.j == best.j {
+				ids = append(ids, l.file.ID)
+			}
+		}
+	}
+	goes := func(l *link) bool { return slices.Contains(ids, l.file.ID) }
+	var out []placed
+	for _, v := range pl.views {
+		first := slices.IndexFunc(v.chain, goes)
+		if first < 0 {
+			continue
+		}
+		for _, l := range v.chain[first:] {
+			if !goes(l) {
+				return nil, refuse("patch "+best.file.ID.Short(), "patch "+l.file.ID.Short()+" in "+v.m.name(), "revert that one first",
+					"a later patch is based on it")
+			}
+			out = append(out, placed{v, l})
+		}
+	}
+	pl.revertNotes(best, out)
+	return out, nil
+}
+
+// meant returns the newest link that an id means; "" means any.
+func (pl *planner) meant(id string) (*link, error) {
 	var best *link
 	ids := make(map[patch.ID]bool)
 	for _, v := range pl.views {
 		for _, l := range v.chain {
-			if !strings.HasPrefix(l.file.ID.String(), strings.ToLower(id)) {
+			if !strings.HasPrefix(l.file.ID.String(), id) {
 				continue
 			}
 			ids[l.file.ID] = true
@@ -106,24 +140,30 @@ func (pl *planner) chosen(id string) ([]placed, error) {
 	case id != "" && len(ids) > 1:
 		return nil, fmt.Errorf("process %d: %d patches begin with %s: give more of the ID", pl.report.PID, len(ids), id)
 	}
-	var out []placed
+	return best, nil
+}
+
+// revertNotes says what a revert leaves: functions that were added, and patches of the same transaction.
+func (pl *planner) revertNotes(best *link, gone []placed) {
+	note := func(format string, args ...any) {
+		if s := fmt.Sprintf(format, args...); !slices.Contains(pl.report.Notes, s) {
+			pl.report.Notes = append(pl.report.Notes, s)
+		}
+	}
+	for _, p := range gone {
+		for i := range p.l.file.Funcs {
+			if f := &p.l.file.Funcs[i]; f.How == patch.Added {
+				note("%s was added by the patch and stays mapped: a pointer to it that the program has stored still leads there", f.Name)
+			}
+		}
+	}
 	for _, v := range pl.views {
-		l := v.find(best.file.ID)
-		if l == nil {
-			continue
-		}
-		if last := v.chain[len(v.chain)-1]; last != l {
-			return nil, refuse("patch "+l.file.ID.Short(), "patch "+last.file.ID.Short()+" in "+v.m.name(), "revert that one first",
-				"a later patch is based on it")
-		}
-		out = append(out, placed{v, l})
-	}
-	for i := range best.file.Funcs {
-		if f := &best.file.Funcs[i]; f.How == patch.Added {
-			pl.report.Notes = append(pl.report.Notes, fmt.Sprintf("%s was added by the patch and stays mapped: a pointer to it that the program has stored still leads there", f.Name))
+		for _, l := range v.chain {
+			if l.j == best.j && !slices.ContainsFunc(gone, func(p placed) bool { return p.l == l }) {
+				note("patch %s in %s was applied in the same stop and stays in force", l.file.ID.Short(), v.m.name())
+			}
 		}
 	}
-	return out, nil
 }
 
 // chooser decides what a plan is for. If it answers true, there is more to plan once that is done.
@@ -199,6 +239,7 @@ func once(ctx context.Context, p *ptrace.Process, opt *Options, end time.Time, r
 		report.Unread = []string{"whether a thread is executing a function that is replaced", "whether memory can be mapped and text written"}
 		return again, nil
 	}
+	report.Notes = append(report.Notes, t.plan.snap.contextNotes()...)
 	t.spaces = readSpaces(t.plan.arch, t.plan.snap, t.log)
 	if err := t.own(); err != nil {
 		return false, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"hotpatch/elfdiff/patch"
@@ -50,7 +51,18 @@ func TestProgramAndLibrary(t *testing.T) {
 		t.Errorf("report: %+v", r)
 	}
 	ask(t, v, "go", "70 24")
-	revert(t, v.PID, "")
+	// Both go in one stop, as they came; by its id one goes alone, and the report says what stays.
+	if r = revert(t, v.PID, ""); r.Tries != 1 || len(r.Patches) != 2 {
+		t.Errorf("report of the revert: %+v", r)
+	}
+	ask(t, v, "go", "7 22")
+	first := diff(t, lib(t, 1), lib(t, 2))
+	apply(t, v.PID, first, diff(t, host(t, 1), host(t, 2)))
+	r = revert(t, v.PID, first.ID.Short())
+	if len(r.Patches) != 1 || r.Patches[0].ID != first.ID.String() || !strings.Contains(strings.Join(r.Notes, "\n"), "stays in force") {
+		t.Errorf("report of the revert of one: %+v", r)
+	}
+	ask(t, v, "go", "70 22")
 	revert(t, v.PID, "")
 	ask(t, v, "go", "7 22")
 	v.End()

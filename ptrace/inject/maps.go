@@ -3,6 +3,7 @@ package inject
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"hotpatch/arch"
 	"hotpatch/ptrace"
@@ -30,19 +31,19 @@ func mappingAt(maps []ptrace.Mapping, a arch.Addr) *ptrace.Mapping {
 // capacity of spans bounds how many writable mappings it takes.
 type spanTable struct {
 	spans []span
+	main  int    // index of [stack]; -1: none
 	print uint64 // fingerprint of the relevant lines
+	code  []span // mappings without a name that the plan took for a module's or a payload's code
+	there int    // how many of code are mapped, readable and executable
 }
 
 // newSpanTable returns a table with room for the mappings of text.
 func newSpanTable(text []byte) spanTable {
-	return spanTable{spans: make([]span, 0, bytes.Count(text, []byte{'\n'})+1)}
+	return spanTable{spans: make([]span, 0, bytes.Count(text, []byte{'\n'})+1), main: -1}
 }
 
 // span is a readable and writable mapping.
-type span struct {
-	start, end arch.Addr
-	stack      bool // [stack]: the main thread's
-}
+type span struct{ start, end arch.Addr }
 
 var (
 	errMapsLine     = errors.New("/proc/PID/maps: a line is not understood")
@@ -51,7 +52,7 @@ var (
 
 // fill parses text, the content of /proc/PID/maps.
 func (t *spanTable) fill(text []byte) error {
-	t.spans = t.spans[:0]
+	t.spans, t.main, t.there = t.spans[:0], -1, 0
 	h := uint64(fnvOffset)
 	for len(text) > 0 {
 		line, rest := text, []byte(nil)
@@ -62,6 +63,9 @@ func (t *spanTable) fill(text []byte) error {
 		l, ok := cutMapping(line)
 		if !ok {
 			return errMapsLine
+		}
+		if string(l.perm[:]) == "r-xp" && slices.Contains(t.code, span{l.start, l.end}) {
+			t.there++
 		}
 		if l.relevant() {
 			for _, c := range line {
@@ -74,7 +78,10 @@ func (t *spanTable) fill(text []byte) error {
 		if len(t.spans) == cap(t.spans) {
 			return errManyMappings
 		}
-		t.spans = append(t.spans, span{l.start, l.end, string(l.path) == "[stack]"})
+		if string(l.path) == "[stack]" {
+			t.main = len(t.spans)
+		}
+		t.spans = append(t.spans, span{l.start, l.end})
 	}
 	t.print = h
 	return nil
@@ -133,9 +140,9 @@ func number(b []byte, base uint64, sep byte) (v uint64, rest []byte, ok bool) {
 	return v, nil, len(b) > 0
 }
 
-// relevant reports whether a line belongs to the plan's generation: code of files and the vDSO. Every module has some. Heaps,
-// stacks, mapped files and generated code come and go and do not count, and neither do the mappings that the
-// transaction itself makes.
+// relevant reports whether a line belongs to the plan's generation: code of files and the vDSO. Every module has
+// some. Heaps, stacks, mapped files and generated code come and go and do not count, and neither do the mappings
+// that the transaction itself makes. Nameless code that the plan relies on is counted apart.
 func (l *mapLine) relevant() bool { return l.perm[2] == 'x' && len(l.path) > 0 }
 
 // find returns the index of the span that holds a, or -1.

@@ -20,14 +20,22 @@ type plan struct {
 	snap    *snapshot
 	views   []*moduleView
 	arch    *arch.Arch
-	targets []target // code that must not be active
-	writes  []write  // in order; at most one for each address
+	targets []target   // code that must not be active
+	bodies  []expected // whole old bodies, as the plan found and compared them
+	writes  []write    // in order; at most one for each address
 	steps   []*step
 	journal *journal   // the transaction's own, to be staged; nil: none is needed
 	raw     []byte     // its bytes
 	marks   []mark     // states of journals that are there already
 	drop    []leftover // memory to unmap once the rest is done
 	report  *Report
+}
+
+// expected is what has to stand at an address when the stop comes.
+type expected struct {
+	name  string
+	addr  arch.Addr
+	bytes []byte
 }
 
 // step is one patch in one module.
@@ -297,7 +305,7 @@ func (pl *planner) finish() error {
 		j.Record.Entries = append(j.Record.Entries, *s.link.e)
 		j.States = append(j.States, staged)
 		pl.writes = append(pl.writes, s.link.e.Writes...)
-		r := s.view.reportOf(s.link, "applied")
+		r := s.view.reportMove(s.link, true, "applied")
 		r.Reused = s.reused
 		pl.report.Patches = append(pl.report.Patches, r)
 	}
@@ -412,6 +420,26 @@ func (v *moduleView) reportOf(l *link, result string) PatchReport {
 		if w.Kind == writeConst {
 			r.Consts = append(r.Consts, w.Name)
 		}
+	}
+	return r
+}
+
+// reportMove describes a link that is brought into force, or out of it.
+func (v *moduleView) reportMove(l *link, forward bool, result string) PatchReport {
+	r := v.reportOf(l, result)
+	r.From, r.To = r.Old, r.New
+	for i := range r.Funcs {
+		f := &r.Funcs[i]
+		if old := l.e.Bodies[i].Old; len(old) > 0 {
+			f.From = old[0].Addr
+		}
+		f.To = f.Body
+		if !forward {
+			f.From, f.To = f.To, f.From
+		}
+	}
+	if !forward {
+		r.From, r.To = r.To, r.From
 	}
 	return r
 }

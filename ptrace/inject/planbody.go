@@ -2,7 +2,9 @@ package inject
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/patch"
@@ -11,8 +13,9 @@ import (
 
 // bodyPlan plans the functions and constants of one step.
 type bodyPlan struct {
-	pl *planner
-	s  *step
+	pl     *planner
+	s      *step
+	intact []*link // whose payload was found pristine
 }
 
 // oldBodies finds the newest body of every function that the patch replaces or removes, compares it with the
@@ -45,7 +48,11 @@ func (b *bodyPlan) oldBodies() error {
 	return nil
 }
 
-// check compares one part of an old body with what runs.
+// check compares one part of an old body with what runs, and has it compared again in the stop.
+//
+// The image's own body has to be what its file holds, byte for byte, if no patch was applied to it before. One that the
+// newest build has at another address agrees with its file up to the fields that hold addresses. A body in an earlier
+// patch's payload has to be what that one was linked to, which pristine proves byte for byte, too.
 func (b *bodyPlan) check(name string, p *patch.Part) (placedRange, error) {
 	at, err := b.s.view.newest(p.Addr, p.Size)
 	if err != nil {
@@ -55,15 +62,52 @@ func (b *bodyPlan) check(name string, p *patch.Part) (placedRange, error) {
 	if err != nil {
 		return placedRange{}, fmt.Errorf("%s: %w", name, err)
 	}
-	// The image's own body is what its file holds. One that another link made agrees up to the fields
-	// that hold addresses.
 	exact := len(b.s.view.chain) == 0
 	if off, ok := patch.OldMatches(p, running, exact); !ok {
 		end := min(off+8, len(running), len(p.Bytes))
 		return placedRange{}, refuse(name, fmt.Sprintf("offset %#x of %s, at %#x: % x instead of % x", off, p.Name, uint64(at)+uint64(off), running[off:end], p.Bytes[off:end]),
 			"find out what changed it: a debugger's breakpoint, another tool's hook", "the running bytes are not those of build %x", b.s.link.file.Old.ID)
 	}
+	if !b.pl.future(at) {
+		if err := b.pristine(at); err != nil {
+			return placedRange{}, fmt.Errorf("%s: %w", name, err)
+		}
+		b.pl.bodies = append(b.pl.bodies, expected{name, at, running})
+	}
 	return placedRange{Name: p.Name, Addr: at, Size: p.Size}, nil
+}
+
+// pristine checks that the payload which holds at, if there is one, has the code that it was linked to, known jumps
+// aside.
+func (b *bodyPlan) pristine(at arch.Addr) error {
+	chain := b.s.view.chain
+	k := slices.IndexFunc(chain, func(l *link) bool { return at >= l.e.Base && uint64(at-l.e.Base) < l.e.Size })
+	if k < 0 || slices.Contains(b.intact, chain[k]) {
+		return nil
+	}
+	l := chain[k]
+	g := slices.IndexFunc(l.e.Segs, func(g segRecord) bool { return g.Kind == patch.Text })
+	if g < 0 {
+		return refuse("patch "+l.file.ID.Short(), fmt.Sprintf("%#x", uint64(at)), "", "code outside of its payload's text")
+	}
+	seg := &l.e.Segs[g]
+	code, err := readBytes(b.pl.snap.mem, seg.Addr, int(seg.Len))
+	if err != nil {
+		return err
+	}
+	for i := len(chain) - 1; i > k; i-- { // take the jumps out, newest first
+		for _, w := range chain[i].e.Writes {
+			if off := uint64(w.Addr - seg.Addr); w.Addr >= seg.Addr && chain[i].j != nil && off+uint64(len(w.Old)) <= seg.Len {
+				copy(code[off:], w.Old)
+			}
+		}
+	}
+	if sum := sha256.Sum256(code); !bytes.Equal(sum[:], seg.Sum) {
+		return refuse("patch "+l.file.ID.Short(), fmt.Sprintf("payload at %#x", uint64(seg.Addr)), "find out what changed it: a debugger's breakpoint, another tool's hook",
+			"its code is not what it was linked to")
+	}
+	b.intact = append(b.intact, l)
+	return nil
 }
 
 // newBodies fills in where the new bodies are and plans the jumps.
@@ -102,9 +146,12 @@ func (b *bodyPlan) target(bd *body) {
 	}
 }
 
-// entriesOf returns the addresses of a body that are function pointers when they are found in a register or
-// on a stack: its entry, and the place of a jump.
+// entriesOf returns the entries of a body that the patch replaces: its start, and the place where it gets a
+// jump. A removed function gets none.
 func entriesOf(v *moduleView, bd *body, at arch.Addr) []arch.Addr {
+	if bd.How != patch.Changed {
+		return nil
+	}
 	out := []arch.Addr{at}
 	if bd.Site != 0 && at == bd.Entry && bd.Site != at {
 		out = append(out, bd.Site)

@@ -70,9 +70,11 @@ type PatchReport struct {
 	ID      string       `json:"id"`
 	Module  string       `json:"module"`
 	Start   arch.Addr    `json:"module_address"`
-	Old     string       `json:"old_build"`
+	Old     string       `json:"old_build"` // of the patch
 	New     string       `json:"new_build"`
-	Result  string       `json:"result"` // applied, reverted, already applied, finished, undone
+	From    string       `json:"from_build,omitempty"` // what ran before the transaction; a revert goes from New to Old
+	To      string       `json:"to_build,omitempty"`   // what runs now (dry run: would)
+	Result  string       `json:"result"`               // applied, reverted, already applied, finished, undone
 	Payload arch.Addr    `json:"payload,omitempty"`
 	Size    uint64       `json:"payload_size,omitempty"`
 	Reused  bool         `json:"payload_reused,omitempty"` // an earlier application's memory: its variables keep their values
@@ -88,6 +90,8 @@ type FuncReport struct {
 	Body   arch.Addr `json:"body,omitempty"`
 	Size   uint64    `json:"size,omitempty"`
 	Chain  int       `json:"versions,omitempty"` // bodies that replace version 0, this one included
+	From   arch.Addr `json:"from,omitempty"`     // the body that ran before the transaction; 0: the function did not exist, or nothing moved
+	To     arch.Addr `json:"to,omitempty"`       // the body that runs now
 }
 
 // clock measures phases.

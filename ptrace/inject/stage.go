@@ -26,37 +26,36 @@ func (t *transaction) at(point string) error {
 }
 
 // prepare maps the journal and the payloads, fills them, and touches the pages that the commit will change. One
-// thread of the target makes the system calls. Undone by unstage.
+// thread of the target makes the system calls, in one borrowing; it is not lost should hotpatch die meanwhile. Undone by unstage.
 //
-// A thread that has made a borrowed call is itself again only when it has been given back: should hotpatch die
-// before, it is lost. So what takes time, the writing, is done before the first call of its borrowing. The journal
-// comes first, so that there is never a written payload without one.
+// The journal comes first, so that there is never a payload without one.
 func (t *transaction) prepare() error {
-	parts := []func(*ptrace.Remote) error{t.stageJournal, t.stagePayloads, t.fill}
+	parts := []func(*ptrace.Remote) error{t.stageJournal, t.stagePayloads, t.touch}
 	if t.plan.journal == nil {
 		parts = []func(*ptrace.Remote) error{t.touch}
 	}
-	for _, part := range parts {
-		if err := t.p.Borrow(part); err != nil {
-			return err
+	err := t.p.Borrow(func(r *ptrace.Remote) error {
+		for _, part := range parts {
+			if err := part(r); err != nil {
+				return err
+			}
 		}
-		if err := t.at("borrowed"); err != nil {
-			return err
-		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return nil
+	return t.at("borrowed")
 }
 
+// stageJournal maps and writes the journal. Its header is written last, so that one with a header is complete.
 func (t *transaction) stageJournal(r *ptrace.Remote) error {
 	if err := t.mapJournal(r); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	return t.at("journal-mapped")
-}
-
-// stagePayloads writes the journal and maps the payloads. The journal's header is written last, so that one with
-// a header is complete.
-func (t *transaction) stagePayloads(r *ptrace.Remote) error {
+	if err := t.at("journal-mapped"); err != nil {
+		return err
+	}
 	j, raw := t.plan.journal, t.plan.raw
 	if err := r.Write(j.At+journalHeader, raw[journalHeader:]); err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -67,37 +66,39 @@ func (t *transaction) stagePayloads(r *ptrace.Remote) error {
 	if err := r.Write(j.At, raw[:journalHeader]); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if err := t.at("journal-written"); err != nil {
-		return err
-	}
+	return t.at("journal-written")
+}
+
+// stagePayloads maps the payloads and writes them.
+func (t *transaction) stagePayloads(r *ptrace.Remote) error {
 	for _, s := range t.plan.steps {
 		if s.reused {
 			continue
 		}
-		if err := t.mapPayload(r, s.payload); err != nil {
+		if err := t.stagePayload(r, s.payload); err != nil {
 			return fmt.Errorf("payload of patch %s: %w", s.link.file.ID.Short(), err)
 		}
 	}
 	return nil
 }
 
-// fill writes the payloads and touches the pages.
-func (t *transaction) fill(r *ptrace.Remote) error {
-	for _, s := range t.plan.steps {
-		for i := range s.payload.Segments {
-			g := &s.payload.Segments[i]
-			if s.reused || len(g.Data) == 0 {
-				continue
-			}
-			if err := r.Write(g.Addr, g.Data); err != nil {
-				return fmt.Errorf("payload of patch %s: %w", s.link.file.ID.Short(), err)
-			}
-			if err := t.at("payload-written"); err != nil {
-				return err
-			}
+func (t *transaction) stagePayload(r *ptrace.Remote, p *patch.Payload) error {
+	if err := t.mapPayload(r, p); err != nil {
+		return err
+	}
+	for i := range p.Segments {
+		g := &p.Segments[i]
+		if len(g.Data) == 0 {
+			continue
+		}
+		if err := r.Write(g.Addr, g.Data); err != nil {
+			return err
+		}
+		if err := t.at("payload-written"); err != nil {
+			return err
 		}
 	}
-	return t.touch(r)
+	return nil
 }
 
 // mapJournal maps memory for the journal: of a memfd, whose name is then seen in /proc/PID/maps, or

@@ -10,11 +10,17 @@ import (
 // A target is code that must not be active when the text changes.
 type target struct {
 	placedRange
-	entries []arch.Addr // words equal to these are function pointers, not return addresses
+
+	// entries are the places from which a thread that stands there goes into the code that is meant to run from
+	// now on: the start of a body that will begin with a jump, and the place of the jump; or the start of
+	// a function that reads a constant. A body that gets no jump (one that is removed, or that a revert leaves) has none: a thread
+	// that has just come to its start is going to execute it.
+	entries []arch.Addr
 }
 
-// payloadTargets returns all code of a patch's payload, one target for each function. What stands
-// between two functions (stubs, filling) is part of the one before.
+// payloadTargets returns all code of a patch's payload that is about to go out of force, one target for each function. What stands
+// between two functions (stubs, filling) is part of the one before. They have no entries: the newest body gets no jump when it
+// is reverted, but runs on as it is for those who have a pointer to it.
 func payloadTargets(l *link) []target {
 	var text *segRecord
 	for i := range l.e.Segs {
@@ -30,7 +36,7 @@ func payloadTargets(l *link) []target {
 	for i := range l.file.Symbols {
 		s := &l.file.Symbols[i]
 		if at := l.e.Syms[i]; s.Kind == patch.SymDefined && s.Func && at >= text.Addr && at < end {
-			out = append(out, target{placedRange: placedRange{Name: s.Name, Addr: at}, entries: []arch.Addr{at}})
+			out = append(out, target{placedRange: placedRange{Name: s.Name, Addr: at}})
 		}
 	}
 	sort.SliceStable(out, func(i, k int) bool { return out[i].Addr < out[k].Addr })
@@ -52,11 +58,6 @@ func payloadTargets(l *link) []target {
 			next = out[i+1].Addr
 		}
 		out[i].Size = uint64(next - out[i].Addr)
-		for k := range l.e.Bodies {
-			if v := l.e.Bodies[k].Version; v.Site >= out[i].Addr && v.Site < next {
-				out[i].entries = append(out[i].entries, v.Site)
-			}
-		}
 	}
 	return out
 }
@@ -85,30 +86,43 @@ func readerTargets(l *link) []target {
 	return out
 }
 
-// innerEntries returns the entries that the targets' own code may branch to: a loop that begins at the function's
-// first instruction. A thread there may be in the midst of the function, with other registers than
-// a caller would pass, so that it must not run into a jump. Code that cannot be decoded, and an indirect jump, may
-// lead anywhere in its function. It reads the code as it runs.
-func innerEntries(a *arch.Arch, mem memory, targets []target) ([]arch.Addr, error) {
+// trueEntries returns each target's entries without those that a thread may have come to from within: the targets' own code
+// branches to them (a loop that begins at the function's first instruction), or to an earlier place from which it
+// runs on to them. A thread there may be in the midst of the function, with other registers than a caller would
+// pass, so that it must not run into a jump; that is so for a program counter, and for one that a signal frame holds.
+//
+// Branches between two targets count too. An unchanged function passes what it always did, but one that is replaced
+// as well may pass what only the old body understands (-fipa-ra, a dropped argument), and is no longer on the
+// stack after a jump. Code that cannot be decoded, and an indirect jump, may lead anywhere in its own range. The code
+// is read as it runs.
+func trueEntries(a *arch.Arch, mem memory, targets []target) ([][]arch.Addr, error) {
 	inner := make(map[arch.Addr]bool)
+	unknown := make([]bool, len(targets))
 	for i := range targets {
 		t := &targets[i]
 		code, err := readBytes(mem, t.Addr, int(t.Size))
 		if err != nil {
 			return nil, err
 		}
-		if branches(a, code, t.Addr, inner) {
+		unknown[i] = !branches(a, code, t.Addr, inner)
+	}
+	out := make([][]arch.Addr, len(targets))
+	for i := range targets {
+		t := &targets[i]
+		if unknown[i] {
 			continue
 		}
+		first := t.end() // of the places that are branched to, up to the last entry
 		for _, e := range t.entries {
-			inner[e] = true
+			for p := t.Addr; p <= e && p < t.end(); p++ {
+				if inner[p] {
+					first = min(first, p)
+				}
+			}
 		}
-	}
-	var out []arch.Addr
-	for i := range targets {
-		for _, e := range targets[i].entries {
-			if inner[e] {
-				out = append(out, e)
+		for _, e := range t.entries {
+			if e < first {
+				out[i] = append(out[i], e)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"hotpatch/arch"
@@ -31,7 +32,8 @@ type transaction struct {
 	text    []byte   // its content
 	table   spanTable
 	print   uint64         // of the maps that the plan saw
-	ranges  []ptrace.Range // of the bytes that are about to be replaced
+	ranges  []ptrace.Range // of the bytes that are about to be replaced, and of the whole old bodies
+	wanted  []*expected    // what the plan found there
 	states  []stateWrite
 	active  *activeness
 	word    [8]byte
@@ -92,7 +94,10 @@ const slack = 4096
 func (t *transaction) ready() error {
 	for i := range t.plan.writes {
 		w := &t.plan.writes[i]
-		t.ranges = append(t.ranges, ptrace.Range{Addr: w.Addr, Buf: make([]byte, len(w.Old))})
+		t.expect(&expected{w.Name, w.Addr, w.Old})
+	}
+	for i := range t.plan.bodies {
+		t.expect(&t.plan.bodies[i])
 	}
 	for _, m := range t.plan.marks {
 		t.states = append(t.states, stateWrite{
@@ -105,8 +110,44 @@ func (t *transaction) ready() error {
 	}
 	t.text = make([]byte, 2*len(text)+1<<16)
 	t.table.spans = make([]span, 0, bytes.Count(text, []byte{'\n'})+slack)
-	t.active, err = newActiveness(t.plan, <-t.spaces, t.opt, t.log)
-	return err
+	if t.active, err = newActiveness(t.plan, <-t.spaces, t.opt, t.log); err != nil {
+		return err
+	}
+	t.table.code = namelessCode(t.plan.snap.maps, t.active.space.Modules)
+	return nil
+}
+
+// expect makes the stop compare bytes.
+func (t *transaction) expect(e *expected) {
+	t.ranges = append(t.ranges, ptrace.Range{Addr: e.addr, Buf: make([]byte, len(e.bytes))})
+	t.wanted = append(t.wanted, e)
+}
+
+// changedSince refuses bytes that are not what the plan found.
+func changedSince(want *expected, have []byte) error {
+	off := 0
+	for have[off] == want.bytes[off] {
+		off++
+	}
+	end := min(off+8, len(have))
+	return refuse(want.name, fmt.Sprintf("offset %#x, at %#x: % x instead of % x", off, uint64(want.addr)+uint64(off), have[off:end], want.bytes[off:end]), "",
+		"the bytes to be replaced have changed since the plan was made")
+}
+
+// namelessCode returns the executable mappings of modules that /proc/PID/maps shows without a name: payloads, and text
+// that was moved to anonymous memory (huge pages).
+func namelessCode(maps []ptrace.Mapping, modules []unwind.Module) []span {
+	var out []span
+	for i := range maps {
+		mp := &maps[i]
+		if mp.Path != "" || mp.Perm != ptrace.PermRead|ptrace.PermExec {
+			continue
+		}
+		if slices.ContainsFunc(modules, func(m unwind.Module) bool { return mp.Start >= m.Start && mp.Start < m.End }) {
+			out = append(out, span{mp.Start, mp.End})
+		}
+	}
+	return out
 }
 
 // readFrom reads all of f from its start, appending to buf. It allocates only where buf is too small.
@@ -163,7 +204,7 @@ func (t *transaction) inStop(s *ptrace.Stopped) error {
 	if err := t.table.fill(text); err != nil {
 		return err
 	}
-	if t.table.print != t.print {
+	if t.table.print != t.print || t.table.there != len(t.table.code) {
 		return fmt.Errorf("%w: its mappings are not those of the plan", errChanged)
 	}
 	rest, err := t.plan.snap.loader.atRest(s, &t.word)
@@ -177,9 +218,8 @@ func (t *transaction) inStop(s *ptrace.Stopped) error {
 		return err
 	}
 	for i := range t.ranges {
-		if w := &t.plan.writes[i]; !bytes.Equal(t.ranges[i].Buf, w.Old) {
-			return refuse(w.Name, fmt.Sprintf("at %#x: % x instead of % x", uint64(w.Addr), t.ranges[i].Buf, w.Old), "",
-				"the bytes to be replaced have changed since the plan was made")
+		if have, want := t.ranges[i].Buf, t.wanted[i]; !bytes.Equal(have, want.bytes) {
+			return changedSince(want, have)
 		}
 	}
 	if t.active.check(s, &t.table, t.p.PID) {

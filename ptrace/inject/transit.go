@@ -116,11 +116,11 @@ func (pl *planner) planTransit(links []placed, forward bool, result string) erro
 			pl.targets = append(append(pl.targets, payloadTargets(p.l)...), readerTargets(p.l)...)
 		}
 		pl.mark(p.l, forward)
-		r := p.v.reportOf(p.l, result)
-		pl.report.Patches = append(pl.report.Patches, r)
+		pl.report.Patches = append(pl.report.Patches, p.v.reportMove(p.l, forward, result))
 	}
 	if !forward {
 		slices.Reverse(seq)
+		slices.Reverse(pl.report.Patches)
 	}
 	for _, w := range coalesce(seq) {
 		have, err := readBytes(pl.snap.mem, w.Addr, len(w.New))
