@@ -14,6 +14,7 @@ import (
 
 // TestLibraries patches shared libraries in a program that has loaded them.
 func TestLibraries(t *testing.T) {
+	loader := victim.Build(t, "gcc", []string{"libs/loader.c"}, "-O2", "-g", "-fPIE", "-pie", "-ldl")
 	for _, p := range pairs.Libraries(t) {
 		for _, v := range []variant{
 			{"gcc", "gcc", nil},
@@ -26,14 +27,14 @@ func TestLibraries(t *testing.T) {
 			t.Run(p.Name+"/"+v.name, func(t *testing.T) {
 				t.Parallel()
 				old, new := p.BuildLibrary(t, v.cc, v.flags...)
-				runLibrary(t, p, old, new, v.cc == "clang")
+				runLibrary(t, p, loader, old, new, v.cc == "clang")
 			})
 		}
 	}
 }
 
 // runLibrary patches and reverts one library. Clang joins small functions to their callers, so that it changes others.
-func runLibrary(t *testing.T, p *pairs.Pair, old, new string, clang bool) {
+func runLibrary(t *testing.T, p *pairs.Pair, loader, old, new string, clang bool) {
 	f := diff(t, old, new)
 	changed := make(map[string]bool)
 	for _, c := range f.Changes {
@@ -46,8 +47,7 @@ func runLibrary(t *testing.T, p *pairs.Pair, old, new string, clang bool) {
 			t.Errorf("%s is not reported as changed: %v", name, changed)
 		}
 	}
-	prog := victim.Build(t, "gcc", []string{"libs/loader.c"}, "-O2", "-g", "-fPIE", "-pie", "-ldl")
-	v := victim.Start(t, prog, old)
+	v := victim.Start(t, loader, old)
 	expect(t, v, "before", p.Before)
 	opt := inject.Options{Wait: 5 * time.Second}
 	_, err := inject.Apply(context.Background(), v.PID, []*patch.File{f}, opt)
