@@ -76,7 +76,7 @@
 // Three things remain, and are the price of ptrace:
 //
 //   - If the tracer dies after it has interrupted such a call and before it has repaired it, the program sees the EINTR.
-//     These calls are therefore stopped last and one by one, which leaves some microseconds for each.
+//     These calls are therefore stopped one by one and repaired at once, which leaves some microseconds for each.
 //   - While a thread is traced, the kernel queues signals to it that are ignored, and one of these can wake a
 //     call of that list in one thread, be taken by another, and leave the first with an EINTR that no stop shows. Seize
 //     late and detach soon.

@@ -13,7 +13,8 @@ import (
 // io_uring/io_uring.c, sock_intr_errno in include/net/sock.h).
 type interruptible struct {
 	nr      int
-	timeout int // index of the argument that holds a timeout in milliseconds; -1: none in a register
+	timeout int  // index of the argument that holds a timeout in milliseconds; -1: none in a register
+	always  bool // on whatever file; the others do so only on some
 }
 
 // waitRecord is what is known about a call whose timeout was shortened.
@@ -21,6 +22,26 @@ type waitRecord struct {
 	pc, sp  arch.Addr
 	left    uint64    // milliseconds that were put in the register; never those of the program unless equal by chance
 	resumed time.Time // when the thread went on with them; zero: no record
+}
+
+// markBrittle finds out, while the target runs, which threads sit in a call that always needs repair. They are stopped
+// one by one, each repaired at once, because the program sees the EINTR if the tracer dies in between.
+func (tr *tracer) markBrittle() {
+	for _, t := range tr.threads {
+		t.brittle = false
+		if t.worker || t.zombie || t.stopped {
+			continue
+		}
+		in, err := tr.p.syscallInfo(t.tid)
+		if err != nil || !in.In {
+			continue
+		}
+		for i := range interruptibles {
+			if c := &interruptibles[i]; c.nr == in.NR && c.always {
+				t.brittle = true
+			}
+		}
+	}
 }
 
 // repair makes a call that only our stop has interrupted restart: its result EINTR becomes -ERESTARTNOHAND

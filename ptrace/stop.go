@@ -147,6 +147,7 @@ func (tr *tracer) prepareStop(opts StopOptions) error {
 		return err
 	}
 	tr.reserve(2*len(tr.threads) + 64)
+	tr.markBrittle()
 	tr.serve()
 	return tr.usable("stop")
 }
@@ -207,22 +208,26 @@ func (tr *tracer) inTime(s *Stopped) error {
 	return e
 }
 
-// interruptAll asks every running thread to stop.
+// interruptAll asks every running thread to stop, except the brittle ones: awaitAll does that.
 func (tr *tracer) interruptAll() {
 	for _, t := range tr.threads {
-		if !t.stopped && !t.worker && !t.zombie {
+		if !t.stopped && !t.worker && !t.zombie && !t.brittle {
 			ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
 		}
 	}
 }
 
-// awaitAll waits until every thread has stopped; those that appear meanwhile stop by themselves.
+// awaitAll waits until every thread has stopped; those that appear meanwhile stop by themselves. A brittle thread is
+// asked to stop when it is its turn.
 func (tr *tracer) awaitAll(end time.Time, kind error) error {
 	for i := 0; i < len(tr.threads); {
 		t := tr.threads[i]
 		if t.stopped || t.worker || t.zombie {
 			i++
 			continue
+		}
+		if t.brittle {
+			ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
 		}
 		if err := tr.awaitUntil(t, end); err != nil {
 			var e *Error

@@ -56,6 +56,7 @@ type tracee struct {
 	zombie   bool // the main thread, ended before the others
 	stopped  bool
 	dying    bool // was killed while it was stopped, and is to be reaped
+	brittle  bool // sat in a call that always needs repair, just before the stop
 	filtered bool // is under seccomp; set when it is borrowed
 	stop     stop // why; valid while stopped
 	regs     Regs // valid while stopped
