@@ -80,7 +80,13 @@ func Build(t testing.TB, cc string, sources []string, flags ...string) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	tmp := fmt.Sprintf("%s.%d.tmp", out, os.Getpid())
+	// Tests that run at once may build the same program: each in a directory of its own, and the last one stays.
+	work, err := os.MkdirTemp(dir, "build")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(work)
+	tmp := filepath.Join(work, base)
 	// Sources come before the flags, so that -l options find what they are for.
 	cmd := exec.Command(cc, append(append([]string{"-o", tmp}, srcs...), args...)...)
 	if msg, err := cmd.CombinedOutput(); err != nil {
