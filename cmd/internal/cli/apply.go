@@ -21,7 +21,9 @@ one of them is in force afterwards or none.
 
 A patch fits only the build that it was made for, which the process must be running. While a
 changed function is being executed the process runs on and another attempt is made, until --wait
-has passed (exit code 4). Ctrl-C leaves the process as it was.`,
+has passed (exit code 4). Ctrl-C before the change leaves the process as it was; later the change
+is finished first. The same holds for SIGTERM, SIGHUP and SIGQUIT. Ctrl-Z is ignored: it would stop
+hotpatch with the process in its hands.`,
 		Example: `  hotpatch apply -p 1234 fix.patch
   hotpatch apply -p 1234 --dry-run fix.patch
   hotpatch apply -p $(pidof -s redis-server) --wait 30s --max-pause 5ms server.patch library.patch`,
@@ -36,7 +38,7 @@ has passed (exit code 4). Ctrl-C leaves the process as it was.`,
 			}
 			var before phases
 			start := time.Now()
-			files, err := readPatches(args)
+			files, err := a.readPatches(args)
 			if err != nil {
 				return err
 			}
@@ -55,14 +57,21 @@ has passed (exit code 4). Ctrl-C leaves the process as it was.`,
 	return c
 }
 
-// readPatches reads the patch files, all of them before anything is done with one.
-func readPatches(paths []string) ([]*patch.File, error) {
+// readPatches reads the patch files, all of them before anything is done with one. The same patch
+// given twice counts once.
+func (a *app) readPatches(paths []string) ([]*patch.File, error) {
 	var files []*patch.File
+	first := make(map[patch.ID]string)
 	for _, path := range paths {
 		f, err := readPatch(path)
 		if err != nil {
 			return nil, err
 		}
+		if same, ok := first[f.ID]; ok {
+			a.note("note: %s holds the same patch as %s, %s: it is taken once", clean(path), clean(same), f.ID.Short())
+			continue
+		}
+		first[f.ID] = path
 		files = append(files, f)
 	}
 	return files, nil

@@ -27,6 +27,8 @@ func begin(t *testing.T, v *victim.Victim, args ...string) *program {
 		t.Fatal(err)
 	}
 	p := prepare(self, append([]string{"apply", "-p", pidOf(v)}, args...)...)
+	// In a process group of its own, with the test as a parent in another: an orphaned group is never stopped (POSIX 11.1.4).
+	p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,8 +108,9 @@ func TestApplyWaits(t *testing.T) {
 // Interrupted before the commit, apply leaves the process as it was.
 func TestApplyInterrupted(t *testing.T) {
 	good := fix(t, 1, 2)
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		t.Run(sig.String(), func(t *testing.T) {
+			defaulted(t, sig)
 			v := held(t)
 			untouched(t, v, func() {
 				p := begin(t, v, "--wait", "60s", good)
@@ -133,7 +136,7 @@ func TestApplyExiting(t *testing.T) {
 	if err := syscall.Kill(v.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	p.wait(t).wantError(t, exitFailed, "process "+pidOf(v), "ended")
+	p.wait(t).wantError(t, exitFailed, "process "+pidOf(v)+" (greet) ended before the apply was done")
 	until(t, "the process is a zombie without a tracer", func() bool {
 		return strings.HasPrefix(procField(v.PID, "State"), "Z") && procField(v.PID, "TracerPid") == "0"
 	})

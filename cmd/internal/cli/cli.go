@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,9 @@ type app struct {
 	color    bool // out is a terminal and the user does not object to colour
 	start    time.Time
 	changed  int // the process that this command has changed; 0: none
+	// wantsJSON is whether --json was asked for. It is looked for in the arguments themselves, because an error in
+	// them may end their parsing before it is reached.
+	wantsJSON bool
 }
 
 // Run executes hotpatch with the arguments that follow the program's name and returns the exit code.
@@ -36,6 +40,8 @@ func Run(args []string, stdout, stderr io.Writer) int {
 		live:  isTerminal(stderr),
 		color: isTerminal(stdout) && os.Getenv("NO_COLOR") == "",
 		start: time.Now(),
+
+		wantsJSON: asksJSON(args),
 	}
 	root := newRoot(a)
 	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
@@ -49,6 +55,14 @@ func Run(args []string, stdout, stderr io.Writer) int {
 		a.fail(verb, err)
 	}
 	return exitCode(err)
+}
+
+// asksJSON reports whether --json is among the arguments.
+func asksJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
 }
 
 // checkedWriter remembers the first error of a writer.
@@ -100,6 +114,7 @@ attention, "hotpatch list" says what.`,
 		},
 	}
 	c.SuggestionsMinimumDistance = 2
+	c.FParseErrWhitelist.UnknownFlags = true // those of a verb: that the verb is mistyped is the error
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	c.AddCommand(verbs(a)...)
 	return c

@@ -107,6 +107,7 @@ func TestUsage(t *testing.T) {
 		{name: "no verb", args: nil, want: "no verb"},
 		{name: "mistyped verb", args: []string{"aply"}, want: `did you mean "apply"`},
 		{name: "unknown verb", args: []string{"xyzzy"}, want: `"xyzzy" is not a verb`},
+		{name: "mistyped verb with flags", args: []string{"aply", "-p", "1", "x.patch"}, want: `did you mean "apply"`},
 		{name: "unknown flag", args: []string{"diff", "--nope"}, want: "--nope"},
 		{name: "diff without arguments", args: []string{"diff"}, want: "usage: hotpatch diff OLD NEW"},
 		{name: "diff with one", args: []string{"diff", "a"}, want: "usage: hotpatch diff OLD NEW"},
@@ -118,13 +119,18 @@ func TestUsage(t *testing.T) {
 		{name: "apply to zero", args: []string{"apply", "-p", "0", "x.patch"}, want: "not a process id"},
 		{name: "apply to a negative", args: []string{"apply", "-p", "-5", "x.patch"}, want: "not a process id"},
 		{name: "negative wait", args: []string{"apply", "-p", "1", "--wait", "-1s", "x.patch"}, want: "negative"},
-		{name: "wait without unit", args: []string{"apply", "-p", "1", "--wait", "10", "x.patch"}, want: "--wait"},
+		{name: "wait without unit", args: []string{"apply", "-p", "1", "--wait", "10", "x.patch"}, want: `"--wait" flag: not a time: a number and its unit are needed, as in 5s`},
 		{name: "revert two", args: []string{"revert", "a", "b"}, want: "usage: hotpatch revert"},
 		{name: "list with arguments", args: []string{"list", "a"}, want: "usage: hotpatch list"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			hotpatch(tt.args...).wantError(t, exitUsage, tt.want)
+			r := hotpatch(append(tt.args[:len(tt.args):len(tt.args)], "--json")...)
+			r.wantError(t, exitUsage, tt.want)
+			if e := r.object(t)["error"].(map[string]any); e["kind"] != "usage" {
+				t.Errorf("JSON says %v", e)
+			}
 		})
 	}
 }

@@ -1,14 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"os"
-	"os/signal"
 	"os/user"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +37,12 @@ patch behind and gives exit code 3. Where nothing differs, no file is written ei
   hotpatch diff a.out b.out -o fix.patch --ack remove:old_handler`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			job := &diffJob{app: a, json: asJSON, output: output}
+			job := &diffJob{app: a, json: asJSON, output: output, inputs: []inputFile{
+				{"OLD", args[0]}, {"NEW", args[1]}, {"--debug-old", debugOld}, {"--debug-new", debugNew},
+			}}
+			if err := job.outputFree(); err != nil {
+				return err
+			}
 			phase := func(string, time.Duration) {}
 			if timed {
 				phase = job.phases.add
@@ -74,6 +78,7 @@ type diffJob struct {
 	*app
 	json   bool
 	output string // FILE, or ""
+	inputs []inputFile
 	phases phases
 
 	old, new *image.Image
@@ -92,9 +97,7 @@ func (j *diffJob) load(paths []string, debug [2]string, phase func(string, time.
 	var errs [2]error
 	var wg sync.WaitGroup
 	for i := range im {
-		wg.Go(func() {
-			im[i], errs[i] = image.Load(paths[i], image.Options{Debug: debug[i]})
-		})
+		wg.Go(func() { im[i], errs[i] = j.loadImage(paths[i], debug[i]) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -105,6 +108,26 @@ func (j *diffJob) load(paths []string, debug [2]string, phase func(string, time.
 	j.old, j.new = im[0], im[1]
 	phase("load", time.Since(start))
 	return nil
+}
+
+// loadImage reads one build. A debug file that is given must be that build's, even where it is not needed.
+func (j *diffJob) loadImage(path, debug string) (*image.Image, error) {
+	if err := checkELF(path); err != nil {
+		return nil, err
+	}
+	im, err := image.Load(path, image.Options{Debug: debug})
+	if err != nil || debug == "" || im.DebugPath != "" {
+		return im, err
+	}
+	d, err := image.Load(debug, image.Options{})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("debug file of %s: %w", path, err)
+	case im.HasBuildID && d.HasBuildID && !bytes.Equal(im.BuildID, d.BuildID):
+		return nil, fmt.Errorf("debug file of %s: %s belongs to another build: its build-id is %x, not %x; none is needed, because %s has symbols of its own",
+			path, debug, d.BuildID, im.BuildID, path)
+	}
+	return im, nil
 }
 
 // run compares the images and writes the patch if there is one to write.
@@ -125,9 +148,11 @@ func (j *diffJob) run(opt elfdiff.Options) error {
 		return err
 	}
 	// An interrupt waits until the file is there: a temporary file must not be left.
-	hold := make(chan os.Signal, 1)
-	signal.Notify(hold, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(hold)
+	_, release := holdSteady()
+	defer release()
+	if err := j.outputFree(); err != nil { // it may have come into being meanwhile
+		return err
+	}
 	if err := writeFile(j.output, j.file.Raw); err != nil {
 		return err
 	}
@@ -183,6 +208,7 @@ type diffJSON struct {
 	Old         buildJSON      `json:"old"`
 	New         buildJSON      `json:"new"`
 	Counts      elfdiff.Counts `json:"counts"`
+	Layouts     string         `json:"layouts"` // of types: "unchecked"
 	Functions   []changeJSON   `json:"functions"`
 	Others      []changeJSON   `json:"others"` // objects, types, imports
 	Refused     int            `json:"refused"`
@@ -220,7 +246,7 @@ func imageJSON(im *image.Image) buildJSON {
 func (j *diffJob) asJSON(err error) *diffJSON {
 	out := &diffJSON{
 		Version: jsonVersion, Old: imageJSON(j.old), New: imageJSON(j.new),
-		Counts: j.res.Counts, Refused: j.res.Refused,
+		Counts: j.res.Counts, Layouts: j.res.Layouts, Refused: j.res.Refused,
 		MissingAcks: filled(j.res.Missing), UnknownAcks: j.res.UnknownAcks,
 		Phases: j.phases,
 	}
@@ -229,8 +255,7 @@ func (j *diffJob) asJSON(err error) *diffJSON {
 		out.Patch = &patchJSON{File: j.output, ID: j.file.ID.String(), Size: len(j.file.Raw)}
 	}
 	if err != nil {
-		code := exitCode(err)
-		out.Error = &errorJSON{Code: code, Kind: kindOf(code), Message: err.Error()}
+		out.Error = newErrorJSON(err)
 	}
 	return out
 }

@@ -7,7 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"hotpatch/internal/victim"
 )
 
 // edited writes a changed copy of a file.
@@ -57,7 +60,7 @@ func TestDiffNotELF(t *testing.T) {
 		{name: "a directory", file: func(t *testing.T) string { return t.TempDir() }, want: "directory"},
 		{name: "a device", file: func(*testing.T) string { return "/dev/zero" }, want: "regular"},
 		{name: "empty", file: copied(cut(0)), want: "edited"},
-		{name: "text", file: copied(func([]byte) []byte { return bytes.Repeat([]byte("#!/bin/sh\n"), 100) }), want: "magic"},
+		{name: "text", file: copied(func([]byte) []byte { return bytes.Repeat([]byte("#!/bin/sh\n"), 100) }), want: "not an ELF file: it begins with \"#!/b\" (23 21 2f 62)"},
 		{name: "only the header", file: copied(cut(64)), want: "edited"},
 		{name: "half the file", file: copied(func(b []byte) []byte { return b[:len(b)/2] }), want: "edited"},
 	}
@@ -168,5 +171,45 @@ func TestDiffJSON(t *testing.T) {
 	}
 	if v["old"].(map[string]any)["build_id"] == v["new"].(map[string]any)["build_id"] {
 		t.Error("both builds have the same build-id")
+	}
+}
+
+// A debug file of another build is an error also where the program has symbols of its own.
+func TestDiffWrongDebugFile(t *testing.T) {
+	old, next := greet(t, 1), greet(t, 2)
+	right := filepath.Join(t.TempDir(), "greet.debug")
+	if msg, err := exec.Command("objcopy", "--only-keep-debug", old, right).CombinedOutput(); err != nil {
+		t.Fatalf("objcopy: %v\n%s", err, msg)
+	}
+	if r := hotpatch("diff", old, next, "--debug-old", right); r.code != exitDone {
+		t.Errorf("its own debug file: exit code %d\n%s", r.code, r.err)
+	}
+	hotpatch("diff", old, next, "--debug-new", right).wantError(t, exitFailed, "greet.debug belongs to another build")
+	hotpatch("diff", old, next, "--debug-old", filepath.Join(t.TempDir(), "none")).wantError(t, exitFailed, "no such file")
+}
+
+// What no patch can deliver is said, and what was not looked at.
+func TestDiffSaysWhatIsNot(t *testing.T) {
+	settings := func(version string) string {
+		return victim.Build(t, "gcc", []string{"cli/settings.c"}, "-O2", "-g", "-DVERSION="+version)
+	}
+	const layouts = "not checked: whether types have the same layout"
+	out := filepath.Join(t.TempDir(), "fix.patch")
+	r := hotpatch("diff", settings("1"), settings("2"), "-o", out)
+	if r.code != exitDone || !strings.HasSuffix(r.out, "only initial values of variables differ: no patch can deliver those, the running values stay\n") {
+		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if strings.Contains(r.out, layouts) {
+		t.Errorf("speaks of layouts where no function changed:\n%s", r.out)
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a patch was written")
+	}
+	r = hotpatch("diff", greet(t, 1), greet(t, 2))
+	if r.code != exitDone || strings.Count(r.out, layouts) != 1 {
+		t.Errorf("exit code %d, not a word on layouts\n%s", r.code, r.out)
+	}
+	if v := hotpatch("diff", greet(t, 1), greet(t, 2), "--json").object(t); v["layouts"] != "unchecked" {
+		t.Errorf("JSON says of layouts: %v", v["layouts"])
 	}
 }

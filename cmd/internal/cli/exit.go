@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,28 +64,61 @@ type errorJSON struct {
 	Threads []inject.BusyThread `json:"threads,omitempty"` // kind busy: who is in the way
 }
 
-// fail reports a verb's error: one line on stderr, what is known about busy threads
-// behind it, and with --json an object on stdout unless the verb has printed one.
-func (a *app) fail(verb *cobra.Command, err error) {
+// newErrorJSON describes an error.
+func newErrorJSON(err error) *errorJSON {
 	code := exitCode(err)
-	e := errorJSON{Code: code, Kind: kindOf(code), Message: err.Error()}
+	e := &errorJSON{Code: code, Kind: kindOf(code), Message: flat(err.Error())}
 	var busy *inject.BusyError
 	if errors.As(err, &busy) {
 		e.Threads = busy.Threads
 	}
+	return e
+}
+
+// flat makes one line of an error's message: joined errors get a separator, and a part that stands in it
+// twice, because two layers said the same, is said once.
+func flat(msg string) string {
+	var lines []string
+	for _, line := range strings.Split(msg, "\n") {
+		var parts []string
+		for _, part := range strings.Split(line, ": ") {
+			if !slices.Contains(parts, part) {
+				parts = append(parts, part)
+			}
+		}
+		if line = strings.Join(parts, ": "); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
+// reworded is an error with a message of our own and the kinds of its cause.
+type reworded struct {
+	msg   string
+	cause error
+}
+
+func (e *reworded) Error() string { return e.msg }
+func (e *reworded) Unwrap() error { return e.cause }
+
+// fail reports a verb's error: one line on stderr, what is known about busy threads
+// behind it, and with --json an object on stdout unless the verb has printed one.
+func (a *app) fail(verb *cobra.Command, err error) {
+	e := newErrorJSON(err)
 	where := "hotpatch: "
 	if verb.HasParent() {
 		where += verb.Name() + ": "
 	}
-	fmt.Fprintln(a.err, clean(where+strings.TrimPrefix(err.Error(), verb.Name()+": ")))
+	fmt.Fprintln(a.err, clean(where+strings.TrimPrefix(e.Message, verb.Name()+": ")))
 	for _, t := range e.Threads {
 		a.busyThread(t)
 	}
 	var shown *shownError
-	if f := verb.Flags().Lookup("json"); f != nil && f.Value.String() == "true" && !errors.As(err, &shown) {
+	if a.wantsJSON && !errors.As(err, &shown) {
 		a.json(struct {
-			Version int       `json:"version"`
-			Error   errorJSON `json:"error"`
+			Version int        `json:"version"`
+			Error   *errorJSON `json:"error"`
 		}{jsonVersion, e})
 	}
 }

@@ -77,3 +77,21 @@ func TestClean(t *testing.T) {
 		}
 	}
 }
+
+func TestFlat(t *testing.T) {
+	tests := []struct {
+		name, in, want string
+	}{
+		{name: "plain", in: "fix.patch: no such file", want: "fix.patch: no such file"},
+		{name: "said twice", in: "read 5 bytes at 0x10: process 7: read 5 bytes at 0x10: no such process", want: "read 5 bytes at 0x10: process 7: no such process"},
+		{name: "joined", in: "stop: it failed\nresume: so did this", want: "stop: it failed; resume: so did this"},
+		{name: "joined, the same", in: "stop: it failed\nstop: it failed\n", want: "stop: it failed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := flat(tt.in); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -169,16 +169,37 @@ func TestTransactionGolden(t *testing.T) {
 		{Name: "helper", Change: "added", Body: 0x55d980000100, Size: 30, Chain: 1},
 		{Name: "old_handler", Change: "removed", Entry: 0x55d990001300},
 	}, Consts: []string{"banner"}, Reused: true}
+	two := one
+	two.ID, two.Result, two.Consts = "11bdefc9d0001ab8", "reverted", nil
+	two.Funcs = []inject.FuncReport{
+		{Name: "processCommand", Change: "changed", Entry: 0x55d990001000, Body: 0x55d980000000, Chain: 1, From: 0x55d980000000, To: 0x55d990001000},
+	}
+	back := one
+	back.Result, back.Funcs = "reverted", []inject.FuncReport{
+		{Name: "processCommand", Change: "changed", Entry: 0x55d990001000, Body: 0x55d980000000, Chain: 2, From: 0x55d980000000, To: 0x55d970000000},
+		{Name: "helper", Change: "added", Body: 0x55d980000100, Chain: 1, From: 0x55d980000100},
+		{Name: "old_handler", Change: "removed", Entry: 0x55d990001300, To: 0x55d990001300},
+	}
+	gone := two
+	gone.Result, gone.Funcs = "already reverted", []inject.FuncReport{{Name: "processCommand", Change: "changed", Entry: 0x55d990001000}}
 	again := one
 	again.Result = "already applied"
 	tests := []struct {
 		name string
 		r    inject.Report
 	}{
-		{name: "apply_done", r: inject.Report{PID: 1234, Comm: "server", Done: true, Pause: 345678 * time.Nanosecond, Threads: 5, Jumps: 2, Bytes: 10,
+		{name: "apply_done", r: inject.Report{PID: 1234, Comm: "server", Done: true, Pause: 345678 * time.Nanosecond, Threads: 5, Writes: 3, Jumps: 2, Bytes: 55,
 			Patches: []inject.PatchReport{one}, Notes: []string{"its parent runs server unpatched"}}},
 		{name: "apply_dry", r: inject.Report{PID: 1234, Comm: "server", Done: true, DryRun: true, Atomic: true,
 			Patches: []inject.PatchReport{one}, Unread: []string{"whether a thread is executing it"}}},
+		{name: "revert_done", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Done: true, Pause: time.Millisecond, Threads: 1, Writes: 2, Jumps: 1, Bytes: 9,
+			Patches: []inject.PatchReport{back}}},
+		{name: "revert_original", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Done: true, Atomic: true, Pause: time.Millisecond, Threads: 1, Writes: 1, Jumps: 1, Bytes: 5,
+			Patches: []inject.PatchReport{two}}},
+		{name: "revert_page", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Done: true, Pause: time.Millisecond, Threads: 1, Writes: 1, Jumps: 1, Bytes: 5,
+			Patches: []inject.PatchReport{two}}},
+		{name: "revert_leftover", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Done: true, Notes: []string{"memory is unmapped"}}},
+		{name: "revert_already", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Patches: []inject.PatchReport{gone}}},
 		{name: "apply_already", r: inject.Report{PID: 1234, Comm: "ser\x1b[2Jver", DryRun: true, Patches: []inject.PatchReport{again}}},
 	}
 	for _, tt := range tests {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"debug/elf"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -31,11 +32,43 @@ func readPatch(path string) (*patch.File, error) {
 	if len(raw) > maxPatchFile {
 		return nil, fmt.Errorf("read %s: larger than %s: not a patch file", path, bytesText(maxPatchFile))
 	}
+	if err := startsELF(path, raw); err != nil {
+		return nil, err
+	}
 	p, err := patch.Decode(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
+}
+
+// checkELF refuses a regular file that does not begin as ELF files do. Anything else is left to who reads it.
+func checkELF(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return err
+	}
+	head := make([]byte, len(elf.ELFMAG))
+	n, err := f.ReadAt(head, 0)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	return startsELF(path, head[:n])
+}
+
+// startsELF checks the first bytes of a file.
+func startsELF(path string, b []byte) error {
+	switch b = b[:min(len(b), len(elf.ELFMAG))]; {
+	case len(b) == 0:
+		return fmt.Errorf("%s: not an ELF file: it is empty", path)
+	case string(b) != elf.ELFMAG:
+		return fmt.Errorf("%s: not an ELF file: it begins with %q (% x)", path, b, b)
+	}
+	return nil
 }
 
 // newInspect makes the verb inspect.

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"hotpatch/ptrace"
 	"hotpatch/ptrace/inject"
 )
 
@@ -20,7 +23,7 @@ func newList(a *app) *cobra.Command {
 which functions. What is shown is judged by the bytes in the processes themselves; no
 process is stopped, and nothing is kept on disk. Processes that the caller may not look at are left out.
 
-What an interrupted hotpatch left behind is shown with what helps.`,
+What an interrupted hotpatch left behind is shown with what helps; the exit code is then 5.`,
 		Example: `  hotpatch list
   hotpatch list -p 1234
   sudo hotpatch list --json | jq '.processes[].pid'`,
@@ -31,14 +34,10 @@ What an interrupted hotpatch left behind is shown with what helps.`,
 				return err
 			}
 			if asJSON {
-				for _, s := range all {
-					s.Patches, s.Attention, s.Notes = filled(s.Patches), filled(s.Attention), filled(s.Notes)
-				}
-				a.json(listJSON{jsonVersion, filled(all)})
-				return nil
+				return a.listJSON(all)
 			}
 			a.list(all)
-			return nil
+			return attention(all)
 		},
 	}
 	c.Flags().VarP((*pidValue)(&pid), "pid", "p", "only the process with this `PID`")
@@ -51,6 +50,40 @@ What an interrupted hotpatch left behind is shown with what helps.`,
 type listJSON struct {
 	Version   int              `json:"version"`
 	Processes []*inject.Status `json:"processes"`
+	Error     *errorJSON       `json:"error,omitempty"` // some need attention
+}
+
+// listJSON prints processes for programs.
+func (a *app) listJSON(all []*inject.Status) error {
+	for _, s := range all {
+		s.Patches, s.Attention, s.Notes = filled(s.Patches), filled(s.Attention), filled(s.Notes)
+	}
+	out := listJSON{Version: jsonVersion, Processes: filled(all)}
+	err := attention(all)
+	if err == nil {
+		a.json(out)
+		return nil
+	}
+	out.Error = newErrorJSON(err)
+	a.json(out)
+	return &shownError{err}
+}
+
+// attention returns the error that the processes stand for, or nil.
+func attention(all []*inject.Status) error {
+	var who []string
+	for _, s := range all {
+		if len(s.Attention) > 0 {
+			who = append(who, itoa(s.PID))
+		}
+	}
+	switch len(who) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("process %s %w", who[0], inject.ErrAttention)
+	}
+	return &reworded{fmt.Sprintf("processes %s need attention", strings.Join(who, ", ")), inject.ErrAttention}
 }
 
 // statuses looks at one process, or at all that are patched if pid is 0.
@@ -59,7 +92,11 @@ func statuses(pid int) ([]*inject.Status, error) {
 		return inject.Patched(nil)
 	}
 	s, err := inject.Inspect(pid, nil)
-	if err != nil {
+	var pe *ptrace.Error
+	switch {
+	case errors.As(err, &pe) && pe.Kind == ptrace.ErrTraced:
+		return nil, &reworded{fmt.Sprintf("process %d cannot be looked at: it is %v %s; what patches it has is not known; %s", pid, pe.Kind, pe.Why, pe.Help), err}
+	case err != nil:
 		return nil, err
 	}
 	return []*inject.Status{s}, nil
@@ -81,7 +118,7 @@ func (a *app) list(all []*inject.Status) {
 // status prints one process.
 func (a *app) status(s *inject.Status) {
 	a.printf("%s %s", a.paint(bold, clean(s.Comm)+"["+itoa(s.PID)+"]"), clean(s.Exe))
-	if len(s.Patches) == 0 && len(s.Attention) == 0 {
+	if len(s.Patches) == 0 && len(s.Attention) == 0 && s.Exe != "" { // without: it could not be looked at
 		a.printf("  not patched")
 	}
 	for i := range s.Patches {

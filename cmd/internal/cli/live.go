@@ -1,11 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"hotpatch/elfdiff/patch"
 	"hotpatch/ptrace/inject"
 )
 
@@ -32,9 +34,10 @@ type liveFlags struct {
 func (l *liveFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.VarP((*pidValue)(&l.pid), "pid", "p", "the process, by its `PID`")
-	f.BoolVar(&l.dryRun, "dry-run", false, "check everything and change nothing")
-	f.DurationVar(&l.wait, "wait", defaultWait, "keep trying for this `TIME` while a function is busy; 0: try once")
-	f.DurationVar(&l.maxPause, "max-pause", 0, "give up rather than stop the process for more than this `TIME`; 0: no limit")
+	f.BoolVar(&l.dryRun, "dry-run", false, "plan everything and touch nothing; not checked are whether a thread is in a\nchanged function, and whether memory can be mapped and code written")
+	l.wait = defaultWait
+	f.Var((*timeValue)(&l.wait), "wait", "keep trying for this `TIME` (as in 30s) while a function is busy; 0: try once")
+	f.Var((*timeValue)(&l.maxPause), "max-pause", "give up rather than stop the process for more than this `TIME` (as in 5ms); 0: no limit")
 	f.BoolVar(&l.json, "json", false, "print the result as JSON")
 	f.BoolVar(&l.time, "time", false, "show how long each phase took")
 	completePIDs(c)
@@ -69,16 +72,33 @@ func (p *pidValue) String() string {
 
 func (p *pidValue) Type() string { return "PID" }
 
+// timeValue is the value of --wait and --max-pause.
+type timeValue time.Duration
+
+func (v *timeValue) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return errors.New("not a time: a number and its unit are needed, as in 5s, 200ms or 1m30s")
+	}
+	*v = timeValue(d)
+	return nil
+}
+
+func (v *timeValue) String() string {
+	if *v == 0 {
+		return "0"
+	}
+	return time.Duration(*v).String()
+}
+
+func (v *timeValue) Type() string { return "TIME" }
+
 // transaction runs f, which is inject.Apply or inject.Revert, under a context that ends with the
 // first interrupt. Before the commit that leaves the target as it was; later the
 // commit is finished, and f's result says so.
 func (a *app) transaction(l *liveFlags, opt inject.Options, f func(context.Context, inject.Options) (*inject.Report, error)) (*inject.Report, error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	// A reader that has gone away must not end us in mid-transaction.
-	pipe := make(chan os.Signal, 1)
-	signal.Notify(pipe, syscall.SIGPIPE)
-	defer signal.Stop(pipe)
+	ctx, undo := holdSteady()
+	defer undo()
 	who, err := userName()
 	if err != nil {
 		who = "uid " + itoa(os.Getuid()) // a process without a password file entry, as in a container
@@ -93,10 +113,30 @@ func (a *app) transaction(l *liveFlags, opt inject.Options, f func(context.Conte
 		took -= ph.Duration
 	}
 	r.Phases = append(r.Phases, inject.Phase{Name: "open, release", Duration: took})
-	if err != nil && ctx.Err() != nil && !errors.Is(err, inject.ErrAttention) {
+	switch {
+	case err == nil || errors.Is(err, patch.ErrRefused) || errors.Is(err, inject.ErrNoPatch):
+		return r, err
+	case r.Comm != "" && ended(l.pid): // it was there when the transaction began
+		return r, &reworded{fmt.Sprintf("process %d (%s) ended before the %s was done", l.pid, r.Comm, r.Verb), err}
+	case ctx.Err() != nil && !errors.Is(err, inject.ErrAttention):
 		return r, fmt.Errorf("process %d: interrupted: nothing was changed", l.pid)
 	}
 	return r, err
+}
+
+// ended reports whether a process is gone, or dead and not yet reaped. A main thread that has ended before the others
+// looks dead as well (proc_pid_stat(5)), but is not alone.
+func ended(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
+	}
+	_, state, ok := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ")
+	if !ok || state == "" || !strings.ContainsRune("ZX", rune(state[0])) {
+		return false
+	}
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return err != nil || len(tasks) <= 1
 }
 
 // reportJSON is what apply --json and revert --json print.
@@ -131,20 +171,71 @@ func (a *app) transactionText(r *inject.Report) {
 			would = "would be "
 		}
 		a.printf("%s[%d] %s: patch %s %s%s", clean(r.Comm), r.PID, clean(base(p.Module)), short(p.ID), would, a.paint(bold, clean(p.Result)))
-		a.patchText(&p)
-	}
-	if r.Done && !r.DryRun {
-		one := "each jump for itself (atomic: false)"
-		if r.Atomic {
-			one = "in one write (atomic: true)"
+		if r.Verb == "revert" {
+			a.backText(&p)
+		} else {
+			a.patchText(&p)
 		}
-		a.printf("paused %s, %s, %s in %s, %s", ms(r.Pause), count(r.Threads, "thread"), count(r.Jumps, "write"), bytesText(uint64(r.Bytes)), one)
+	}
+	if r.Done && !r.DryRun && r.Threads > 0 {
+		a.printf("paused %s, %s, %s", ms(r.Pause), count(r.Threads, "thread"), writesText(r))
 	}
 	for _, s := range r.Notes {
 		a.printf("note: %s", clean(s))
 	}
 	if len(r.Unread) > 0 {
 		a.printf("not checked: %s", clean(strings.Join(r.Unread, "; ")))
+	}
+}
+
+// writesText says what the commit wrote, and whether a death in the middle could have left a part of it.
+func writesText(r *inject.Report) string {
+	var what []string
+	if r.Jumps > 0 {
+		what = append(what, count(r.Jumps, "jump"))
+	}
+	if n := r.Writes - r.Jumps; n > 0 {
+		what = append(what, count(n, "constant"))
+	}
+	how := "each for itself (atomic: false)"
+	switch {
+	case r.Writes == 0:
+		return "nothing written to its code"
+	case r.Atomic:
+		how = "in one write (atomic: true)"
+	case r.Writes == 1:
+		how = "in one write across two pages (atomic: false)"
+	}
+	return strings.Join(what, " and ") + " in " + bytesText(uint64(r.Bytes)) + ", " + how
+}
+
+// backText prints what runs now in place of the functions and constants of a patch that was taken back.
+func (a *app) backText(p *inject.PatchReport) {
+	var names []string
+	for _, f := range p.Funcs {
+		names = append(names, display(f.Name))
+	}
+	width := column(nameWidth, names...)
+	for i, f := range p.Funcs {
+		s := "  back  " + pad(names[i], width)
+		if f.Change == "added" {
+			s = "  gone  " + pad(names[i], width)
+		}
+		switch {
+		case f.From != 0 && f.To != 0:
+			s += "  " + hexAddr(uint64(f.From)) + " -> " + hexAddr(uint64(f.To))
+			if f.Chain > 1 {
+				s += ", version " + itoa(f.Chain-1)
+			} else {
+				s += ", as built"
+			}
+		case f.From != 0 || f.To != 0:
+			s += "  " + hexAddr(uint64(f.From|f.To))
+		}
+		a.printf("%s", strings.TrimRight(s, " "))
+	}
+	for _, c := range p.Consts {
+		a.printf("  back  %s", display(c))
 	}
 }
 

@@ -238,6 +238,7 @@ func TestApplyTraced(t *testing.T) {
 		t.Fatal(err)
 	}
 	hotpatch("apply", "-p", pidOf(v), "--wait", "0", good).wantError(t, exitFailed, "already traced: by process")
+	hotpatch("list", "-p", pidOf(v)).wantError(t, exitFailed, "process "+pidOf(v)+" cannot be looked at: it is already traced by process", "not known")
 	if footprint(t, v.PID) != before {
 		t.Error("the process's mappings or its code changed")
 	}
@@ -337,7 +338,26 @@ func TestAttention(t *testing.T) {
 			hotpatch(args...).wantError(t, exitAttention, "process "+pidOf(v), "needs attention")
 		}
 	})
-	if r := hotpatch("list", "-p", pidOf(v)); r.code != exitDone || !strings.Contains(r.out, "needs attention:") {
+	if r := hotpatch("list", "-p", pidOf(v)); r.code != exitAttention || !strings.Contains(r.out, "needs attention:") {
 		t.Errorf("list: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	r = hotpatch("list", "-p", pidOf(v), "--json")
+	r.wantError(t, exitAttention, "process "+pidOf(v)+" needs attention")
+	o := r.object(t)
+	if e := o["error"].(map[string]any); e["kind"] != "attention" || len(o["processes"].([]any)) != 1 {
+		t.Errorf("JSON says %v", o)
+	}
+}
+
+// One patch given twice is one patch.
+func TestApplySameTwice(t *testing.T) {
+	v := victim.Start(t, greet(t, 1))
+	one := fix(t, 1, 2)
+	r := hotpatch("apply", "-p", pidOf(v), one, edited(t, one, func(b []byte) []byte { return b }))
+	if r.code != exitDone || strings.Count(r.out, "applied") != 1 || strings.Contains(r.out, "already") || !strings.Contains(r.err, "it is taken once") {
+		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if got := v.Ask("call"); got != "greet 3" {
+		t.Errorf("it answers %q", got)
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/hex"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"hotpatch/elfdiff/image"
@@ -25,6 +26,9 @@ func (j *diffJob) human() {
 		shown = without(shown, "line")
 	}
 	j.changes(shown)
+	if j.res.Layouts == "unchecked" && c.Changed+c.Added+c.Removed > 0 {
+		j.printf("\nnot checked: whether types have the same layout in both builds (sizes, member offsets, enum values)")
+	}
 	j.questions(shown)
 	j.refusals(shown)
 	j.outcome()
@@ -39,11 +43,21 @@ func (j *diffJob) outcome() {
 		j.printf("nothing differs: no patch is needed")
 	case j.res.Refused > 0 || len(j.res.Missing) > 0 || len(j.res.UnknownAcks) > 0:
 		// The error says so.
+	case j.res.Patch == nil && onlyInitial(j.res.Changes):
+		j.printf("\nonly initial values of variables differ: no patch can deliver those, the running values stay")
 	case j.res.Patch == nil:
 		j.printf("nothing that a patch could change differs: none is written")
 	case j.output == "":
 		j.printf("\nevery change can be applied; -o FILE writes the patch")
 	}
+}
+
+// onlyInitial reports whether variables differ in their initial values, and nothing else does but line numbers.
+func onlyInitial(all []patch.Change) bool {
+	all = without(all, "line")
+	return len(all) > 0 && !slices.ContainsFunc(all, func(c patch.Change) bool {
+		return c.What != "object" || c.Change != "changed" || len(c.Reasons) != 1 || !strings.HasPrefix(c.Reasons[0], "initial value changed")
+	})
 }
 
 // buildLine names a build: file and the beginning of its build-id.

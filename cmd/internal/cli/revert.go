@@ -17,11 +17,12 @@ func newRevert(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "revert [-p PID] [PATCH]",
 		Short: "Take a patch back",
-		Long: `Take a patch back out of a running process: the newest, or the one that PATCH names by
-the beginning of its id or by its file. Without -p the one patched process of this machine is
-meant; where there are several, they are listed with what to type.
+		Long: `Take a patch back out of a running process: the one that PATCH names by the beginning of its
+id or by its file, or else all that the newest apply put in. Without -p the one patched process of
+this machine is meant; where there are several, they are listed with what to type.
 
-The memory of a reverted patch stays in the process, because pointers into it may live on.`,
+Waiting and interrupting are as with apply. The memory of a reverted patch stays in the process,
+because pointers into it may live on.`,
 		Example: `  hotpatch revert
   hotpatch revert -p 1234
   hotpatch revert -p 1234 57bdefc9

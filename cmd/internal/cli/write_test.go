@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -51,11 +53,14 @@ func content(path string) string {
 	return string(b)
 }
 
-// fullDisk returns a directory without room, with one file in it.
-func fullDisk(t *testing.T, file string) string {
+// fullDisk returns a directory without room, with one file in it, of one page.
+func fullDisk(t *testing.T, file string, data []byte) string {
 	t.Helper()
 	dir := tiny(t, 0)
-	if err := os.WriteFile(filepath.Join(dir, file), make([]byte, os.Getpagesize()), 0o644); err != nil {
+	if len(data) == 0 || len(data) > os.Getpagesize() {
+		t.Fatalf("%d bytes do not fill one page", len(data))
+	}
+	if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -69,8 +74,8 @@ func TestDiffOutputFails(t *testing.T) {
 		dir  func(t *testing.T) string
 		want string // in the error
 	}{
-		{name: "full disk", dir: func(t *testing.T) string { return fullDisk(t, "ballast") }, want: "no space left"},
-		{name: "full disk, old file stays", dir: func(t *testing.T) string { return fullDisk(t, "fix.patch") }, want: "no space left"},
+		{name: "full disk", dir: func(t *testing.T) string { return fullDisk(t, "ballast", []byte("x")) }, want: "no space left"},
+		{name: "full disk, old file stays", dir: func(t *testing.T) string { return fullDisk(t, "fix.patch", []byte(content(fix(t, 2, 3)))) }, want: "no space left"},
 		{name: "read-only", dir: func(t *testing.T) string { return tiny(t, syscall.MS_RDONLY) }, want: "read-only file system"},
 		{name: "no such directory", dir: func(t *testing.T) string { return filepath.Join(t.TempDir(), "none") }, want: "no such file or directory"},
 		{name: "below a file", dir: func(*testing.T) string { return old }, want: "not a directory"},
@@ -157,5 +162,61 @@ func TestOutputFails(t *testing.T) {
 			code := Run(tt.args, full, &stderr)
 			result{code: code, err: stderr.String()}.wantError(t, tt.code, tt.want, "no space left")
 		})
+	}
+}
+
+// -o behind the wrong word does not cost the user a file.
+func TestDiffOutputInTheWay(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name string, data string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(data), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	old, next := put("old", content(greet(t, 1)), 0o755), put("new", content(greet(t, 2)), 0o755)
+	notes := put("notes", "not to be lost", 0o644)
+	debug := filepath.Join(dir, "debug")
+	if msg, err := exec.Command("objcopy", "--only-keep-debug", old, debug).CombinedOutput(); err != nil {
+		t.Fatalf("objcopy: %v\n%s", err, msg)
+	}
+	link, hard := filepath.Join(dir, "link"), filepath.Join(dir, "hard")
+	if err := errors.Join(os.Symlink("new", link), os.Link(old, hard)); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		output string
+		code   int
+		want   string
+	}{
+		{name: "OLD", output: old, code: exitUsage, want: "that is the file of OLD"},
+		{name: "NEW", output: next, code: exitUsage, want: "that is the file of NEW"},
+		{name: "NEW by a symbolic link", output: link, code: exitUsage, want: "that is the file of NEW"},
+		{name: "OLD by another name", output: hard, code: exitUsage, want: "that is the file of OLD"},
+		{name: "a debug file", output: debug, code: exitUsage, want: "that is the file of --debug-old"},
+		{name: "a text file", output: notes, code: exitFailed, want: "not replaced"},
+		{name: "another program", output: put("other", content(greet(t, 3)), 0o755), code: exitFailed, want: "not replaced"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			before := content(tt.output)
+			hotpatch("diff", old, next, "--debug-old", debug, "-o", tt.output).wantError(t, tt.code, "-o "+tt.output, tt.want)
+			if content(tt.output) != before {
+				t.Error("the file changed")
+			}
+		})
+	}
+	// A patch, or nothing, is replaced; the file keeps its mode.
+	for _, path := range []string{put("fix.patch", content(fix(t, 2, 3)), 0o640), put("empty", "", 0o640)} {
+		before := content(path)
+		r := hotpatch("diff", old, next, "-o", path)
+		if _, err := readPatch(path); r.code != exitDone || err != nil || content(path) == before {
+			t.Errorf("%s: exit code %d, then %v\n%s%s", path, r.code, err, r.out, r.err)
+		}
+		if st, err := os.Stat(path); err != nil || st.Mode() != 0o640 {
+			t.Errorf("%s: mode %v, %v; want 0640", path, st.Mode(), err)
+		}
 	}
 }
