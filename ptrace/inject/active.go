@@ -29,6 +29,7 @@ type activeness struct {
 	targets []target
 	thread  unwind.Thread
 	stacks  [maxStacks]unwind.Stack
+	ahead   prefetch
 	busy    []busyThread // of the last check
 }
 
@@ -63,8 +64,9 @@ func readSpaces(a *arch.Arch, snap *snapshot, log *slog.Logger) <-chan []unwind.
 }
 
 // newActiveness prepares the check of a plan. modules are the answer of readSpaces.
-func newActiveness(pl *plan, modules []unwind.Module, opt *Options, log *slog.Logger) (*activeness, error) {
+func newActiveness(pl *plan, pid int, modules []unwind.Module, opt *Options, log *slog.Logger) (*activeness, error) {
 	a := &activeness{targets: pl.targets, busy: make([]busyThread, 0, maxBusy), space: &unwind.Space{Arch: pl.arch, Modules: modules}}
+	a.ahead = newPrefetch(pid)
 	a.names = &symbolizer{opt: opt, mem: pl.snap.mem, mods: pl.snap.mods}
 	for _, v := range pl.views {
 		for _, list := range [][]*link{v.chain, v.idle, v.mixed} {
@@ -140,13 +142,15 @@ func (a *activeness) payload(pl *plan, l *link, log *slog.Logger) {
 // holds the mappings as they are now.
 func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 	a.busy = a.busy[:0]
+	a.ahead.read(s, a.space.Arch, table, pid)
 	for i := range s.Threads {
 		th := &s.Threads[i]
 		if th.NoUser {
 			continue
 		}
 		a.fill(th, table, pid)
-		if act := a.checker.Check(&a.thread, s); act.Active {
+		a.ahead.thread(i)
+		if act := a.checker.Check(&a.thread, &a.ahead); act.Active {
 			if len(a.busy) < cap(a.busy) {
 				a.busy = append(a.busy, busyThread{th.TID, act})
 			}

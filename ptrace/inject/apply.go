@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"hotpatch/arch"
@@ -191,10 +192,27 @@ func transact(ctx context.Context, pid int, verb string, opt *Options, choose ch
 		case errors.Is(err, ptrace.ErrTraced) && waitTraced(ctx, opt, err, end):
 			n--
 		default:
-			return report, err
+			return report, ended(p, err)
 		}
 	}
 	return report, fmt.Errorf("process %d: %w, %d times in a row: it loads and unloads libraries all the time; nothing was changed", pid, errChanged, maxPlans)
+}
+
+// exitPatience is how long a process may take to end once its memory is gone.
+const exitPatience = time.Second
+
+// ended turns an error of a process that has ended into one that says so: whatever was wrong with it, nothing is left to do.
+func ended(p *ptrace.Process, err error) error {
+	if errors.Is(err, errKilled) || errors.Is(err, ptrace.ErrExited) && !errors.Is(err, ErrAttention) {
+		return err
+	}
+	for end := time.Now().Add(exitPatience); errors.Is(err, syscall.ESRCH) && !p.Ended() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	if !p.Ended() {
+		return err
+	}
+	return fmt.Errorf("process %d: %w meanwhile (%v)", p.PID, ptrace.ErrExited, err)
 }
 
 // open opens a process, once nobody else traces it.

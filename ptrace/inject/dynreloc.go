@@ -50,7 +50,6 @@ const relaSize = 24
 // slots; all are found by their place in relocs.
 func (r *dynReader) readRelocs() error {
 	d := r.d
-	d.relocs = make(map[arch.ImageAddr]dynReloc)
 	if has(d.tags, elf.DT_REL) {
 		return fmt.Errorf("DT_REL: relocations without addend are not supported")
 	}
@@ -71,6 +70,9 @@ func (r *dynReader) readRelocs() error {
 		if err != nil {
 			return err
 		}
+		if d.relocs == nil {
+			d.relocs = make(map[arch.ImageAddr]dynReloc, len(b)/relaSize)
+		}
 		for ; len(b) >= relaSize; b = b[relaSize:] {
 			info := order.Uint64(b[8:])
 			at, rel := arch.ImageAddr(order.Uint64(b)), dynReloc{Type: elf.R_TYPE64(info), Sym: int(elf.R_SYM64(info)), Addend: int64(order.Uint64(b[16:]))}
@@ -85,6 +87,9 @@ func (r *dynReader) readRelocs() error {
 				d.slots = append(d.slots, dynSlot{Sym: rel.Sym, Type: rel.Type, Addr: at})
 			}
 		}
+	}
+	if d.relocs == nil {
+		d.relocs = make(map[arch.ImageAddr]dynReloc)
 	}
 	return r.readRelr()
 }

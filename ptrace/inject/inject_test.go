@@ -242,9 +242,11 @@ func TestWrongBuild(t *testing.T) {
 		refused(t, v.PID, []*patch.File{chainPatch(t, 2)}, "not what runs", fileBuildID(t, one), fileBuildID(t, two))
 	})
 	t.Run("no build-id", func(t *testing.T) {
-		flags := []string{"-Wl,--build-id=none"}
-		v := victim.Start(t, build(t, "chain", 1, flags...))
-		refused(t, v.PID, []*patch.File{chainPatch(t, 1, flags...)}, "no build-id")
+		v := victim.Start(t, build(t, "chain", 1, "-Wl,--build-id=none"))
+		nameless := *f.Patch
+		nameless.Old.HasBuildID, nameless.Old.ID = false, make([]byte, 32)
+		refused(t, v.PID, []*patch.File{{Patch: &nameless, ID: f.ID, Raw: f.Raw}}, "no build-id")
+		refused(t, v.PID, []*patch.File{f}, "not what runs")
 	})
 }
 

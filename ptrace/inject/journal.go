@@ -41,8 +41,17 @@ const (
 	offSum         = 64
 	offStates      = 96
 	maxEntries     = (journalHeader - offStates) / 4
-	maxJournal     = 1 << 30
-	maxJournalJSON = 256 << 20
+	maxJournal     = 256 << 20 // bytes, of one journal and of all that a process has
+	maxJournalJSON = 128 << 20
+	maxJournals    = 1024 // in one process
+)
+
+// A journal is in the hands of the process that it lies in. The decoder makes up to half a kilobyte of an object or
+// of a list's element, so their number is bounded before it begins: a patch of a thousand functions has
+// five thousand objects, and as many elements as symbols.
+const (
+	maxObjects  = 200_000
+	maxElements = 4 << 20
 )
 
 // state says how far an entry of a journal has come. What is in force is judged by the
@@ -166,6 +175,7 @@ type journal struct {
 
 	At   arch.Addr // where it is mapped; 0: not yet
 	Size uint64    // of the mapping
+	Len  uint64    // of the journal in it
 	Anon bool      // in an anonymous mapping, not in a memfd
 }
 
@@ -185,6 +195,9 @@ func (j *journal) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
+	if err := countJSON(js); err != nil {
+		return nil, err
+	}
 	b := make([]byte, journalHeader, journalHeader+len(js)+len(raw))
 	b = append(append(b, js...), raw...)
 	if len(b) > maxJournal || len(js) > maxJournalJSON {
@@ -202,6 +215,14 @@ func (j *journal) encode() ([]byte, error) {
 	copy(b[offSum:], sum[:])
 	copy(b[offStates:], encodeStates(j.States))
 	return b, nil
+}
+
+// countJSON refuses JSON with more objects or elements than a journal may have.
+func countJSON(js []byte) error {
+	if o, e := bytes.Count(js, []byte("{")), bytes.Count(js, []byte(",")); o > maxObjects || e > maxElements {
+		return fmt.Errorf("journal: %d objects and %d elements, at most %d and %d", o, e, maxObjects, maxElements)
+	}
+	return nil
 }
 
 // setOwner writes the process that the journal is for into encoded bytes.
@@ -269,8 +290,12 @@ func decodeJournal(b []byte) (*journal, error) {
 	if count > maxEntries || jsLen > n-journalHeader || jsLen > maxJournalJSON {
 		return nil, fmt.Errorf("journal: %d entries, %#x bytes of JSON in %#x", count, jsLen, n)
 	}
+	js := b[journalHeader : journalHeader+jsLen]
+	if err := countJSON(js); err != nil {
+		return nil, err
+	}
 	j := &journal{PID: int(int32(order.Uint64(b[24:]))), Start: order.Uint64(b[32:]), Seq: order.Uint64(b[40:])}
-	if err := json.Unmarshal(b[journalHeader:journalHeader+jsLen], &j.Record); err != nil {
+	if err := json.Unmarshal(js, &j.Record); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	for i := 0; i < int(count); i++ {
@@ -299,9 +324,14 @@ func (j *journal) check(raw []byte) error {
 		}
 		j.Files = append(j.Files, raw[f.Off:f.Off+f.Len])
 	}
+	total := uint64(0) // bytes of the process that the entries have us read
 	for i := range r.Entries {
-		if err := r.Entries[i].check(len(r.Patches)); err != nil {
+		n, err := r.Entries[i].check(len(r.Patches))
+		if err != nil {
 			return fmt.Errorf("entry %d: %w", i, err)
+		}
+		if total += n; total > maxPayload {
+			return fmt.Errorf("entry %d: payloads and functions of %d bytes, at most %d", i, total, maxPayload)
 		}
 	}
 	return nil
@@ -316,16 +346,19 @@ const (
 // maxWrite bounds one write: a jump is 5 bytes, a constant may be a large table.
 const maxWrite = 16 << 20
 
-func (e *entry) check(patches int) error {
+// check checks an entry's indices and sizes, and returns how many bytes its payload and functions have.
+func (e *entry) check(patches int) (uint64, error) {
 	if e.Patch < 0 || e.Patch >= patches {
-		return fmt.Errorf("patch %d of %d", e.Patch, patches)
+		return 0, fmt.Errorf("patch %d of %d", e.Patch, patches)
 	}
-	if e.Size > maxPayload || e.Base+arch.Addr(e.Size) < e.Base {
-		return fmt.Errorf("payload at %#x, size %#x", uint64(e.Base), e.Size)
+	if e.Size > maxPayload || e.Base+arch.Addr(e.Size) < e.Base || e.Frames.Size > maxPayload {
+		return 0, fmt.Errorf("payload at %#x, size %#x, frames %#x", uint64(e.Base), e.Size, e.Frames.Size)
 	}
+	total := e.Size + e.Frames.Size
 	for _, s := range e.Segs {
+		total += s.Size
 		if s.Len > s.Size || s.Addr < e.Base || s.Size > e.Size || s.Addr-e.Base > arch.Addr(e.Size-s.Size) {
-			return fmt.Errorf("segment at %#x, size %#x: outside the payload", uint64(s.Addr), s.Size)
+			return 0, fmt.Errorf("segment at %#x, size %#x: outside the payload", uint64(s.Addr), s.Size)
 		}
 	}
 	ranges := slices.Clone(e.Readers)
@@ -333,17 +366,18 @@ func (e *entry) check(patches int) error {
 		ranges = append(append(ranges, e.Bodies[i].Old...), e.Bodies[i].New)
 	}
 	for _, r := range ranges {
+		total += r.Size
 		if r.Size > maxBody || r.end() < r.Addr {
-			return fmt.Errorf("%s at %#x: %#x bytes", r.Name, uint64(r.Addr), r.Size)
+			return 0, fmt.Errorf("%s at %#x: %#x bytes", r.Name, uint64(r.Addr), r.Size)
 		}
 	}
 	for _, w := range e.Writes {
 		if len(w.Old) != len(w.New) || len(w.New) == 0 || len(w.New) > maxWrite {
-			return fmt.Errorf("write at %#x: %d bytes for %d", uint64(w.Addr), len(w.New), len(w.Old))
+			return 0, fmt.Errorf("write at %#x: %d bytes for %d", uint64(w.Addr), len(w.New), len(w.Old))
 		}
 		if w.Func < 0 || w.Kind != writeConst && w.Func >= len(e.Bodies) {
-			return fmt.Errorf("write at %#x: function %d of %d", uint64(w.Addr), w.Func, len(e.Bodies))
+			return 0, fmt.Errorf("write at %#x: function %d of %d", uint64(w.Addr), w.Func, len(e.Bodies))
 		}
 	}
-	return nil
+	return total, nil
 }

@@ -84,28 +84,33 @@ const (
 
 // readJournals finds the journals: by name, and in anonymous mappings that begin with the magic.
 func (s *snapshot) readJournals() error {
+	total := uint64(0)
 	for i := range s.maps {
 		mp := &s.maps[i]
 		if !maybeJournal(mp) {
 			continue
 		}
 		named := mp.Path == journalPath
-		j, err := s.readJournal(mp, named)
+		j, err := s.readJournal(mp, named, maxJournal-total)
 		if err != nil {
 			s.damaged = append(s.damaged, leftover{mp.Start, uint64(mp.End - mp.Start), err})
 			continue
 		}
-		if j != nil {
-			s.journals = append(s.journals, j)
+		if j == nil {
+			continue
 		}
+		if total += j.Len; len(s.journals) == maxJournals {
+			return fmt.Errorf("more than %d journals", maxJournals)
+		}
+		s.journals = append(s.journals, j)
 	}
 	sort.Slice(s.journals, func(i, k int) bool { return s.journals[i].Seq < s.journals[k].Seq })
 	return nil
 }
 
-// readJournal reads the journal at the start of a mapping. It returns nil for an anonymous mapping that
-// is something else.
-func (s *snapshot) readJournal(mp *ptrace.Mapping, named bool) (*journal, error) {
+// readJournal reads the journal at the start of a mapping, of at most limit bytes. It returns nil for an anonymous
+// mapping that is something else.
+func (s *snapshot) readJournal(mp *ptrace.Mapping, named bool, limit uint64) (*journal, error) {
 	size := uint64(mp.End - mp.Start)
 	head := make([]byte, min(journalHeader, size))
 	if err := s.mem.ReadMem(head, mp.Start); err != nil {
@@ -121,8 +126,8 @@ func (s *snapshot) readJournal(mp *ptrace.Mapping, named bool) (*journal, error)
 	if err != nil {
 		return nil, err
 	}
-	if n > size {
-		return nil, fmt.Errorf("journal: %#x bytes in a mapping of %#x", n, size)
+	if n > size || n > limit {
+		return nil, fmt.Errorf("journal: %#x bytes in a mapping of %#x, of which %#x may be read", n, size, limit)
 	}
 	b, err := readBytes(s.mem, mp.Start, int(n))
 	if err != nil {
@@ -132,7 +137,7 @@ func (s *snapshot) readJournal(mp *ptrace.Mapping, named bool) (*journal, error)
 	if err != nil {
 		return nil, err
 	}
-	j.At, j.Size, j.Anon = mp.Start, size, !named
+	j.At, j.Size, j.Len, j.Anon = mp.Start, size, n, !named
 	return j, nil
 }
 

@@ -110,7 +110,7 @@ func (t *transaction) ready() error {
 	}
 	t.text = make([]byte, 2*len(text)+1<<16)
 	t.table.spans = make([]span, 0, bytes.Count(text, []byte{'\n'})+slack)
-	if t.active, err = newActiveness(t.plan, <-t.spaces, t.opt, t.log); err != nil {
+	if t.active, err = newActiveness(t.plan, t.p.PID, <-t.spaces, t.opt, t.log); err != nil {
 		return err
 	}
 	t.table.code = namelessCode(t.plan.snap.maps, t.active.space.Modules)
