@@ -1,6 +1,7 @@
 package ptrace
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,19 +29,11 @@ type waitRecord struct {
 // one by one, each repaired at once, because the program sees the EINTR if the tracer dies in between.
 func (tr *tracer) markBrittle() {
 	for _, t := range tr.threads {
-		t.brittle = false
-		if t.worker || t.zombie || t.stopped {
+		if t.brittle = false; t.worker || t.zombie || t.stopped {
 			continue
 		}
-		in, err := tr.p.syscallInfo(t.tid)
-		if err != nil || !in.In {
-			continue
-		}
-		for i := range interruptibles {
-			if c := &interruptibles[i]; c.nr == in.NR && c.always {
-				t.brittle = true
-			}
-		}
+		nr, in := tr.p.syscallNR(t.tid)
+		t.brittle = in && slices.ContainsFunc(interruptibles[:], func(c interruptible) bool { return c.nr == nr && c.always })
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -147,6 +148,24 @@ func (p *Process) syscallInfo(tid int) (SyscallInfo, error) {
 		return SyscallInfo{}, err
 	}
 	return ParseSyscall(b)
+}
+
+// syscallNR reads only the number of /proc/PID/task/TID/syscall: much faster, for all threads before each
+// stop.
+func (p *Process) syscallNR(tid int) (nr int, in bool) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(p.PID)+"/task/"+strconv.Itoa(tid)+"/syscall", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, false
+	}
+	defer unix.Close(fd)
+	var b [8]byte
+	n, err := unix.Read(fd, b[:])
+	if err != nil {
+		return 0, false
+	}
+	word, _, whole := strings.Cut(string(b[:n]), " ")
+	nr, err = strconv.Atoi(word)
+	return nr, whole && err == nil && nr >= 0
 }
 
 // isWorker reports whether a thread was made by the kernel inside the process and runs no
