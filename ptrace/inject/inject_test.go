@@ -284,6 +284,40 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestTableChain renews a table in a process whose build was changed by an earlier patch. With DT_RELR nothing in the
+// process says what the started build had in the table, and strings cannot be traced through the first patch: refused.
+func TestTableChain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		flags   []string
+		refused bool
+	}{
+		{name: "rela"},
+		{name: "relr", flags: []string{"-Wl,-z,pack-relative-relocs"}, refused: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			v := victim.Start(t, build(t, "table", 1, c.flags...))
+			apply(t, v.PID, diff(t, build(t, "table", 1, c.flags...), build(t, "table", 3, c.flags...)))
+			ask(t, v, "1", "second 120")
+			second := diff(t, build(t, "table", 3, c.flags...), build(t, "table", 4, c.flags...))
+			if c.refused {
+				refused(t, v.PID, []*patch.File{second}, "table", "DT_RELR", "from the started build")
+				return
+			}
+			apply(t, v.PID, second)
+			ask(t, v, "0", "the first 19")
+			ask(t, v, "1", "the second 30")
+			revert(t, v.PID, "")
+			ask(t, v, "1", "second 120")
+			revert(t, v.PID, "")
+			ask(t, v, "1", "second 20")
+			v.End()
+		})
+	}
+}
+
 // TestQuietWait does not stop the process over and over while the busy thread is seen to wait where it was.
 func TestQuietWait(t *testing.T) {
 	t.Parallel()

@@ -108,6 +108,14 @@ func (b *bodyPlan) constMatches(c *patch.Const, at arch.Addr, have []byte) error
 	return nil
 }
 
+// moved returns where an address that the newest build's file has in a pointer field is in the process.
+func (b *bodyPlan) moved(file arch.ImageAddr) (arch.Addr, error) {
+	if len(b.s.view.chain) == 0 {
+		return file.In(b.s.view.m.Bias), nil
+	}
+	return b.s.view.locate(file, 1)
+}
+
 // fieldMatches checks one relocated pointer field of a constant.
 func (b *bodyPlan) fieldMatches(c *patch.Const, at arch.Addr, have []byte, fld patch.Field) (bool, error) {
 	m := b.s.view.m
@@ -128,7 +136,12 @@ func (b *bodyPlan) fieldMatches(c *patch.Const, at arch.Addr, have []byte, fld p
 	case !ok:
 		return v == file, nil
 	case rel.Type == relativeType(m.Machine) && rel.Relr:
-		return v == file+uint64(m.Bias), nil
+		to, err := b.moved(arch.ImageAddr(file))
+		if err != nil {
+			return false, refuse(c.Name, fmt.Sprintf("the pointer at offset %#x, relocated by DT_RELR", fld.Off), "apply one patch that leads from the started build to the new one",
+				"the constant cannot be compared in a process that an earlier patch changed: %v", err)
+		}
+		return v == uint64(to), nil
 	case rel.Type == relativeType(m.Machine):
 		return v == uint64(rel.Addend)+uint64(m.Bias), nil
 	case rel.Type == absoluteType(m.Machine):

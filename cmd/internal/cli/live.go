@@ -246,9 +246,19 @@ func (a *app) patchText(p *inject.PatchReport) {
 		names = append(names, display(f.Name))
 	}
 	width := column(nameWidth, names...)
+	back := p.From != "" && p.From == p.New // a revert: what ran, and what runs now
+	if back {
+		a.printf("  build %s -> %s", clean(p.From[:min(12, len(p.From))]), clean(p.To[:min(12, len(p.To))]))
+	}
 	for i, f := range p.Funcs {
 		s := "  " + pad(clean(f.Change), 7) + "  " + pad(names[i], width)
 		switch {
+		case back && f.From != 0 && f.To != 0:
+			s += "  " + hexAddr(uint64(f.From)) + " -> " + hexAddr(uint64(f.To))
+		case back && f.From != 0:
+			s += "  " + hexAddr(uint64(f.From)) + ", no longer called"
+		case back && f.To != 0:
+			s += "  " + hexAddr(uint64(f.To)) + ", called again"
 		case f.Entry != 0 && f.Body != 0:
 			s += "  " + hexAddr(uint64(f.Entry)) + " -> " + hexAddr(uint64(f.Body))
 		case f.Body != 0:
@@ -256,7 +266,7 @@ func (a *app) patchText(p *inject.PatchReport) {
 		case f.Entry != 0:
 			s += "  " + hexAddr(uint64(f.Entry))
 		}
-		if f.Chain > 1 {
+		if f.Chain > 1 && !back {
 			s += ", version " + itoa(f.Chain)
 		}
 		a.printf("%s", strings.TrimRight(s, " "))
