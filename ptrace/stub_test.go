@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hotpatch/arch"
+	"hotpatch/internal/victim"
 )
 
 // segment is a PT_LOAD of a made-up image.
@@ -92,6 +93,33 @@ func FuzzSegmentEnd(f *testing.F) {
 			t.Errorf("end %#x and not ok", uint64(end))
 		}
 	})
+}
+
+// TestNoRoom fills one tail after the other. The borrowing takes the next, at last the vDSO's, and is refused where
+// there is none.
+func TestNoRoom(t *testing.T) {
+	v := victim.Start(t, build(t, "threads.c"), "1", "0")
+	tails := tailsOf(t, v.PID)
+	if last := tails[len(tails)-1]; last.rank != tailVDSO {
+		t.Fatalf("the last tail is %+v, want the vDSO's", last)
+	}
+	p := open(t, v.PID)
+	for i := range tails {
+		if err := p.Borrow(borrowPage); err != nil {
+			t.Fatalf("with %d of %d tails full: %v", i, len(tails), err)
+		}
+		if _, err := p.Stop(StopOptions{}, func(s *Stopped) error {
+			var errs []error
+			for at := tails[i].start; at < tails[i].end; at += stubLen {
+				errs = append(errs, s.Write(at, []byte("x")))
+			}
+			return errors.Join(errs...)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantKind(t, p.Borrow(borrowPage), ErrNoRoom, "unused bytes")
+	askOK(t, v, "sum")
 }
 
 // TestUnattended: what the kernel makes of an interrupted call.

@@ -19,12 +19,8 @@ const (
 	napMost   = 1_000_000 // ns
 )
 
-// await waits until t has stopped, or has left the table because it ended. New processes that stop meanwhile
+// awaitUntil waits until t has stopped, or has left the table because it ended. New processes that stop meanwhile
 // are let go. An error leaves t running.
-func (tr *tracer) await(t *tracee, limit time.Duration) error {
-	return tr.awaitUntil(t, time.Now().Add(limit))
-}
-
 func (tr *tracer) awaitUntil(t *tracee, end time.Time) error {
 	err := tr.awaitStop(t, end)
 	if err == nil && tr.byTID[t.tid] == t && t.stopped {
