@@ -47,7 +47,8 @@ func TestLibrary(t *testing.T) {
 }
 
 // TestDaemonAndLibraryInOneStop patches two modules that agree about a unit. While both
-// go in, no thread sees one without the other. They are taken back one by one.
+// go in, no thread sees one without the other; nor while both go out again, by one revert. They can be taken back one
+// by one as well.
 func TestDaemonAndLibraryInOneStop(t *testing.T) {
 	h := buildTool(t)
 	lib := h.diff(buildTariff(t, "-DVERSION=1"), buildTariff(t, "-DVERSION=2"))
@@ -61,10 +62,16 @@ func TestDaemonAndLibraryInOneStop(t *testing.T) {
 		if got := v.Ask("mixed"); got != "mixed 0" {
 			t.Fatalf("patched in one stop: %s quotes", got)
 		}
-		h.must("revert", "-p", pid(v), lib)
-		quotes(t, v, "0.30", "-0.15", "4.00")
-		h.must("revert", "-p", pid(v), daemon)
+		h.must("revert", "-p", pid(v))
+		quotes(t, v, "30", "-15", "400")
+		if got := v.Ask("mixed"); got != "mixed 0" {
+			t.Fatalf("reverted in one stop: %s quotes", got)
+		}
 	}
+	h.must("apply", "-p", pid(v), daemon, lib)
+	h.must("revert", "-p", pid(v), lib)
+	quotes(t, v, "0.30", "-0.15", "4.00")
+	h.must("revert", "-p", pid(v), daemon)
 	quotes(t, v, "30", "-15", "400")
 	v.End()
 }

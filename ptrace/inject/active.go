@@ -148,6 +148,9 @@ func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 		if th.NoUser {
 			continue
 		}
+		if s.Over() { // a stack in a large mapping takes long; the caller asks again
+			break
+		}
 		a.fill(th, table, pid)
 		a.ahead.thread(i)
 		if act := a.checker.Check(&a.thread, &a.ahead); act.Active {

@@ -6,6 +6,9 @@ import (
 
 	"hotpatch/arch"
 	"hotpatch/arch/x86"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/victim"
+	"hotpatch/ptrace"
 	"hotpatch/ptrace/unwind"
 )
 
@@ -86,4 +89,42 @@ func TestStacksOf(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
+}
+
+// TestStopAllocatesNothing runs all checks of a stop, on several threads, and counts what they allocate.
+func TestStopAllocatesNothing(t *testing.T) {
+	v := victim.Start(t, build(t, "chain", 1))
+	ask(t, v, "park 40", "parked")
+	p, err := ptrace.Open(v.PID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	report := &Report{}
+	tr := &transaction{p: p, opt: &quick, log: quick.log(), clock: newClock(report)}
+	if tr.maps, tr.print, err = openMaps(p); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.maps.Close()
+	f := chainPatch(t, 1)
+	if _, err := tr.makePlan(report, func(pl *planner) (bool, error) { return false, pl.planApply([]*patch.File{f}) }); err != nil {
+		t.Fatal(err)
+	}
+	tr.spaces = readSpaces(tr.plan.arch, tr.plan.snap, tr.log)
+	if err := tr.ready(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Stop(ptrace.StopOptions{}, func(s *ptrace.Stopped) error {
+		if err := tr.check(s); err != nil {
+			return err
+		}
+		if n := testing.AllocsPerRun(10, func() { err = tr.check(s) }); n != 0 || err != nil {
+			t.Errorf("%v allocations, %v", n, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	v.End()
 }

@@ -28,6 +28,20 @@
 // The state of an entry goes staged, committing, applied, reverting, reverted. It is written before and
 // behind the text writes of a commit.
 //
+// # Activeness
+//
+// The stop looks at every thread's registers and stacks (active.go; stacks.go says which memory counts as a stack) and
+// compares the old bodies whole with what the plan saw. A thread is idle if nothing there refers to code that
+// changes, or if its frames, walked to the thread's start, show that what does is stale. Doubt is active.
+//
+// Seen are stacks that a thread is on, or was started on. A context that no thread is on (makecontext, fibers, setjmp
+// buffers) is not looked at, as nothing says where it is: the report notes modules that import swapcontext or setcontext.
+// Such a context goes on in the version of a function that it began with, which stays mapped, whole but for the bytes of the
+// jump at its entry; a renewed constant it reads as it is now.
+//
+// A child that vfork made, and other processes that share the memory, are waited for by package ptrace before
+// the check.
+//
 // # Identity
 //
 // The address of a function is its address in the image that first had it. A patch for build 3 that is applied to a process of build

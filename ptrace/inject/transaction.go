@@ -195,8 +195,20 @@ func (t *transaction) attempts(ctx context.Context) error {
 	}
 }
 
-// inStop checks and commits. Preconditions: every thread is stopped. It allocates nothing unless it fails.
+// inStop checks and commits. Preconditions: every thread is stopped.
 func (t *transaction) inStop(s *ptrace.Stopped) error {
+	if err := t.check(s); err != nil {
+		return err
+	}
+	if s.Over() {
+		return fmt.Errorf("process %d: %w before the commit", t.p.PID, ptrace.ErrPause)
+	}
+	return t.commit(s)
+}
+
+// check compares the stopped process with the plan, and looks whether a thread is active. It allocates nothing
+// unless it fails.
+func (t *transaction) check(s *ptrace.Stopped) error {
 	text, err := readFrom(t.maps, t.text[:0])
 	if err != nil {
 		return err
@@ -225,10 +237,7 @@ func (t *transaction) inStop(s *ptrace.Stopped) error {
 	if t.active.check(s, &t.table, t.p.PID) {
 		return ErrBusy
 	}
-	if s.Over() {
-		return fmt.Errorf("process %d: %w before the commit", t.p.PID, ptrace.ErrPause)
-	}
-	return t.commit(s)
+	return nil
 }
 
 // commit writes the states, the text and the states again. If a write fails, those before it are undone.
