@@ -117,7 +117,29 @@ attention, "hotpatch list" says what.`,
 	c.FParseErrWhitelist.UnknownFlags = true // those of a verb: that the verb is mistyped is the error
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	c.AddCommand(verbs(a)...)
+	c.SetHelpCommand(newHelp())
 	return c
+}
+
+// newHelp makes the verb help. cobra's own ends well where there is no such verb.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [VERB]",
+		Short: "Explain a verb",
+
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true}, // as for the verb that is meant
+		RunE: func(c *cobra.Command, args []string) error {
+			verb, rest, err := c.Root().Find(args)
+			if err == nil && len(rest) > 0 {
+				err = noVerb(c.Root(), rest)
+			}
+			if err != nil {
+				return &usageError{err}
+			}
+			verb.InitDefaultHelpFlag()
+			return verb.Help()
+		},
+	}
 }
 
 // noVerb refuses arguments of the root command: what is not a verb is a mistyped one.

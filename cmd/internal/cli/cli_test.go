@@ -108,6 +108,7 @@ func TestUsage(t *testing.T) {
 		{name: "mistyped verb", args: []string{"aply"}, want: `did you mean "apply"`},
 		{name: "unknown verb", args: []string{"xyzzy"}, want: `"xyzzy" is not a verb`},
 		{name: "mistyped verb with flags", args: []string{"aply", "-p", "1", "x.patch"}, want: `did you mean "apply"`},
+		{name: "help on no verb", args: []string{"help", "aply"}, want: `"aply" is not a verb`},
 		{name: "unknown flag", args: []string{"diff", "--nope"}, want: "--nope"},
 		{name: "diff without arguments", args: []string{"diff"}, want: "usage: hotpatch diff OLD NEW"},
 		{name: "diff with one", args: []string{"diff", "a"}, want: "usage: hotpatch diff OLD NEW"},
@@ -130,6 +131,33 @@ func TestUsage(t *testing.T) {
 			r.wantError(t, exitUsage, tt.want)
 			if e := r.object(t)["error"].(map[string]any); e["kind"] != "usage" {
 				t.Errorf("JSON says %v", e)
+			}
+		})
+	}
+}
+
+// --json in any spelling gives errors as objects; behind "--" it is a file.
+func TestUsageJSON(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		json bool
+	}{
+		{name: "first", args: []string{"--json", "xyzzy"}, json: true},
+		{name: "another spelling", args: []string{"apply", "--json=1", "x.patch"}, json: true},
+		{name: "behind the error", args: []string{"apply", "--nope", "--json"}, json: true},
+		{name: "a file", args: []string{"inspect", "--", "--json", "x"}},
+		{name: "not asked for", args: []string{"inspect", "--json=false"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := hotpatch(tt.args...)
+			r.wantError(t, exitUsage)
+			if (r.out != "") != tt.json {
+				t.Errorf("printed %q", r.out)
+			}
+			if tt.json {
+				r.object(t)
 			}
 		})
 	}

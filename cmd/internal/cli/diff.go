@@ -30,8 +30,9 @@ func newDiff(a *app) *cobra.Command {
 		Long: `Compare two linked builds of one program or shared library, say what differs and
 whether it can be applied to a process that runs OLD, and write the patch to FILE.
 
-A change that is refused, or one that asks for a word (ack) that is not given, leaves no
-patch behind and gives exit code 3. Where nothing differs, no file is written either.`,
+Where a change is refused, or asks for a word (ack) that is not given, no patch is written and the
+exit code is 3. Where nothing differs, none is written either. FILE may be an earlier patch, which is
+replaced only by a new one; any other file is left alone.`,
 		Example: `  hotpatch diff redis-server.old redis-server -o fix.patch
   hotpatch diff libexpat.so.1.8 build/libexpat.so.1.9 -o fix.patch --debug-old libexpat.debug
   hotpatch diff a.out b.out -o fix.patch --ack remove:old_handler`,

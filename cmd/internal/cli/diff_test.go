@@ -205,6 +205,10 @@ func TestDiffSaysWhatIsNot(t *testing.T) {
 	if _, err := os.Stat(out); err == nil {
 		t.Error("a patch was written")
 	}
+	stale := fix(t, 2, 3)
+	if r := hotpatch("diff", greet(t, 1), greet(t, 1), "-o", stale); r.code != exitDone || !strings.Contains(r.out, stale+" is of an earlier diff and stays as it is") {
+		t.Errorf("exit code %d, not a word on the older patch\n%s", r.code, r.out)
+	}
 	r = hotpatch("diff", greet(t, 1), greet(t, 2))
 	if r.code != exitDone || strings.Count(r.out, layouts) != 1 {
 		t.Errorf("exit code %d, not a word on layouts\n%s", r.code, r.out)

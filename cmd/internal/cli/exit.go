@@ -114,8 +114,12 @@ func (a *app) fail(verb *cobra.Command, err error) {
 	for _, t := range e.Threads {
 		a.busyThread(t)
 	}
+	asked := a.wantsJSON
+	if f := verb.Flags().Lookup("json"); f != nil {
+		asked = asked || f.Value.String() == "true" // in one of its other spellings
+	}
 	var shown *shownError
-	if a.wantsJSON && !errors.As(err, &shown) {
+	if asked && !errors.As(err, &shown) {
 		a.json(struct {
 			Version int        `json:"version"`
 			Error   *errorJSON `json:"error"`

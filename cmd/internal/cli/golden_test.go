@@ -224,6 +224,7 @@ func TestListGolden(t *testing.T) {
 		}},
 		{PID: 1235, Comm: "server", Exe: "/usr/bin/server", Attention: []string{"patch 57bdefc9d000: 1 of 2 writes are in force; apply it again"}, Notes: []string{"a note"}},
 		{PID: 1236, Comm: "idle", Exe: "/usr/bin/idle"},
+		{PID: 1237, Comm: "server", Notes: []string{"not looked at: already traced: by process 99 (gdb)"}},
 	})
 	golden(t, "list", b.String())
 }

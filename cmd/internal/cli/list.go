@@ -1,14 +1,12 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"hotpatch/ptrace"
 	"hotpatch/ptrace/inject"
 )
 
@@ -92,12 +90,9 @@ func statuses(pid int) ([]*inject.Status, error) {
 		return inject.Patched(nil)
 	}
 	s, err := inject.Inspect(pid, nil)
-	var pe *ptrace.Error
-	switch {
-	case errors.As(err, &pe) && pe.Kind == ptrace.ErrTraced:
-		return nil, &reworded{fmt.Sprintf("process %d cannot be looked at: it is %v %s; what patches it has is not known; %s", pid, pe.Kind, pe.Why, pe.Help), err}
-	case err != nil:
-		return nil, err
+	if err != nil {
+		why := strings.TrimPrefix(err.Error(), fmt.Sprintf("open process %d: ", pid))
+		return nil, &reworded{fmt.Sprintf("process %d cannot be looked at, what patches it has is not known: %s", pid, why), err}
 	}
 	return []*inject.Status{s}, nil
 }
@@ -117,7 +112,7 @@ func (a *app) list(all []*inject.Status) {
 
 // status prints one process.
 func (a *app) status(s *inject.Status) {
-	a.printf("%s %s", a.paint(bold, clean(s.Comm)+"["+itoa(s.PID)+"]"), clean(s.Exe))
+	a.printf("%s", strings.TrimRight(a.paint(bold, clean(s.Comm)+"["+itoa(s.PID)+"]")+" "+clean(s.Exe), " "))
 	if len(s.Patches) == 0 && len(s.Attention) == 0 && s.Exe != "" { // without: it could not be looked at
 		a.printf("  not patched")
 	}

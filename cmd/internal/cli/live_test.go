@@ -238,7 +238,7 @@ func TestApplyTraced(t *testing.T) {
 		t.Fatal(err)
 	}
 	hotpatch("apply", "-p", pidOf(v), "--wait", "0", good).wantError(t, exitFailed, "already traced: by process")
-	hotpatch("list", "-p", pidOf(v)).wantError(t, exitFailed, "process "+pidOf(v)+" cannot be looked at: it is already traced by process", "not known")
+	hotpatch("list", "-p", pidOf(v)).wantError(t, exitFailed, "process "+pidOf(v)+" cannot be looked at", "already traced: by process")
 	if footprint(t, v.PID) != before {
 		t.Error("the process's mappings or its code changed")
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/hex"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -49,6 +50,9 @@ func (j *diffJob) outcome() {
 		j.printf("nothing that a patch could change differs: none is written")
 	case j.output == "":
 		j.printf("\nevery change can be applied; -o FILE writes the patch")
+	}
+	if st, err := os.Stat(j.output); j.file == nil && err == nil && st.Mode().IsRegular() && st.Size() > 0 {
+		j.printf("%s is of an earlier diff and stays as it is", clean(j.output))
 	}
 }
 

@@ -93,6 +93,8 @@ func (a *app) onlyPatched(id string, args []string) (int, error) {
 	for _, s := range all {
 		if revertible(s, id) {
 			has = append(has, s)
+		} else if s.Exe == "" { // it could not be looked at
+			a.note("note: process %d (%s): %s", s.PID, clean(s.Comm), clean(strings.Join(s.Notes, "; ")))
 		}
 	}
 	switch {
