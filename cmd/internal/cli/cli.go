@@ -118,6 +118,14 @@ attention, "hotpatch list" says what.`,
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	c.AddCommand(verbs(a)...)
 	c.SetHelpCommand(newHelp())
+	c.InitDefaultCompletionCmd()
+	if shells, _, err := c.Find([]string{"completion"}); err == nil { // cobra's own prints its help and ends well
+		shells.Args = cobra.ArbitraryArgs
+		shells.FParseErrWhitelist.UnknownFlags = true
+		shells.RunE = func(*cobra.Command, []string) error {
+			return usagef("which shell? \"hotpatch completion --help\" lists them")
+		}
+	}
 	return c
 }
 

@@ -109,6 +109,8 @@ func TestUsage(t *testing.T) {
 		{name: "unknown verb", args: []string{"xyzzy"}, want: `"xyzzy" is not a verb`},
 		{name: "mistyped verb with flags", args: []string{"aply", "-p", "1", "x.patch"}, want: `did you mean "apply"`},
 		{name: "help on no verb", args: []string{"help", "aply"}, want: `"aply" is not a verb`},
+		{name: "completion for no shell", args: []string{"completion"}, want: "which shell?"},
+		{name: "completion for an unknown shell", args: []string{"completion", "xyzzy"}, want: "which shell?"},
 		{name: "unknown flag", args: []string{"diff", "--nope"}, want: "--nope"},
 		{name: "diff without arguments", args: []string{"diff"}, want: "usage: hotpatch diff OLD NEW"},
 		{name: "diff with one", args: []string{"diff", "a"}, want: "usage: hotpatch diff OLD NEW"},
