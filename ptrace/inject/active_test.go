@@ -110,7 +110,6 @@ func TestStopAllocatesNothing(t *testing.T) {
 	if _, err := tr.makePlan(report, func(pl *planner) (bool, error) { return false, pl.planApply([]*patch.File{f}) }); err != nil {
 		t.Fatal(err)
 	}
-	tr.spaces = readSpaces(tr.plan.arch, tr.plan.snap, tr.log)
 	if err := tr.ready(); err != nil {
 		t.Fatal(err)
 	}

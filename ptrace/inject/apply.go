@@ -246,6 +246,11 @@ func once(ctx context.Context, p *ptrace.Process, opt *Options, end time.Time, r
 		return false, err
 	}
 	defer t.maps.Close()
+	defer func() { // it reads the process
+		if t.spaces != nil {
+			<-t.spaces
+		}
+	}()
 	again, err := t.makePlan(report, choose)
 	if err != nil {
 		return false, t.overtaken(err)
@@ -258,7 +263,6 @@ func once(ctx context.Context, p *ptrace.Process, opt *Options, end time.Time, r
 		return again, nil
 	}
 	report.Notes = append(report.Notes, t.plan.snap.contextNotes()...)
-	t.spaces = readSpaces(t.plan.arch, t.plan.snap, t.log)
 	if err := t.own(); err != nil {
 		return false, err
 	}
@@ -273,6 +277,10 @@ func (t *transaction) makePlan(report *Report, choose chooser) (bool, error) {
 		return false, err
 	}
 	t.plan = &plan{snap: snap, report: report}
+	if t.plan.arch, err = machines.Lookup(snap.loader.order[0].Machine); err != nil {
+		return false, err
+	}
+	t.spaces = readSpaces(t.plan.arch, snap, t.log) // while the plan is made
 	again, err := t.planWith(choose)
 	t.clock.lap("plan")
 	return again, err
@@ -301,10 +309,6 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 		if d.Err != errTorn {
 			return false, attention(t.p.PID, "mapping at %#x: %v: what is in force is not known", uint64(d.At), d.Err)
 		}
-	}
-	var err error
-	if t.plan.arch, err = machines.Lookup(t.plan.snap.loader.order[0].Machine); err != nil {
-		return false, err
 	}
 	t.plan.views = views
 	pl := &planner{plan: t.plan, opt: t.opt, vmf: func(a arch.Addr) (string, error) { return vmFlags(t.p.PID, a) }}

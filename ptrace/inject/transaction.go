@@ -110,7 +110,9 @@ func (t *transaction) ready() error {
 	}
 	t.text = make([]byte, 2*len(text)+1<<16)
 	t.table.spans = make([]span, 0, bytes.Count(text, []byte{'\n'})+slack)
-	if t.active, err = newActiveness(t.plan, t.p.PID, <-t.spaces, t.opt, t.log); err != nil {
+	modules := <-t.spaces
+	t.spaces = nil
+	if t.active, err = newActiveness(t.plan, t.p.PID, modules, t.opt, t.log); err != nil {
 		return err
 	}
 	t.table.code = namelessCode(t.plan.snap.maps, t.active.space.Modules)
