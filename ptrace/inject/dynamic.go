@@ -14,10 +14,11 @@ type dynamic struct {
 	needed  []string
 	soname  string
 	syms    []dynSym
-	slots   []dynSlot // relocations whose place holds a symbol's address: JUMP_SLOT, GLOB_DAT, and TLS ones
-	words   []dynSlot // relocations without addend whose place is a word of data that holds a symbol's address
-	relocs  map[arch.ImageAddr]dynReloc
-	byName  map[string][]int // indices in syms, in order
+	slots   []dynSlot                   // relocations whose place holds a symbol's address: JUMP_SLOT, GLOB_DAT, and TLS ones
+	words   []dynSlot                   // relocations without addend whose place is a word of data that holds a symbol's address
+	list    []placedReloc               // all relocations
+	relocs  map[arch.ImageAddr]dynReloc // of list, by place; made when it is needed
+	byName  map[string][]int            // indices in syms, in order
 	textRel bool
 
 	r           *dynReader
@@ -57,6 +58,12 @@ type dynReloc struct {
 	Sym    int
 	Addend int64
 	Relr   bool // from DT_RELR: the addend was in the place, and is gone
+}
+
+// placedReloc is a relocation and its place.
+type placedReloc struct {
+	place arch.ImageAddr
+	dynReloc
 }
 
 // Limits on what a module's memory may make us read. Chromium has 50,000 dynamic symbols and
@@ -104,7 +111,7 @@ func (m *module) symbols(mem memory) (*dynamic, error) {
 	return d, nil
 }
 
-// relocated is symbols with slots and relocs.
+// relocated is symbols with slots, words and list.
 func (m *module) relocated(mem memory) (*dynamic, error) {
 	d, err := m.symbols(mem)
 	if err != nil || d == nil || d.relocations {

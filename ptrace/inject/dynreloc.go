@@ -47,7 +47,7 @@ func irelativeType(m elf.Machine) uint32 {
 const relaSize = 24
 
 // readRelocs reads DT_JMPREL, DT_RELA and DT_RELR. Relative relocations are kept out of the
-// slots; all are found by their place in relocs.
+// slots; all are in list.
 func (r *dynReader) readRelocs() error {
 	d := r.d
 	if has(d.tags, elf.DT_REL) {
@@ -70,16 +70,14 @@ func (r *dynReader) readRelocs() error {
 		if err != nil {
 			return err
 		}
-		if d.relocs == nil {
-			d.relocs = make(map[arch.ImageAddr]dynReloc, len(b)/relaSize)
-		}
+		d.list = slices.Grow(d.list, len(b)/relaSize)
 		for ; len(b) >= relaSize; b = b[relaSize:] {
 			info := order.Uint64(b[8:])
 			at, rel := arch.ImageAddr(order.Uint64(b)), dynReloc{Type: elf.R_TYPE64(info), Sym: int(elf.R_SYM64(info)), Addend: int64(order.Uint64(b[16:]))}
 			if rel.Sym >= len(d.syms) && rel.Sym != 0 {
 				return fmt.Errorf("%v: relocation at %#x: symbol %d of %d", t.addr, uint64(at), rel.Sym, len(d.syms))
 			}
-			d.relocs[at] = rel
+			d.list = append(d.list, placedReloc{at, rel})
 			if rel.Type == absoluteType(r.m.Machine) && rel.Addend == 0 {
 				d.words = append(d.words, dynSlot{Sym: rel.Sym, Type: rel.Type, Addr: at})
 			}
@@ -88,10 +86,19 @@ func (r *dynReader) readRelocs() error {
 			}
 		}
 	}
-	if d.relocs == nil {
-		d.relocs = make(map[arch.ImageAddr]dynReloc)
-	}
 	return r.readRelr()
+}
+
+// at returns the relocation of a place.
+func (d *dynamic) at(place arch.ImageAddr) (dynReloc, bool) {
+	if d.relocs == nil {
+		d.relocs = make(map[arch.ImageAddr]dynReloc, len(d.list))
+		for _, r := range d.list {
+			d.relocs[r.place] = r.dynReloc
+		}
+	}
+	r, ok := d.relocs[place]
+	return r, ok
 }
 
 // readRelr reads DT_RELR (gABI draft, "Relative relocation table"): an even word is an address, an
@@ -114,13 +121,13 @@ func (r *dynReader) readRelr() error {
 		w := order.Uint64(b)
 		if w&1 == 0 {
 			where = arch.ImageAddr(w)
-			r.d.relocs[where] = rel
+			r.d.list = append(r.d.list, placedReloc{where, rel})
 			where += 8
 			continue
 		}
 		for i := 0; i < 63; i++ {
 			if w>>(i+1)&1 != 0 {
-				r.d.relocs[where+arch.ImageAddr(i*8)] = rel
+				r.d.list = append(r.d.list, placedReloc{where + arch.ImageAddr(i*8), rel})
 			}
 		}
 		where += 63 * 8

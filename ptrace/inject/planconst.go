@@ -131,7 +131,7 @@ func (b *bodyPlan) fieldMatches(c *patch.Const, at arch.Addr, have []byte, fld p
 	if d == nil { // a static program: nothing relocates it
 		return v == file, nil
 	}
-	rel, ok := d.relocs[m.image(at)+arch.ImageAddr(fld.Off)]
+	rel, ok := d.at(m.image(at) + arch.ImageAddr(fld.Off))
 	switch {
 	case !ok:
 		return v == file, nil

@@ -207,11 +207,12 @@ func (s *snapshot) ownChoice(def *definition) (arch.Addr, error) {
 	if err != nil || d == nil {
 		return 0, err
 	}
-	for place, rel := range d.relocs {
+	for i := range d.list {
+		rel := &d.list[i]
 		if rel.Type != irelativeType(def.mod.Machine) || arch.ImageAddr(rel.Addend) != def.sym.Value {
 			continue
 		}
-		v, err := readWord(s.mem, place.In(def.mod.Bias))
+		v, err := readWord(s.mem, rel.place.In(def.mod.Bias))
 		if err != nil {
 			return 0, err
 		}
