@@ -1,6 +1,7 @@
 package elfdiff
 
 import (
+	"fmt"
 	"slices"
 
 	"hotpatch/arch"
@@ -23,6 +24,11 @@ func (u *unit) settleBounds() {
 		}
 		use := u.im.BoundUseAt(body, int(r.ref.Inst))
 		switch {
+		case use == image.BoundInside || p.Lone && use == image.BoundNone && !u.mayName(ending):
+			if !p.Lone && len(p.Candidates) == 0 {
+				continue
+			}
+			r.place = withoutEnding(p, ending)
 		case use == image.BoundNone, len(ending) == 0 && !u.anonBefore(r):
 			continue
 		case len(ending) == 0:
@@ -55,6 +61,25 @@ func (u *unit) settleBounds() {
 	}
 }
 
+// withoutEnding returns the place without the readings in which it is the end of an object.
+func withoutEnding(p *image.Place, ending []*image.Atom) *image.Place {
+	q := *p
+	q.Lone = false
+	q.Candidates = slices.DeleteFunc(slices.Clone(p.Candidates), func(a *image.Atom) bool { return slices.Contains(ending, a) })
+	if p.Kind == image.PlaceAtom && len(q.Candidates) < 2 {
+		q.Candidates = nil // the atom itself
+	}
+	return &q
+}
+
+// mayName reports whether the unit's source could name one of the objects: a static object of another file is out of its reach.
+func (u *unit) mayName(objects []*image.Atom) bool {
+	f := u.atom()
+	return slices.ContainsFunc(objects, func(a *image.Atom) bool {
+		return !f.Local || !a.Local || f.File == "" || a.File == "" || f.File == a.File
+	})
+}
+
 // anonBefore reports whether the unit also takes the address of a constant without a symbol that could end where an
 // object starts: nothing with a name lies between them.
 func (u *unit) anonBefore(r *reference) bool {
@@ -84,4 +109,35 @@ func (u *unit) placeOf(r *image.Ref) *image.Place {
 		return p
 	}
 	return &r.Place
+}
+
+// lone refuses an address that is the end of one object and the start of another (HAZARDS D17), where nothing in the
+// function speaks for either and they are at different places in the running process. A text without a symbol is taken to be meant
+// itself: that is evidence only; it would be wrong for a function that is given the end of a table in front of the texts and nothing else of it.
+func (e *emitter) lone(p *image.Place) error {
+	start, startKnown := arch.ImageAddr(0), false
+	name := fmt.Sprintf("a constant without a name at %#x", uint64(p.Addr))
+	if p.Kind == image.PlaceAtom {
+		start, startKnown = e.running(p.Atom)
+		name = p.Atom.Name
+	} else if x, ok := e.d.new.im.AnonExtent(p.Addr); ok && x.Text > 0 {
+		return nil
+	}
+	for _, a := range objectsEnding(e.d.new.im, p.Addr) {
+		if at, ok := e.running(a); ok && startKnown && at+(p.Addr-a.Addr) == start {
+			continue
+		}
+		return fmt.Errorf("address %#x is ambiguous: it is the end of %s and the start of %s, which are at different places in the running process, "+
+			"and nothing else in the function speaks for either; link with -Wl,--emit-relocs, which tells objects that are not static", uint64(p.Addr), a.Name, name)
+	}
+	return nil
+}
+
+// running returns where an object of the new build is in the running process, by its address in the old build; false if the payload carries it.
+func (e *emitter) running(b *image.Atom) (arch.ImageAddr, bool) {
+	old := e.d.rev[b]
+	if o := e.d.objNew[b]; old == nil || o != nil && o.moves() {
+		return 0, false
+	}
+	return old.Addr, true
 }

@@ -182,6 +182,11 @@ func (e *emitter) bind(p *image.Place, body *image.Body, width uint64) (sym int,
 	if p.Ambiguous() {
 		return e.bindAmbiguous(p)
 	}
+	if p.Lone {
+		if err := e.lone(p); err != nil {
+			return 0, 0, err
+		}
+	}
 	switch p.Kind {
 	case image.PlaceAtom:
 		sym, err = e.atom(p.Atom, p.Addend)
@@ -217,11 +222,11 @@ func (e *emitter) bindAmbiguous(p *image.Place) (int, int64, error) {
 	}
 	var at arch.ImageAddr
 	for i, b := range p.Candidates {
-		old := e.d.rev[b]
-		if o := e.d.objNew[b]; old == nil || o != nil && o.moves() {
+		start, ok := e.running(b)
+		if !ok {
 			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s", uint64(p.Addr), atomNames(p.Candidates))
 		}
-		addr := old.Addr + (p.Addr - b.Addr)
+		addr := start + (p.Addr - b.Addr)
 		if i > 0 && addr != at || p.Kind == image.PlaceAnon {
 			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s, which are at different places in the running process", uint64(p.Addr), atomNames(p.Candidates))
 		}

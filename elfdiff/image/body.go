@@ -106,11 +106,14 @@ func (k PlaceKind) String() string {
 // atom, or a branch leads to a function's entry. A place that is neither Proven nor has several Candidates is an address (lea) within
 // one object, for which nothing speaks for a neighbour.
 type Place struct {
-	Kind       PlaceKind
-	ViaSlot    bool // through a GOT slot at Addr; the place is what the slot holds the address (or TLS offset) of
-	Proven     bool
-	Number     bool // the field could as well hold a plain number (ET_EXEC and TLS offsets without relocations)
-	Shared     bool // PlaceLinker: other linker symbols have the same address, and any of them may be meant
+	Kind    PlaceKind
+	ViaSlot bool // through a GOT slot at Addr; the place is what the slot holds the address (or TLS offset) of
+	Proven  bool
+	Number  bool // the field could as well hold a plain number (ET_EXEC and TLS offsets without relocations)
+	Shared  bool // PlaceLinker: other linker symbols have the same address, and any of them may be meant
+	// Lone: the place is also the end of an object of more than 8 bytes (see [Image.EndingAt]), which is no candidate, and
+	// nothing that the unit does speaks for either.
+	Lone       bool
 	Atom       *Atom
 	Addend     int64
 	Import     *Import

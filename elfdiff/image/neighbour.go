@@ -85,8 +85,9 @@ func dataAtoms(atoms []*Atom) []*Atom {
 	return out
 }
 
-// addEnding adds the objects that end at the place. One past the end is a bound: something compares with it, and starts
-// from the object itself.
+// addEnding adds the objects that end at the place, if something speaks for them. One past the end is a bound: something compares
+// with it, and starts from the object itself. That is evidence, not proof; where nothing speaks for an object nor against it,
+// the place is Lone.
 func (im *Image) addEnding(p *Place, c *evidence) {
 	if p.Addr == 0 {
 		return
@@ -96,11 +97,22 @@ func (im *Image) addEnding(p *Place, c *evidence) {
 		if a.End() != p.Addr || a.IsCode() || isFuncName(a.Name) {
 			continue
 		}
-		if p.Kind == PlaceUnknown || c.refersTo(a, p.Addr) && !(c.use.based && !c.use.compared) {
+		switch through := c.use.based && !c.use.compared; { // memory is accessed through it
+		case p.Kind == PlaceUnknown, c.refersTo(a, p.Addr) && !through:
 			p.Candidates = append(p.Candidates, a)
+		case a.Size > maxScalar && !through && !c.refersToStart(p):
+			p.Lone = true
 		}
 	}
 }
+
+// refersToStart reports whether the unit also refers to other bytes of what starts at the place.
+func (c *evidence) refersToStart(p *Place) bool {
+	return p.Kind == PlaceAtom && (p.Addend != 0 || p.Atom.IsCode() || c.refersTo(p.Atom, p.Addr))
+}
+
+// maxScalar is the size in bytes up to which an object counts as a scalar, which nothing walks through to its end.
+const maxScalar = 8
 
 // isFuncName reports whether an object is what __func__ and its like stand for. No program walks through it.
 func isFuncName(name string) bool {
@@ -125,7 +137,7 @@ func (im *Image) addFollowing(p *Place, s *Section, c *evidence) {
 		}
 	case p.Addend == 0:
 		// An object starts here. Only a scalar that is used with an index speaks against it.
-		if p.Atom.Size > 8 || !c.use.indexed {
+		if p.Atom.Size > maxScalar || !c.use.indexed {
 			return
 		}
 	default:
@@ -240,7 +252,7 @@ func (im *Image) accessPlace(v arch.ImageAddr, width uint64, sym string, c *evid
 			width, uint64(v), p.Atom.Name, uint64(p.Addend))}
 	}
 	if p.Kind == PlaceAnon {
-		p.Candidates, p.Proven = nil, !s.Writable()
+		p.Candidates, p.Lone, p.Proven = nil, false, !s.Writable()
 	}
 	return p
 }

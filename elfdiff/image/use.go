@@ -12,8 +12,9 @@ type pointerUse struct {
 // useWindow is how many instructions behind a lea are looked at.
 const useWindow = 40
 
-// pointerUse looks at the instructions that follow the lea at off, in the order of their addresses, until the register is
-// overwritten. It is evidence, not proof: the order of execution may be another.
+// pointerUse looks at the instructions that follow the lea at off, in the order of their addresses, until the register gets
+// another value than a higher one. It is evidence, not proof: the order of execution may be another, and an index negative.
+// Where it is wrong, an address is taken for the start of what lies there although it is the end of what lies in front.
 func (p *part) pointerUse(im *Image, off int) pointerUse {
 	var u pointerUse
 	in, err := im.Arch.Decode(p.code[off:])
@@ -39,13 +40,34 @@ func (p *part) pointerUse(im *Image, off int) pointerUse {
 		}
 		if x, ok := parseX86(p.code[off : off+in.Len]); ok {
 			u.add(&x, r)
-			if x.overwrites(r) {
+			if up, ok := x.step(p.code[off : off+in.Len]); x.changes(r) && !(ok && up > 0) {
 				return u
 			}
 		}
 		off += in.Len
 	}
 	return u
+}
+
+// step returns what the instruction adds to its register operand, if it adds or subtracts a constant (Intel SDM vol. 2, ADD: 81 /0,
+// 83 /0; SUB: 81 /5, 83 /5).
+func (x *x86Operands) step(code []byte) (delta int64, ok bool) {
+	add := x.reg&7 == 0
+	if x.twoByte || x.rm < 0 || !add && x.reg&7 != 5 {
+		return 0, false
+	}
+	switch {
+	case x.opcode == 0x83 && x.immOff < len(code):
+		delta = int64(int8(code[x.immOff]))
+	case x.opcode == 0x81 && x.immOff+4 <= len(code):
+		delta = int64(int32(order.Uint32(code[x.immOff:])))
+	default:
+		return 0, false
+	}
+	if !add {
+		delta = -delta
+	}
+	return delta, true
 }
 
 // add notes how one instruction uses register r.
@@ -166,6 +188,35 @@ func hasModRM(twoByte bool, op byte) bool {
 		op == 0xc0, op == 0xc1, op == 0xc6, op == 0xc7, op >= 0xd0 && op <= 0xd3, op >= 0xd8 && op <= 0xdf,
 		op == 0xf6, op == 0xf7, op == 0xfe, op == 0xff:
 		return true
+	}
+	return false
+}
+
+// changes reports whether the instruction may give register r another value, as far as the one-byte map's arithmetic and
+// moves go, and conditional and widening moves. Where an instruction's form is not listed, it does not count.
+func (x *x86Operands) changes(r int8) bool {
+	if x.overwrites(r) {
+		return true
+	}
+	op := x.opcode
+	if x.twoByte {
+		return x.reg == r && (op&0xf0 == 0x40 || op == 0xaf || op&0xf6 == 0xb6) // cmov, imul, movzx and movsx
+	}
+	switch {
+	case op < 0x38: // add, or, adc, sbb, and, sub, xor
+		return op&2 == 0 && x.rm == r || op&2 != 0 && x.reg == r
+	case op == 0x80, op == 0x81, op == 0x83:
+		return x.rm == r && x.reg&7 != 7 // but for cmp
+	case op == 0x86, op == 0x87:
+		return x.rm == r || x.reg == r
+	case op == 0x88, op == 0x89, op&0xfe == 0xc0, op&0xfe == 0xc6, op&0xfc == 0xd0:
+		return x.rm == r
+	case op == 0x8a, op == 0x8b, op == 0x8d, op == 0x63, op == 0x69, op == 0x6b:
+		return x.reg == r
+	case op&0xfe == 0xf6:
+		return x.rm == r && x.reg&6 == 2 || x.reg&4 != 0 && (r == 0 || r == 2) // not, neg; mul and div
+	case op&0xfe == 0xfe:
+		return x.rm == r && x.reg&7 < 2 // inc, dec
 	}
 	return false
 }

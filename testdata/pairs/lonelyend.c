@@ -1,0 +1,37 @@
+// D17: the end of an array and the object behind it, each passed to another function by one that names neither otherwise; a new object comes between.
+// Changed: top thing
+// Objects: between
+// Verdict: refused link with -Wl,--emit-relocs
+#include "pair.h"
+
+__asm__(".bss\n.balign 32\n"
+	".type stack,@object\n.size stack,4096\nstack: .skip 4096\n"
+#if V == 2
+	".type between,@object\n.size between,64\nbetween: .skip 64\n"
+#endif
+	".type next_thing,@object\n.size next_thing,16\nnext_thing: .skip 16\n"
+	".type following,@object\n.size following,16\nfollowing: .skip 16\n.text\n");
+extern char stack[4096] __attribute__((visibility("hidden")));
+extern int next_thing[4] __attribute__((visibility("hidden")));
+
+NOINLINE void below(char *end) { end[-1] = 1; }
+NOINLINE void within(int *thing) { thing[0] = 2; }
+NOINLINE int sum(void) { return stack[4095] + next_thing[0]; }
+
+NOINLINE int top(int n)
+{
+	below(stack + sizeof stack);
+	return n + V;
+}
+NOINLINE int thing(int n)
+{
+	within(next_thing);
+	return n - V;
+}
+
+void answer(void)
+{
+	int n = top(1) + thing(1);
+
+	printf("%d %d\n", n, sum());
+}
