@@ -1,6 +1,8 @@
 package elfdiff
 
 import (
+	"slices"
+
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
 	"hotpatch/elfdiff/patch"
@@ -101,6 +103,29 @@ func (d *differ) unitsEqual(u, v *unit) bool {
 	}
 	for i := range u.refs {
 		if !d.refsEqual(&u.refs[i], &v.refs[i]) {
+			return false
+		}
+	}
+	return d.tablesEqual(u, v)
+}
+
+// tablesEqual compares what the shape leaves out of the jump tables of two units of equal shape: where the extent of one is not proven, all
+// that could follow its entries.
+func (d *differ) tablesEqual(u, v *unit) bool {
+	old, new := u.tables(), v.tables()
+	if len(old) != len(new) {
+		return false
+	}
+	same := func(x, y arch.ImageAddr) bool {
+		a, b := d.old.im.AtomAt(x), d.new.im.AtomAt(y)
+		return a != nil && b != nil && x-a.Addr == y-b.Addr && d.atomsEqual(a, b)
+	}
+	for i, a := range old {
+		b := new[i]
+		if a.Bounded && b.Bounded {
+			continue
+		}
+		if len(a.Further) == image.MaxFurther || !slices.EqualFunc(a.Further, b.Further, same) {
 			return false
 		}
 	}

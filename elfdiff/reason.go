@@ -190,7 +190,7 @@ func (x *explainer) reasons() []string {
 		out = append(out, s)
 	}
 	if len(out) == 0 && x.own == 0 {
-		out = append(out, "what it catches, or data among its code")
+		out = append(out, "what it catches, data among its code, or what could follow its jump table")
 	}
 	return out
 }

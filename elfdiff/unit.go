@@ -279,7 +279,7 @@ func tableAt(b *image.Body, addr arch.ImageAddr) *image.JumpTable {
 	return nil
 }
 
-// tableTargets appends the canonical form of a jump table: what its entries lead to.
+// tableTargets appends the canonical form of a jump table: what its entries lead to. See also [differ.tablesEqual].
 func tableTargets(lits []int64, index []partIndex, t *image.JumpTable) []int64 {
 	if t == nil {
 		return append(lits, -1)

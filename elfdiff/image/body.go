@@ -163,7 +163,13 @@ type JumpTable struct {
 	// Bounded says that the extent is proven by a range check in front of the jump or by what
 	// follows the table; else it only ends where entries stop making sense.
 	Bounded bool
+	// Further is what could follow the entries if the table is not Bounded: what the words behind it lead to, as far as that is
+	// code, and MaxFurther words at most.
+	Further []arch.ImageAddr
 }
+
+// MaxFurther bounds JumpTable.Further, against images with many tables in front of much that looks like entries.
+const MaxFurther = 1 << 10
 
 // Escape is the address of an instruction inside the unit, taken other than by one of its jump
 // tables: a label as a value (computed goto), or a stored return point.

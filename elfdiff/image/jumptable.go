@@ -54,31 +54,26 @@ func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
 		return false // an object with a name is no jump table of a compiler's
 	}
 	t := &JumpTable{Addr: addr, EntrySize: size, Relative: size == 4}
-	t.Bounded = true
-	for at := addr; at+arch.ImageAddr(size) <= limit; at += arch.ImageAddr(size) {
-		b := s.Data[at-s.Addr:]
-		var v arch.ImageAddr
-		if t.Relative {
-			v = addr + arch.ImageAddr(int64(int32(order.Uint32(b))))
-		} else {
-			v = arch.ImageAddr(order.Uint64(b))
-		}
-		to, i, ok := d.locate(v)
-		if !ok || d.parts[i].state[to.Off] == byteInside || d.relocDenies(at, size) {
-			// A word that leads to no code at all is no entry. One that leads into another
-			// function or into an instruction contradicts what is known.
-			s := d.im.SectionAt(v)
-			t.Bounded = d.im.HasRelocs || !ok && (s == nil || !s.Exec())
-			break
-		}
-		t.Entries = append(t.Entries, to)
-	}
+	var stop arch.ImageAddr // what the first word leads to that is no entry
+	t.Entries, stop = d.entries(t, s, addr, limit)
 	if len(t.Entries) == 0 {
 		return false
 	}
 	t.Size = uint64(len(t.Entries) * size)
-	if end := addr + arch.ImageAddr(t.Size); t.Bounded && end+arch.ImageAddr(size) > limit && !d.im.HasRelocs {
+	end := addr + arch.ImageAddr(t.Size)
+	switch {
+	case d.im.HasRelocs:
+		t.Bounded = true
+	case end+arch.ImageAddr(size) > limit:
 		t.Bounded = d.endsAt(t, s, end)
+	default:
+		// A word that leads to no code at all is no entry. One that leads into another
+		// function or into an instruction contradicts what is known.
+		to := d.im.SectionAt(stop)
+		t.Bounded = to == nil || !to.Exec()
+	}
+	if !t.Bounded {
+		t.Further = d.further(t, s, end)
 	}
 	d.table = append(d.table, t)
 	if d.tables[addr] == nil {
@@ -88,19 +83,47 @@ func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
 	return true
 }
 
+// entries reads the table's words in [at, limit), up to the first that leads to no instruction of the unit; it returns what that one leads to.
+func (d *decoder) entries(t *JumpTable, s *Section, at, limit arch.ImageAddr) (entries []Target, stop arch.ImageAddr) {
+	for size := arch.ImageAddr(t.EntrySize); at+size <= limit; at += size {
+		v := t.target(s.Data[at-s.Addr:])
+		to, i, ok := d.locate(v)
+		if !ok || d.parts[i].state[to.Off] == byteInside || d.relocDenies(at, t.EntrySize) {
+			return entries, v
+		}
+		entries = append(entries, to)
+	}
+	return entries, 0
+}
+
+// further returns what could follow the entries of a table: what the words from at on lead to, as far as that is code.
+func (d *decoder) further(t *JumpTable, s *Section, at arch.ImageAddr) []arch.ImageAddr {
+	var found []arch.ImageAddr
+	for size := arch.ImageAddr(t.EntrySize); at+size <= s.End() && len(found) < MaxFurther; at += size {
+		v := t.target(s.Data[at-s.Addr:])
+		if to := d.im.SectionAt(v); to == nil || !to.Exec() {
+			break
+		}
+		found = append(found, v)
+	}
+	return found
+}
+
+// target returns what the entry leads to that the bytes begin with.
+func (t *JumpTable) target(b []byte) arch.ImageAddr {
+	if t.Relative {
+		return t.Addr + arch.ImageAddr(int64(int32(order.Uint32(b))))
+	}
+	return arch.ImageAddr(order.Uint64(b))
+}
+
 // endsAt reports whether the table really ends where something else is referred to. If the word there could be one more
 // entry, the unit itself must refer to it, or compare an index with the number of entries.
 func (d *decoder) endsAt(t *JumpTable, s *Section, end arch.ImageAddr) bool {
 	if uint64(s.End()-end) < uint64(t.EntrySize) || slices.Contains(d.leas, end) || slices.Contains(d.disps, end) {
 		return true
 	}
-	b := s.Data[end-s.Addr:]
-	v := arch.ImageAddr(order.Uint32(b))
-	if t.Relative {
-		v = t.Addr + arch.ImageAddr(int64(int32(v)))
-	} else {
-		v = arch.ImageAddr(order.Uint64(b))
-	}
+	v := t.target(s.Data[end-s.Addr:])
 	to, i, ok := d.locate(v)
 	if !ok || d.parts[i].state[to.Off] == byteInside {
 		return true
