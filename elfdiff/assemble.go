@@ -151,7 +151,7 @@ func (e *emitter) constants() []patch.Const {
 			continue
 		}
 		k := patch.Const{Name: o.new.Name, File: o.new.File, Addr: o.old.Addr, Old: old, New: patch.Ref{Section: sec}}
-		for _, r := range d.old.im.DataRefs(o.old) {
+		for _, r := range d.old.dataRefs(o.old) {
 			k.Fields = append(k.Fields, patch.Field{Off: uint32(r.Off), Size: r.Size})
 		}
 		for _, u := range d.old.users[o.old] {

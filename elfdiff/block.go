@@ -30,9 +30,10 @@ func exactWidth(kind image.RefKind, width uint8) uint64 {
 	return 0
 }
 
-// slack is how many bytes behind the end of a constant whose address is taken are carried with it. Where the end is only the next address that
-// other code takes, that may lie inside: nothing tells one list with NULs in it, of which a second function names the middle, from two strings
-// that lie side by side. What follows costs only its length.
+// slack is how many bytes behind the end of a constant whose address is taken are carried with it. It is a heuristic, of which nothing depends
+// where the end is right. Where the end is only the next address that other code takes, that may lie inside: nothing tells one list with NULs
+// in it, of which a second function names the middle, from two strings that lie side by side. What follows costs only its length. An array that
+// another function enters in the middle, and that reaches further than that, would be cut off; its unclaimed bytes are compared all the same.
 const slack = 1024
 
 // span returns the range that must be carried for a reference to a constant without a symbol.
@@ -49,6 +50,11 @@ func (e *emitter) span(addr arch.ImageAddr, width uint64) (start, end arch.Image
 	limit := min(sec.End(), end+slack)
 	if i := sort.Search(len(s.im.Atoms), func(i int) bool { return s.im.Atoms[i].Addr >= end }); i < len(s.im.Atoms) {
 		limit = min(limit, s.im.Atoms[i].Addr)
+	}
+	for table := range s.relTables { // its distances count from where it is
+		if table >= end {
+			limit = min(limit, table)
+		}
 	}
 	if limit > end && len(s.im.DataRefsIn(end, limit)) == 0 {
 		end = limit

@@ -127,8 +127,10 @@ func (d *differ) contentEqual(a, b *image.Atom, depth int) bool {
 	return bytes.Equal(maskPointers(ra, x), maskPointers(rb, y))
 }
 
-// relative reports whether the atom is a table of distances from its own start, as its name or the code that uses it shows. One whose content
-// changed cannot stay where it is, since what the payload holds may be out of reach of 32 bits from there.
+// relative reports whether the atom is a table of distances from its own start, as the code that uses it shows, or the name that clang
+// gives it: the one rule for such tables where no relocations tell of them. It is evidence: numbers that are used in the same way would
+// be compared, and carried, as distances. One whose content changed cannot stay where it is, since what the payload holds may be out of
+// reach of 32 bits from there.
 func (s *side) relative(a *image.Atom) bool {
 	return s.relTables[a.Addr] || image.IsRelativeTable(a)
 }
@@ -138,12 +140,7 @@ func (s *side) dataRefs(a *image.Atom) []image.DataRef {
 	if s.relative(a) {
 		return s.im.RelativeRefs(a)
 	}
-	refs := s.im.DataRefs(a)
-	if len(s.im.LinkRelocs(a.Addr, a.End())) > 0 {
-		return refs
-	}
-	// Without relocations for them, only what the code does with a table shows that it is one: numbers can look like distances.
-	return slices.DeleteFunc(refs, func(r image.DataRef) bool { return r.Relative })
+	return s.im.DataRefs(a)
 }
 
 // hasDistances reports whether some of the fields count from the start of what holds them.

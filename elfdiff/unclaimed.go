@@ -114,7 +114,7 @@ func (s *side) anonRefs() []*image.Atom {
 		}
 	}
 	for _, a := range s.im.Atoms {
-		if image.IsRelativeTable(a) || s.relTables[a.Addr] {
+		if s.relative(a) {
 			s.claimEntries(a, taken)
 		}
 	}

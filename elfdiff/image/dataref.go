@@ -10,7 +10,7 @@ import (
 
 // DataRefs returns the fields of a data atom that hold places: those that the dynamic linker relocates, and, if the file has
 // link-time relocations, those as well. In an ET_EXEC file without link-time relocations, nothing tells the linked-in
-// pointers from numbers, and they are not listed.
+// pointers from numbers, and they are not listed; nor are the entries of a table of distances, see [Image.RelativeRefs].
 func (im *Image) DataRefs(a *Atom) []DataRef {
 	if a.Kind == TLSObject {
 		return im.DataRefsIn(a.Addr, min(a.End(), im.TLS.Addr+arch.ImageAddr(im.TLS.FileSize)))
@@ -47,51 +47,7 @@ func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
 			refs = append(refs, r)
 		}
 	}
-	if len(refs) == 0 {
-		return im.offsetTable(start, end)
-	}
 	return refs
-}
-
-// offsetTable recognises a table of 32-bit offsets from its own start to read-only data, as clang makes of constant
-// arrays of pointers (its relative lookup tables). Code that loads such entries must take its address, and every entry
-// must lead to the start of an object or of a text outside the table; only zero bytes may follow them.
-func (im *Image) offsetTable(start, end arch.ImageAddr) []DataRef {
-	s := im.SectionAt(start)
-	if s == nil || s.Data == nil || s.Writable() || s.Exec() || start%4 != 0 || !im.places.offsets[start] {
-		return nil
-	}
-	end = min(end, im.places.next(start, s.End()))
-	var refs []DataRef
-	for at := start; at+4 <= end; at += 4 {
-		v := start + arch.ImageAddr(int64(int32(order.Uint32(s.Data[at-s.Addr:]))))
-		if v >= start && v < end || !im.startsData(v) {
-			if len(refs) < 2 || !allZero(s.Data[at-s.Addr:end-s.Addr]) {
-				return nil
-			}
-			return refs
-		}
-		refs = append(refs, DataRef{Off: uint64(at - start), Size: 4, Type: uint32(elf.R_X86_64_PC32), Relative: true,
-			Place: im.addressPlace(v, "", &evidence{})})
-	}
-	if len(refs) < 2 {
-		return nil
-	}
-	return refs
-}
-
-// startsData reports whether an object or a text starts at v.
-func (im *Image) startsData(v arch.ImageAddr) bool {
-	s := im.SectionAt(v)
-	if s == nil || s.Exec() || s.Data == nil {
-		return false
-	}
-	if a := im.AtomAt(v); a != nil {
-		return a.Addr == v
-	}
-	// Behind the end of another text, or the tail of one (the linker merges those).
-	off := v - s.Addr
-	return off == 0 || s.Data[off-1] == 0 || textLen(s.Data[off:]) > 0
 }
 
 // stored lists the addresses that dynamic relocations store, sorted.

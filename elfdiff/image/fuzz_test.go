@@ -205,6 +205,11 @@ func checkAtom(t *testing.T, im *Image, a *Atom) {
 			checkPlace(t, im, &refs[i].Place)
 		}
 	}
+	if f := im.CFI.Find(a.Addr); f != nil {
+		if table, err := im.Exceptions(f); err == nil && (table != nil) != (f.LSDA != 0) {
+			t.Fatalf("%s: exception table %+v of LSDA %#x", a.Name, table, f.LSDA)
+		}
+	}
 	body, err := im.Body(a)
 	if (body != nil) != (err == nil) {
 		t.Fatalf("%s: body %v with error %v", a.Name, body != nil, err)

@@ -210,31 +210,31 @@ func TestDataRefs(t *testing.T) {
 	}
 }
 
-// TestOffsetTables looks at constant arrays of pointers that clang turns into offsets, with and without the linker's relocations.
-func TestOffsetTables(t *testing.T) {
-	for _, q := range []string{"-Wl,-O1", "-Wl,-q"} {
-		im := mustLoad(t, victim.Build(t, "clang", programs[0].sources, "-O2", "-g", "-fPIE", "-pie", "-lm", q), Options{})
-		for fn, want := range map[string][]string{
-			"month": {"January", "February", "March", "April", "May", "June"},
-			"color": {"red", "green", "blue", "yellow", "violet"},
-		} {
-			var got []string
-			for _, r := range im.mustBody(t, fn).Refs {
-				if r.Place.Kind != PlaceAnon && r.Place.Kind != PlaceAtom {
-					continue
-				}
-				for _, d := range im.DataRefsIn(r.Place.Addr, r.Place.Addr+arch.ImageAddr(4*len(want))) {
-					e, _ := im.AnonExtent(d.Place.Addr)
-					b, ok := im.Bytes(d.Place.Addr, max(e.Text, 1)-1)
-					if !ok || !d.Relative || d.Size != 4 || d.Off != uint64(4*len(got)) {
-						t.Errorf("%s: entry %+v", fn, d)
-					}
-					got = append(got, string(b))
-				}
+// TestRelativeTables looks at constant arrays of pointers that clang turns into distances, by the code that uses them.
+func TestRelativeTables(t *testing.T) {
+	im := mustLoad(t, victim.Build(t, "clang", programs[0].sources, "-O2", "-g", "-fPIE", "-pie", "-lm"), Options{})
+	for fn, want := range map[string][]string{
+		"month": {"January", "February", "March", "April", "May", "June"},
+		"color": {"red", "green", "blue", "yellow", "violet"},
+	} {
+		var got []string
+		body := im.mustBody(t, fn)
+		for _, r := range body.Refs {
+			if r.Kind != RefAddr || !im.RelativeTableAt(body, int(r.Inst)) {
+				continue
 			}
-			if !slices.Equal(got, want) {
-				t.Errorf("%s, %s: table %q, want %q", fn, q, got, want)
+			table := &Atom{Addr: r.Place.Addr, Size: uint64(4 * len(want))}
+			for _, d := range im.RelativeRefs(table) {
+				e, _ := im.AnonExtent(d.Place.Addr)
+				b, ok := im.Bytes(d.Place.Addr, max(e.Text, 1)-1)
+				if !ok || !d.Relative || d.Size != 4 || d.Off != uint64(4*len(got)) {
+					t.Errorf("%s: entry %+v", fn, d)
+				}
+				got = append(got, string(b))
 			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: table %q, want %q", fn, got, want)
 		}
 	}
 }

@@ -19,8 +19,6 @@ type refIndex struct {
 	// labels are addresses inside code atoms that data holds, sorted.
 	labels []arch.ImageAddr
 	stored map[arch.ImageAddr][]arch.ImageAddr // label -> words that hold it
-	// offsets are addresses taken by code that adds a 32-bit entry of a table to an address.
-	offsets map[arch.ImageAddr]bool
 }
 
 // next returns the lowest referenced address above addr, but at most limit.
@@ -40,7 +38,6 @@ type scanResult struct {
 	addrs []arch.ImageAddr
 	jumps [][2]*Atom // from, to: direct jumps into atoms that may be parts
 	calls []*Atom    // direct calls into such atoms
-	bases []arch.ImageAddr
 }
 
 // scanCode finds every referenced address, in parallel.
@@ -64,7 +61,7 @@ func (im *Image) scanCode() {
 	wg.Wait()
 	x := &im.places
 	x.jumps, x.calls = map[*Atom][]*Atom{}, map[*Atom]bool{}
-	x.stored, x.offsets = map[arch.ImageAddr][]arch.ImageAddr{}, map[arch.ImageAddr]bool{}
+	x.stored = map[arch.ImageAddr][]arch.ImageAddr{}
 	seen := map[[2]*Atom]bool{}
 	for _, r := range results {
 		x.addrs = append(x.addrs, r.addrs...)
@@ -76,9 +73,6 @@ func (im *Image) scanCode() {
 		}
 		for _, c := range r.calls {
 			x.calls[c] = true
-		}
-		for _, v := range r.bases {
-			x.offsets[v] = true
 		}
 	}
 	im.scanData()
@@ -98,8 +92,6 @@ func (im *Image) scanAtom(a *Atom, r *scanResult) {
 	if !ok {
 		return
 	}
-	first := len(r.bases)
-	var load offsetLoad
 	for off := 0; off < len(code); {
 		in, err := im.Arch.Decode(code[off:])
 		if err != nil {
@@ -110,42 +102,12 @@ func (im *Image) scanAtom(a *Atom, r *scanResult) {
 		for i := range in.NumOps {
 			if v, ok := im.opAddress(at, &in.Ops[i]); ok {
 				r.addrs = append(r.addrs, v)
-				if in.Ops[i].Addr {
-					r.bases = append(r.bases, v)
-				}
 			}
 		}
-		load.step(code[off : off+in.Len])
 		if in.BrSize > 0 {
 			im.scanBranch(a, &in, at+arch.ImageAddr(in.Target), r)
 		}
 		off += in.Len
-	}
-	if !load.found {
-		r.bases = r.bases[:first]
-	}
-}
-
-// offsetLoad recognises code that takes an entry of a table of offsets and adds the table's address:
-// movslq (%base,%index,4), %entry; add %base, %entry, with a few instructions between them.
-type offsetLoad struct {
-	found       bool
-	left        int // instructions in which the add must follow
-	base, entry int8
-}
-
-func (l *offsetLoad) step(code []byte) {
-	l.left--
-	if l.found || code[0]&0xf8 != 0x48 { // both have REX.W
-		return
-	}
-	x, ok := parseX86(code)
-	switch {
-	case !ok || x.twoByte:
-	case x.opcode == 0x63 && x.base >= 0 && x.index >= 0:
-		l.left, l.base, l.entry = 4, x.base, x.reg
-	case (x.opcode == 0x01 || x.opcode == 0x03) && x.rm >= 0 && l.left > 0:
-		l.found = x.rm == l.base && x.reg == l.entry || x.rm == l.entry && x.reg == l.base
 	}
 }
 
