@@ -61,11 +61,7 @@ func (im *Image) readDynTags(f *file) error {
 	if s == nil || s.Type == elf.SHT_NOBITS {
 		return nil
 	}
-	data, err := f.read(s)
-	if err != nil {
-		return err
-	}
-	_, strs, err := f.link(s)
+	data, strs, err := f.readWithStrings(s)
 	if err != nil {
 		return err
 	}
@@ -94,11 +90,7 @@ func (im *Image) readDynsym(f *file) error {
 	if s == nil {
 		return nil
 	}
-	data, err := f.read(s)
-	if err != nil {
-		return err
-	}
-	_, strs, err := f.link(s)
+	data, strs, err := f.readWithStrings(s)
 	if err != nil {
 		return err
 	}

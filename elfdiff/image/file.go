@@ -151,6 +151,15 @@ func (f *file) link(s *elf.Section) (*elf.Section, []byte, error) {
 	return to, b, err
 }
 
+// readWithStrings returns the contents of a section and of the string table that it links to.
+func (f *file) readWithStrings(s *elf.Section) (data, strs []byte, err error) {
+	if data, err = f.read(s); err != nil {
+		return nil, nil, err
+	}
+	_, strs, err = f.link(s)
+	return data, strs, err
+}
+
 // buildID returns the GNU build-id of the file, or nil.
 func (f *file) buildID() ([]byte, error) {
 	for _, s := range f.elf.Sections {

@@ -23,21 +23,12 @@ func (im *Image) Inlines(a *Atom) ([]Inline, error) {
 	t := &im.lines
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.data == nil && t.err == nil {
-		t.err = im.openLines()
-	}
-	if t.err != nil {
-		return nil, t.err
+	units, err := im.dwarfUnits(a)
+	if err != nil {
+		return nil, err
 	}
 	var out []Inline
-	seen := make(map[*lineUnit]bool)
-	i := sort.Search(len(t.units), func(i int) bool { return t.units[i].end > a.Addr })
-	for ; i < len(t.units) && t.units[i].start < a.End(); i++ {
-		u := t.units[i].unit
-		if seen[u] {
-			continue
-		}
-		seen[u] = true
+	for _, u := range units {
 		w := &inlineWalk{data: t.data, atom: a}
 		if err := guard(t.path, func() error { return w.unit(u.cu) }); err != nil {
 			return nil, err

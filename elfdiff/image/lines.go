@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"sync"
 
@@ -47,21 +48,12 @@ func (im *Image) Lines(a *Atom) ([]LineEntry, error) {
 	t := &im.lines
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.data == nil && t.err == nil {
-		t.err = im.openLines()
-	}
-	if t.err != nil {
-		return nil, t.err
+	units, err := im.dwarfUnits(a)
+	if err != nil {
+		return nil, err
 	}
 	var out []LineEntry
-	var last *lineUnit
-	i := sort.Search(len(t.units), func(i int) bool { return t.units[i].end > a.Addr })
-	for ; i < len(t.units) && t.units[i].start < a.End(); i++ {
-		u := t.units[i].unit
-		if u == last {
-			continue
-		}
-		last = u
+	for _, u := range units {
 		rows, err := t.rows(u)
 		if err != nil {
 			return nil, err
@@ -69,6 +61,26 @@ func (im *Image) Lines(a *Atom) ([]LineEntry, error) {
 		out = append(out, within(rows, a)...)
 	}
 	return out, nil
+}
+
+// dwarfUnits returns the compilation units that describe the atom, by address; it opens the DWARF data when it is first
+// needed. The lock of im.lines is held.
+func (im *Image) dwarfUnits(a *Atom) ([]*lineUnit, error) {
+	t := &im.lines
+	if t.data == nil && t.err == nil {
+		t.err = im.openLines()
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	var units []*lineUnit
+	i := sort.Search(len(t.units), func(i int) bool { return t.units[i].end > a.Addr })
+	for ; i < len(t.units) && t.units[i].start < a.End(); i++ {
+		if u := t.units[i].unit; !slices.Contains(units, u) {
+			units = append(units, u)
+		}
+	}
+	return units, nil
 }
 
 // within returns the rows that say something of a's range.

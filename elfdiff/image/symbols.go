@@ -73,11 +73,7 @@ func (im *Image) parseSymtab(f, symFile *file) ([]rawSymbol, bool, error) {
 	if sec == nil {
 		return nil, false, &NoSymbolsError{Path: f.path, BuildID: im.BuildID}
 	}
-	data, err := symFile.read(sec)
-	if err != nil {
-		return nil, false, err
-	}
-	_, strs, err := symFile.link(sec)
+	data, strs, err := symFile.readWithStrings(sec)
 	if err != nil {
 		return nil, false, err
 	}

@@ -61,11 +61,7 @@ var (
 )
 
 func (v *versions) read(f *file, s *elf.Section, l verLayout) error {
-	data, err := f.read(s)
-	if err != nil {
-		return err
-	}
-	_, strs, err := f.link(s)
+	data, strs, err := f.readWithStrings(s)
 	if err != nil {
 		return err
 	}
