@@ -93,15 +93,6 @@ func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 // objectContentEqual compares the initial content of two objects: bytes as bytes, addresses as what they mean.
 func (d *differ) objectContentEqual(a, b *image.Atom) bool { return d.contentEqual(a, b, 0) }
 
-// initial returns the initial content of an object; false if the file holds none because it is zero. A thread-local object behind the
-// template's file part has no address of its own: what lies at it belongs to others.
-func (s *side) initial(a *image.Atom) ([]byte, bool) {
-	if t := s.im.TLS; a.Kind == image.TLSObject && a.End() > t.Addr+arch.ImageAddr(t.FileSize) {
-		return nil, false
-	}
-	return s.im.Bytes(a.Addr, a.Size)
-}
-
 // maxDepth bounds how far comparison follows addresses from constant to constant without a symbol; rings of them are told to differ.
 const maxDepth = 16
 
@@ -109,8 +100,8 @@ func (d *differ) contentEqual(a, b *image.Atom, depth int) bool {
 	if a.Size != b.Size {
 		return false
 	}
-	x, ok1 := d.old.initial(a)
-	y, ok2 := d.new.initial(b)
+	x, ok1 := d.old.im.Content(a)
+	y, ok2 := d.new.im.Content(b)
 	if !ok1 || !ok2 {
 		return zeros(x) && zeros(y)
 	}

@@ -1,13 +1,28 @@
 // Package elfdiff compares two linked builds of one program or library, function
 // by function, and makes the patch that turns the first into the second.
 //
-// The data flows one way:
+// # The data flow
 //
-//	image.Image (two)  -> units    a function with its parts, in canonical form   unit.go
-//	                   -> pairing  which atom of the old build is which of the new pair.go
-//	                   -> compare  what differs                                    compare.go, content.go
-//	                   -> judge    why, and whether it can be delivered            judge.go, reason.go
-//	                   -> assemble the payload with its relocations                assemble.go, emit.go
+//	canonical form   a function with its parts, its instructions without addresses    unit.go
+//	                   addresses that are the end of an object                        bound.go
+//	                   exception tables                                               lsda.go
+//	pair             which atom of the old build is which of the new one              pair.go
+//	compare          functions, and the places that they refer to                     compare.go
+//	                   data, constants without a name                                 content.go
+//	                   data that no reference leads to                                unclaimed.go
+//	                   code that is not understood                                    rawcode.go
+//	explain          why a function differs                                           reason.go, align.go
+//	                   functions inlined into it, line numbers, constants as text     inlined.go, linenumber.go, constant.go
+//	judge            whether a change can be delivered                                judge.go
+//	                   names that stand for something else                            names.go
+//	assemble         the patch                                                        assemble.go
+//	                   code and objects with their relocations                        emit.go
+//	                   constants without a name                                       block.go
+//	                   thread-local variables                                         tls.go
+//	                   variables of other modules                                     foreign.go
+//	                   call frame information                                         frames.go
+//
+// # Proof and evidence
 //
 // Comparison goes forward, from a reference to the atom that it means, and never
 // back from an address to whatever happens to lie there. Addresses never count; names
@@ -15,6 +30,17 @@
 // running code equals the new build's once the old bodies have been left: that is
 // what makes interprocedural optimisation harmless, because a caller that was compiled with
 // knowledge about a callee differs too.
+//
+// Proof is what the file itself says: relocations, the range of a symbol that holds an access of known width, the target of a branch.
+// Everything else is evidence, and errs towards a change or a refusal, but for these, which can be wrong in silence:
+//
+//   - how an address is used tells the start of an object from the end of the one in front (image.Place, bound.go): where an
+//     index counts up from below zero, the wrong one of the two is bound;
+//   - a text without a name at the end of a named table is taken for itself (bound.go);
+//   - tables of distances are recognised by their use, or by their name (content.go);
+//   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go);
+//   - a constant that moved as far as a line of the function did is a line number (linenumber.go): the function stays as it was;
+//   - in code that is not decoded, equal bytes at equal places are equal (rawcode.go).
 //
 // The package reads no process and writes no file.
 package elfdiff

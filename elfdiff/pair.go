@@ -253,7 +253,7 @@ func (d *differ) contentKey(s *side, a *image.Atom) string {
 		}
 		return string(u.shape[:])
 	}
-	data, ok := s.initial(a)
+	data, ok := s.im.Content(a)
 	if !ok {
 		return fmt.Sprintf("zero %d", a.Size)
 	}

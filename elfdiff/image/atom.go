@@ -62,8 +62,8 @@ type Symbol struct {
 // End is the address behind the atom's last byte.
 func (a *Atom) End() arch.ImageAddr { return a.Addr + arch.ImageAddr(a.Size) }
 
-// Unit returns the whole function that a belongs to: the atom with the entry first, then its parts.
-func (a *Atom) Unit() []*Atom {
+// unit returns the whole function that a belongs to: the atom with the entry first, then its parts.
+func (a *Atom) unit() []*Atom {
 	head := a
 	if a.Parent != nil {
 		head = a.Parent
@@ -71,8 +71,8 @@ func (a *Atom) Unit() []*Atom {
 	return append([]*Atom{head}, head.Parts...)
 }
 
-// Head returns the atom that holds the entry of the function that a belongs to.
-func (a *Atom) Head() *Atom {
+// head returns the atom that holds the entry of the function that a belongs to.
+func (a *Atom) head() *Atom {
 	if a.Parent != nil {
 		return a.Parent
 	}

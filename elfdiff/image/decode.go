@@ -113,7 +113,7 @@ func (im *Image) decodeUnit(a *Atom) {
 		d = new(decoder)
 	}
 	defer im.bodies.decoders.Put(d)
-	d.reset(im, a.Unit())
+	d.reset(im, a.unit())
 	err := d.run()
 	for i, p := range d.atoms {
 		e := &bodyEntry{err: err}

@@ -97,7 +97,7 @@ func structBytes(t testing.TB, v any) []byte {
 func (f *testFile) load(t testing.TB) *Image {
 	t.Helper()
 	b := f.encode(t)
-	im, err := LoadBytes("test", bytes.NewReader(b), uint64(len(b)))
+	im, err := loadBytes("test", bytes.NewReader(b), uint64(len(b)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -168,7 +168,7 @@ func TestRealFiles(t *testing.T) {
 // checkFile holds: there is an image exactly if there is no error, and whatever loads can be decoded and asked without a panic, and
 // answers with places of the image.
 func checkFile(t *testing.T, b []byte) {
-	im, err := LoadBytes("fuzz", bytes.NewReader(b), uint64(len(b)))
+	im, err := loadBytes("fuzz", bytes.NewReader(b), uint64(len(b)))
 	if (im != nil) != (err == nil) {
 		t.Fatalf("image %v with error %v", im != nil, err)
 	}

@@ -1,6 +1,8 @@
 package image
 
 import (
+	"fmt"
+	"io"
 	"os/exec"
 	"strings"
 	"testing"
@@ -37,4 +39,19 @@ func (im *Image) mustBody(t testing.TB, name string) *Body {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// loadBytes is Load for a file that is in memory and holds its own symbols. The name stands for its path.
+func loadBytes(name string, r io.ReaderAt, size uint64) (*Image, error) {
+	f, err := newFile(name, r, size)
+	if err != nil {
+		return nil, fmt.Errorf("load image: %w", err)
+	}
+	im, err := load(f, func(im *Image) (*file, func() error, error) {
+		return nil, nil, &NoSymbolsError{Path: name, BuildID: im.BuildID}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load image: %w", err)
+	}
+	return im, nil
 }

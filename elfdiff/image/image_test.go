@@ -98,7 +98,7 @@ func TestParts(t *testing.T) {
 		}
 		im := mustLoad(t, victim.Build(t, "gcc", sources, "-O2", "-g", "-lm", "-DV=1"), Options{})
 		head := im.atom(t, c.fn)
-		if len(head.Parts) != 1 || head.Parts[0].Name != c.fn+".cold" || head.Parts[0].Head() != head || len(head.Unit()) != 2 {
+		if len(head.Parts) != 1 || head.Parts[0].Name != c.fn+".cold" || head.Parts[0].head() != head || len(head.unit()) != 2 {
 			t.Fatalf("parts of %s: %v", c.fn, head.Parts)
 		}
 		cold := head.Parts[0]
@@ -354,7 +354,7 @@ func TestMalformed(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := slices.Clone(good)
 			c.edit(b)
-			_, err := LoadBytes("damaged", bytes.NewReader(b), uint64(len(b)))
+			_, err := loadBytes("damaged", bytes.NewReader(b), uint64(len(b)))
 			var bad *FormatError
 			if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want a FormatError with %q", err, c.want)
@@ -363,7 +363,7 @@ func TestMalformed(t *testing.T) {
 	}
 	t.Run("truncated", func(t *testing.T) {
 		for n := 0; n < len(good); n += len(good)/97 + 1 {
-			if _, err := LoadBytes("short", bytes.NewReader(good[:n]), uint64(n)); err == nil {
+			if _, err := loadBytes("short", bytes.NewReader(good[:n]), uint64(n)); err == nil {
 				t.Errorf("%d of %d bytes are accepted", n, len(good))
 			}
 		}

@@ -38,7 +38,7 @@ func checkBody(t testing.TB, im *Image, b *Body) {
 			t.Fatalf("%s: table %+v", b.Atom.Name, tab)
 		}
 		for _, e := range tab.Entries {
-			if to, err := im.Body(e.Atom); err != nil || e.Atom.Head() != b.Atom.Head() || to.InstAt(int64(e.Off)) < 0 {
+			if to, err := im.Body(e.Atom); err != nil || e.Atom.head() != b.Atom.head() || to.InstAt(int64(e.Off)) < 0 {
 				t.Fatalf("%s: table entry %+v is no instruction of the unit", b.Atom.Name, e)
 			}
 		}

@@ -48,7 +48,7 @@ func FuzzLines(f *testing.F) {
 // linesOf asks for the lines of all atoms and counts them. Rows must be in order, and say something of the atom.
 func linesOf(t testing.TB, b []byte) int {
 	t.Helper()
-	im, err := LoadBytes("fuzz", bytes.NewReader(b), uint64(len(b)))
+	im, err := loadBytes("fuzz", bytes.NewReader(b), uint64(len(b)))
 	if err != nil {
 		t.Fatalf("debug information keeps the image from loading: %v", err)
 	}

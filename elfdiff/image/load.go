@@ -5,7 +5,6 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"sort"
 
 	"hotpatch/arch"
@@ -23,21 +22,6 @@ func Load(path string, opt Options) (*Image, error) {
 	}
 	defer closeFile()
 	im, err := load(f, func(im *Image) (*file, func() error, error) { return im.findDebug(f, opt) })
-	if err != nil {
-		return nil, fmt.Errorf("load image: %w", err)
-	}
-	return im, nil
-}
-
-// LoadBytes is Load for a file that is in memory and holds its own symbols. The name stands for its path.
-func LoadBytes(name string, r io.ReaderAt, size uint64) (*Image, error) {
-	f, err := newFile(name, r, size)
-	if err != nil {
-		return nil, fmt.Errorf("load image: %w", err)
-	}
-	im, err := load(f, func(im *Image) (*file, func() error, error) {
-		return nil, nil, &NoSymbolsError{Path: name, BuildID: im.BuildID}
-	})
 	if err != nil {
 		return nil, fmt.Errorf("load image: %w", err)
 	}

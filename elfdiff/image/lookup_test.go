@@ -62,7 +62,7 @@ func TestOverlapLimit(t *testing.T) {
 			syms = append(syms, testSymbol{name: "s", bind: elf.STB_GLOBAL, typ: elf.STT_FUNC, shndx: inText, value: textAddr + i, size: 0x8000})
 		}
 		b := textFile(bytes.Repeat([]byte{0xc3}, 0x10000), nil, syms...).encode(t)
-		_, err := LoadBytes("test", bytes.NewReader(b), uint64(len(b)))
+		_, err := loadBytes("test", bytes.NewReader(b), uint64(len(b)))
 		var bad *FormatError
 		if errors.As(err, &bad) != c.refuse || c.refuse && !strings.Contains(err.Error(), fmt.Sprint("more than ", maxOverlap)) {
 			t.Errorf("%s: %v", c.name, err)

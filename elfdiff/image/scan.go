@@ -268,7 +268,7 @@ func (im *Image) parentOf(part *Atom, base string, cold bool) *Atom {
 				return nil // two functions of that name jump there: neither owns it
 			}
 			parent = j
-		} else if !cold && j.Head() != part {
+		} else if !cold && j.head() != part {
 			return nil // others jump to it as well
 		}
 	}

@@ -58,7 +58,7 @@ func TestSymbolSections(t *testing.T) {
 		{name: "number elsewhere, and not there", sym: testSymbol{name: "x", typ: elf.STT_FUNC, shndx: elf.SHN_XINDEX, value: textAddr, size: 4}, want: "SHT_SYMTAB_SHNDX"},
 	} {
 		b := textFile(make([]byte, 16), make([]byte, 16), c.sym).encode(t)
-		_, err := LoadBytes("test", bytes.NewReader(b), uint64(len(b)))
+		_, err := loadBytes("test", bytes.NewReader(b), uint64(len(b)))
 		var bad *FormatError
 		if !errors.As(err, &bad) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want a FormatError with %q", c.name, err, c.want)
