@@ -16,7 +16,8 @@ import (
 // added to its change as a refusal; the result then holds no patch.
 func (d *differ) assemble() (*patch.Patch, error) {
 	if d.sameBuild() && len(d.funcs) > 0 {
-		return nil, fmt.Errorf("diff: %s and %s have the same build-id %x but differ: the build-id does not identify the build", d.old.im.Path, d.new.im.Path, d.old.im.BuildID)
+		return nil, fmt.Errorf("diff: %s and %s have the same build-id %x but differ: the build-id does not identify the build",
+			d.old.im.Path, d.new.im.Path, d.old.im.BuildID)
 	}
 	d.sortChanges()
 	e := newEmitter(d)
@@ -144,7 +145,8 @@ func (e *emitter) constants() []patch.Const {
 		}
 		old, _ := d.old.im.Bytes(o.old.Addr, o.old.Size)
 		data, _ := d.new.im.Bytes(o.new.Addr, o.new.Size)
-		sec, _ := e.section(patch.Section{Name: ".rodata." + o.new.Name, Kind: patch.ROData, Align: alignment(o.new), Data: append([]byte(nil), data...), Size: o.new.Size},
+		sec, _ := e.section(patch.Section{Name: ".rodata." + o.new.Name, Kind: patch.ROData, Align: alignment(o.new),
+			Data: append([]byte(nil), data...), Size: o.new.Size},
 			patch.Symbol{Name: o.new.Name + ".content", Size: o.new.Size, Local: true})
 		if err := e.content(sec, 0, o.new); err != nil {
 			o.refuse("%v", err)

@@ -14,7 +14,8 @@ func (u *unit) settleBounds() {
 	for i := range u.refs {
 		r := &u.refs[i]
 		p := r.place
-		if r.kind != image.RefAddr || p.Proven || p.ViaSlot || p.Kind != image.PlaceAnon && (p.Kind != image.PlaceAtom || p.Addend != 0) {
+		if r.kind != image.RefAddr || p.Proven || p.ViaSlot ||
+			p.Kind != image.PlaceAnon && (p.Kind != image.PlaceAtom || p.Addend != 0) {
 			continue
 		}
 		ending := objectsEnding(u.im, p.Addr)
@@ -89,7 +90,8 @@ func (u *unit) anonBefore(r *reference) bool {
 	}
 	for i := range u.refs {
 		q := u.refs[i].place
-		if q.Kind == image.PlaceAnon && u.refs[i].kind == image.RefAddr && q.Addr < p.Addr && u.im.SectionAt(q.Addr) == p.Atom.Section {
+		if q.Kind == image.PlaceAnon && u.refs[i].kind == image.RefAddr && q.Addr < p.Addr &&
+			u.im.SectionAt(q.Addr) == p.Atom.Section {
 			if x, ok := u.im.AnonExtent(q.Addr); ok && (x.Text == 0 || q.Addr+arch.ImageAddr(x.Text) == p.Addr) && u.im.NextAtom(q.Addr) == p.Atom {
 				return true
 			}
@@ -127,8 +129,10 @@ func (e *emitter) lone(p *image.Place) error {
 		if at, ok := e.running(a); ok && startKnown && at+(p.Addr-a.Addr) == start {
 			continue
 		}
-		return fmt.Errorf("address %#x is ambiguous: it is the end of %s and the start of %s, which are at different places in the running process, "+
-			"and nothing else in the function speaks for either; link with -Wl,--emit-relocs, which tells objects that are not static", uint64(p.Addr), a.Name, name)
+		return fmt.Errorf("address %#x is ambiguous: it is the end of %s and the start of %s, "+
+			"which are at different places in the running process, "+
+			"and nothing else in the function speaks for either; link with -Wl,--emit-relocs, which tells objects that are not static",
+			uint64(p.Addr), a.Name, name)
 	}
 	return nil
 }

@@ -76,7 +76,8 @@ func (e *emitter) declare(u *unit) {
 		if i > 0 {
 			align = 2
 		}
-		_, sym := e.section(patch.Section{Name: name, Kind: patch.Text, Align: align, Data: append([]byte(nil), body.Code...), Size: uint64(len(body.Code))},
+		_, sym := e.section(patch.Section{Name: name, Kind: patch.Text, Align: align,
+			Data: append([]byte(nil), body.Code...), Size: uint64(len(body.Code))},
 			patch.Symbol{Name: p.Name, Size: p.Size, Func: true, Local: p.Local})
 		e.bodies[p] = sym
 	}
@@ -228,7 +229,8 @@ func (e *emitter) bindAmbiguous(p *image.Place) (int, int64, error) {
 		}
 		addr := start + (p.Addr - b.Addr)
 		if i > 0 && addr != at || p.Kind == image.PlaceAnon {
-			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s, which are at different places in the running process", uint64(p.Addr), atomNames(p.Candidates))
+			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s, which are at different places in the running process",
+				uint64(p.Addr), atomNames(p.Candidates))
 		}
 		at = addr
 	}
@@ -297,7 +299,8 @@ func (e *emitter) codeNamed(name string) *image.Atom {
 
 // image returns the symbol of an atom of the old build.
 func (e *emitter) image(old *image.Atom) int {
-	return e.symbol(patch.Symbol{Name: old.Name, Kind: patch.SymImage, Value: uint64(old.Addr), Size: old.Size, Func: old.IsCode(), Local: old.Local})
+	return e.symbol(patch.Symbol{Name: old.Name, Kind: patch.SymImage, Value: uint64(old.Addr), Size: old.Size,
+		Func: old.IsCode(), Local: old.Local})
 }
 
 // object returns the symbol of a data object.
@@ -396,7 +399,8 @@ func (e *emitter) table(t *image.JumpTable) (int, error) {
 		return 0, fmt.Errorf("where its jump table at %#x ends cannot be told", uint64(t.Addr))
 	}
 	name := fmt.Sprintf("table.%d", len(e.tables))
-	sec, sym := e.section(patch.Section{Name: ".rodata." + name, Kind: patch.ROData, Align: uint64(t.EntrySize), Data: make([]byte, t.Size), Size: t.Size},
+	sec, sym := e.section(patch.Section{Name: ".rodata." + name, Kind: patch.ROData, Align: uint64(t.EntrySize),
+		Data: make([]byte, t.Size), Size: t.Size},
 		patch.Symbol{Name: name, Size: t.Size, Local: true})
 	e.tables[t.Addr] = sym
 	for i, entry := range t.Entries {

@@ -30,7 +30,8 @@ func (e *emitter) frames() {
 	if len(out.data) == 0 {
 		return
 	}
-	e.sections = append(e.sections, patch.Section{Name: ".eh_frame", Kind: patch.EHFrame, Align: 8, Data: out.data, Size: uint64(len(out.data)), Relocs: out.relocs})
+	e.sections = append(e.sections, patch.Section{Name: ".eh_frame", Kind: patch.EHFrame, Align: 8,
+		Data: out.data, Size: uint64(len(out.data)), Relocs: out.relocs})
 }
 
 type frameSection struct {

@@ -102,7 +102,8 @@ func (d *differ) judgeBody(c *funcChange, u *unit) {
 			continue
 		}
 		if len(body.Escapes) > 0 {
-			c.refuse("%s takes the address of a label at +%#x (computed goto); labels that are stored would lead into the old body", p.Name, body.Escapes[0].Target.Off)
+			c.refuse("%s takes the address of a label at +%#x (computed goto); labels that are stored would lead into the old body",
+				p.Name, body.Escapes[0].Target.Off)
 			return
 		}
 		if body.Falls {
@@ -287,13 +288,17 @@ func (d *differ) judgeFile() {
 	if carried {
 		for _, im := range []*image.Image{d.old.im, d.new.im} {
 			if im.Type == elf.ET_EXEC && !im.HasRelocs {
-				whole("file", im.Path, "not position independent and without relocations: absolute addresses in its code cannot be told from numbers; link it with -pie, or with -Wl,--emit-relocs")
+				whole("file", im.Path,
+					"not position independent and without relocations: absolute addresses in its code cannot be told from numbers; "+
+						"link it with -pie, or with -Wl,--emit-relocs")
 			}
 			if !im.HasBuildID {
 				whole("file", im.Path, "it has no build-id, by which apply would know the build that a process runs; link it with -Wl,--build-id")
 			}
 			if isGo(im) {
-				whole("file", im.Path, "a Go program: the Go runtime finds every frame, and every pointer in it, by tables of its own, and stops the program at code that they do not list")
+				whole("file", im.Path,
+					"a Go program: the Go runtime finds every frame, and every pointer in it, by tables of its own, "+
+						"and stops the program at code that they do not list")
 			}
 			if im.TextRel {
 				whole("file", im.Path, "its text is relocated at run time (DT_TEXTREL), so that the running bytes cannot be compared with the file's")

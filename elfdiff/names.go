@@ -19,7 +19,8 @@ func (d *differ) judgeNames(b *image.Atom, v *verdict) {
 		}
 		for _, a := range d.old.im.Named(s.Name) {
 			if a != old && !localName(a, s.Name) && classOf(a) == classOf(b) {
-				v.refuse("%s was another name of %s in the old build, and is of its own in the new one (an alias, or identical-code folding, changed)", s.Name, a.Name)
+				v.refuse("%s was another name of %s in the old build, and is of its own in the new one "+
+					"(an alias, or identical-code folding, changed)", s.Name, a.Name)
 				return
 			}
 		}
@@ -66,9 +67,11 @@ func (d *differ) joinedNames() {
 			if _, reachable := d.stored[a]; c == classFunc && !reachable {
 				continue
 			}
-			d.other = append(d.other, patch.Change{What: "name", Name: a.Name, Change: "changed", Verdict: patch.Refused, Reasons: []string{},
+			d.other = append(d.other, patch.Change{What: "name", Name: a.Name, Change: "changed",
+				Verdict: patch.Refused, Reasons: []string{},
 				Old: &patch.Extent{Addr: a.Addr, Size: a.Size}, New: &patch.Extent{Addr: b.Addr, Size: b.Size},
-				Why: "it is another name of " + b.Name + " in the new build (an alias, or identical-code folding): what reaches it by address would keep the old one; build with the same setting of folding"})
+				Why: "it is another name of " + b.Name + " in the new build (an alias, or identical-code folding): " +
+					"what reaches it by address would keep the old one; build with the same setting of folding"})
 			break
 		}
 	}

@@ -153,8 +153,14 @@ func TestSameBuild(t *testing.T) {
 	}
 }
 
+// BenchmarkDiff measures loading and comparing, in bytes of both builds' code per second. On another program, such as two builds of redis:
+//
+//	HOTPATCH_OLD=old/redis-server HOTPATCH_NEW=new/redis-server go test -run='^$' -bench=Diff ./elfdiff
 func BenchmarkDiff(b *testing.B) {
-	old, new := pairNamed(b, "jumptable").Build(b, "gcc", "-static-pie")
+	old, new := os.Getenv("HOTPATCH_OLD"), os.Getenv("HOTPATCH_NEW")
+	if old == "" || new == "" {
+		old, new = pairNamed(b, "jumptable").Build(b, "gcc", "-static-pie")
+	}
 	size := int64(0)
 	for _, s := range load(b, old).Sections {
 		if s.Exec() {

@@ -41,7 +41,8 @@ func (e *emitter) tls(sec int, r *image.Ref, toEnd int64, relative bool) error {
 	delta := threadOffset(e.d.old.im, old) - threadOffset(e.d.new.im, p.Atom)
 	field := e.sections[sec].Data[r.Off:]
 	if !p.Proven || p.Number || r.Size != 4 || !isProgram(e.d.old.im) || !isProgram(e.d.new.im) {
-		return fmt.Errorf("the layout of thread-local storage differs between the builds (%s), and how it reaches the variable cannot be told", p.Atom.Name)
+		return fmt.Errorf("the layout of thread-local storage differs between the builds (%s), and how it reaches the variable cannot be told",
+			p.Atom.Name)
 	}
 	v := int64(int32(binary.LittleEndian.Uint32(field))) + delta
 	if v != int64(int32(v)) {

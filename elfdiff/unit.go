@@ -74,7 +74,8 @@ func (u *unit) canonicalize() {
 		}
 		for _, r := range t.refs {
 			h.Write([]byte{'&', shapeKind(r, t.in.Flow)})
-			u.refs = append(u.refs, reference{inst: int32(index), part: int16(t.part), kind: r.Kind, width: r.Width, place: &r.Place, ref: r})
+			u.refs = append(u.refs, reference{inst: int32(index), part: int16(t.part), kind: r.Kind, width: r.Width,
+				place: &r.Place, ref: r})
 		}
 	})
 	u.settleBounds()
@@ -90,7 +91,8 @@ func (u *unit) canonicalize() {
 func (u *unit) findRelTables() {
 	for i := range u.refs {
 		r := &u.refs[i]
-		if r.kind != image.RefAddr || r.place.ViaSlot || r.place.Addend != 0 || r.place.Kind != image.PlaceAnon && r.place.Kind != image.PlaceAtom {
+		if r.kind != image.RefAddr || r.place.ViaSlot || r.place.Addend != 0 ||
+			r.place.Kind != image.PlaceAnon && r.place.Kind != image.PlaceAtom {
 			continue
 		}
 		body, err := u.im.Body(u.parts[r.part])

@@ -126,31 +126,35 @@ func parseX86(code []byte) (x86Operands, bool) {
 	}
 	modrm := code[i+1]
 	x.reg = int8(modrm>>3&7 | rex&4<<1)
-	rm := int8(modrm&7 | rex&1<<3)
 	if modrm>>6 == 3 {
-		x.rm, x.immOff = rm, i+2
+		x.rm, x.immOff = int8(modrm&7|rex&1<<3), i+2
 		return x, true
 	}
-	i += 2
-	switch {
+	return x, x.memory(code, i+2, modrm, rex)
+}
+
+// memory reads the operand in memory that a ModRM byte names; i is the index of what follows that byte.
+func (x *x86Operands) memory(code []byte, i int, modrm, rex byte) bool {
+	mod := modrm >> 6
+	switch rm := int8(modrm&7 | rex&1<<3); {
 	case rm&7 != 4:
-		if modrm>>6 != 0 || rm&7 != 5 { // else relative to the instruction pointer
+		if mod != 0 || rm&7 != 5 { // else relative to the instruction pointer
 			x.base = rm
 		}
 	case i >= len(code):
-		return x, false
+		return false
 	default:
 		sib := code[i]
 		i++
 		if x.index = int8(sib>>3&7 | rex&2<<2); x.index == regSP {
 			x.index = -1
 		}
-		if x.base = int8(sib&7 | rex&1<<3); x.base&7 == 5 && modrm>>6 == 0 {
+		if x.base = int8(sib&7 | rex&1<<3); x.base&7 == 5 && mod == 0 {
 			x.base = -1
 		}
 	}
 	x.immOff = i
-	switch mod := modrm >> 6; {
+	switch {
 	case mod == 1 && i < len(code):
 		x.disp = int32(int8(code[i]))
 		x.immOff++
@@ -160,7 +164,7 @@ func parseX86(code []byte) (x86Operands, bool) {
 	case mod == 0 && x.base < 0:
 		x.immOff += 4 // relative to the instruction pointer, or without a base
 	}
-	return x, true
+	return true
 }
 
 func isLegacyPrefix(b byte) bool {
