@@ -130,7 +130,8 @@ func parseX86(code []byte) (x86Operands, bool) {
 		x.rm, x.immOff = int8(modrm&7|rex&1<<3), i+2
 		return x, true
 	}
-	return x, x.memory(code, i+2, modrm, rex)
+	ok := x.memory(code, i+2, modrm, rex)
+	return x, ok
 }
 
 // memory reads the operand in memory that a ModRM byte names; i is the index of what follows that byte.
