@@ -153,6 +153,23 @@ func TestSameBuild(t *testing.T) {
 	}
 }
 
+// TestLonelyEndWithRelocs: what is refused without relocations as ambiguous is told by them.
+func TestLonelyEndWithRelocs(t *testing.T) {
+	old, new := pairNamed(t, "lonelyend").Build(t, "gcc", "-Wl,--emit-relocs")
+	r, err := elfdiff.Diff(load(t, old), load(t, new), elfdiff.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Patch == nil {
+		t.Fatalf("no patch: %+v", r.Changes)
+	}
+	for _, s := range r.Patch.Symbols {
+		if s.Name == "between" {
+			t.Errorf("the patch refers to between: %+v", s)
+		}
+	}
+}
+
 // BenchmarkDiff measures loading and comparing, in bytes of both builds' code per second. On another program, such as two builds of redis:
 //
 //	HOTPATCH_OLD=old/redis-server HOTPATCH_NEW=new/redis-server go test -run='^$' -bench=Diff ./elfdiff
