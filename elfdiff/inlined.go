@@ -3,6 +3,7 @@ package elfdiff
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
@@ -34,6 +35,12 @@ func (x *explainer) inlinedReasons() (own int, reasons []string) {
 		reasons = append(reasons, fmt.Sprintf("inlines %s%s (%s)", n, x.d.changedToo(n), places(count[n])))
 	}
 	return own, reasons
+}
+
+// stem returns the name that a function has in the source: without what compilers append.
+func stem(name string) string {
+	base, _, _ := strings.Cut(name, ".")
+	return base
 }
 
 // changedToo says whether a function that is inlined also exists by itself and changed.
@@ -70,6 +77,9 @@ func (x *explainer) inlinedAt(at arch.ImageAddr) string {
 		if in := &x.inlines[i]; at >= in.Start && at < in.End && in.Depth > depth {
 			name, depth = in.Name, in.Depth
 		}
+	}
+	if name == stem(x.c.new.name()) {
+		return "" // the rest of a function that was split, put back where it was: its own code
 	}
 	return name
 }
