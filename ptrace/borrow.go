@@ -59,6 +59,8 @@ func (tr *tracer) borrow(opts BorrowOptions, keep bool, fn func(r *Remote) error
 	if err != nil {
 		return err
 	}
+	start := time.Now()
+	defer func() { tr.p.borrowed.Store(max(tr.p.borrowed.Load(), int64(time.Since(start)))) }()
 	if err := tr.openMem(); err != nil {
 		tr.giveBack(t)
 		return err

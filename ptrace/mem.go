@@ -191,23 +191,49 @@ func (tr *tracer) openMem() error {
 // write changes the target's memory whatever its protection, without changing that. stopped is a
 // thread for the fallback, PTRACE_POKEDATA. Preconditions: openMem succeeded, stopped is stopped.
 func (tr *tracer) write(stopped int, addr arch.Addr, data []byte) error {
-	var cause syscall.Errno
-	for len(data) > 0 {
-		n, e := pwrite(tr.mem.fd, data, uint64(addr))
-		if e != 0 || n <= 0 {
-			cause = orEIO(e)
-			break
-		}
-		addr, data = addr+arch.Addr(n), data[n:]
-	}
-	if len(data) == 0 {
+	n, cause := tr.writeFile(addr, data)
+	if n == len(data) {
 		return nil
 	}
+	addr, data = addr+arch.Addr(n), data[n:]
 	if e := poke(stopped, addr, data); e != 0 {
 		return &MemError{Op: "write", Addr: addr, Len: len(data),
 			Err: fmt.Errorf("/proc/%d/task/%d/mem: %w; PTRACE_POKEDATA: %w", tr.p.PID, tr.mem.tid, cause, e)}
 	}
 	return nil
+}
+
+// writeFile writes through the open memory file. It returns how many bytes it wrote, and why not all.
+func (tr *tracer) writeFile(addr arch.Addr, data []byte) (done int, cause syscall.Errno) {
+	for done < len(data) {
+		n, e := pwrite(tr.mem.fd, data[done:], uint64(addr)+uint64(done))
+		if e != 0 || n <= 0 {
+			return done, orEIO(e)
+		}
+		done += n
+	}
+	return done, 0
+}
+
+// WriteMem changes the target's memory, whatever its protection, while the target runs on. It is for a process that
+// is seized; in another, and where the kernel forbids forced writes through /proc/PID/mem, one thread is borrowed for it.
+func (p *Process) WriteMem(addr arch.Addr, data []byte) error {
+	written := false
+	err := p.do("write memory of", func(tr *tracer) error {
+		if !tr.seized {
+			return nil
+		}
+		if err := tr.openMem(); err != nil {
+			return err
+		}
+		n, _ := tr.writeFile(addr, data)
+		written = n == len(data)
+		return nil
+	})
+	if err != nil || written {
+		return err
+	}
+	return p.Borrow(func(r *Remote) error { return r.Write(addr, data) })
 }
 
 // poke writes by words, keeping the bytes around data.

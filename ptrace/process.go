@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,10 +25,15 @@ type Process struct {
 	log   *slog.Logger
 	pidfd int
 
+	borrowed atomic.Int64 // ns: the longest time that a thread was borrowed
+
 	mu     sync.Mutex // guards the next two
 	tracer *tracer    // nil before the first use
 	closed bool
 }
+
+// LongestBorrow is the longest time for which a thread of the target was kept from its own work by a Borrow.
+func (p *Process) LongestBorrow() time.Duration { return time.Duration(p.borrowed.Load()) }
 
 // ThreadInfo describes a thread without stopping it.
 type ThreadInfo struct {

@@ -54,7 +54,9 @@ type Report struct {
 	Atomic  bool          `json:"atomic"`  // the commit was one write: no death can leave a mixture
 	Patches []PatchReport `json:"patches"`
 	Pause   time.Duration `json:"pause_ns"` // of the last stop: from the first thread stopped until the last was resumed
-	Tries   int           `json:"tries"`    // stops that were needed, those of abandoned plans included
+	// Staging is the longest time for which one thread made system calls for hotpatch before that, while the others ran.
+	Staging time.Duration `json:"staging_ns"`
+	Tries   int           `json:"tries"` // stops that were needed, those of abandoned plans included
 	Threads int           `json:"threads"`
 	Writes  int           `json:"writes"`    // that the commit made
 	Jumps   int           `json:"jumps"`     // those of them that go to text

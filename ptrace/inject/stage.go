@@ -25,19 +25,62 @@ func (t *transaction) at(point string) error {
 	return t.opt.fault(point)
 }
 
-// prepare maps the journal and the payloads, fills them, and touches the pages that the commit will change. One
-// thread of the target makes the system calls, in one borrowing; it is not lost should hotpatch die meanwhile. Undone by unstage.
+// prepare maps the journal and the payloads, fills them, and touches the pages that the commit will change. Undone
+// by unstage.
 //
-// The journal comes first, so that there is never a payload without one.
+// A borrowed thread of the target makes the system calls, and does nothing else meanwhile: what takes
+// time, the writing, is done while all threads run. The journal is complete before a payload is mapped, so that
+// there is never one without it.
 func (t *transaction) prepare() error {
-	parts := []func(*ptrace.Remote) error{t.stageJournal, t.stagePayloads, t.touch}
-	if t.plan.journal == nil {
-		parts = []func(*ptrace.Remote) error{t.touch}
+	if t.plan.journal != nil {
+		for _, part := range []func() error{t.stageJournal, t.stagePayloads} {
+			if err := part(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := t.touch(); err != nil {
+		return err
+	}
+	return t.at("borrowed")
+}
+
+// stageJournal maps and writes the journal. Its header is written last, so that one with a header is complete.
+func (t *transaction) stageJournal() error {
+	if err := t.p.Borrow(t.mapJournal); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := t.at("journal-mapped"); err != nil {
+		return err
+	}
+	j, raw := t.plan.journal, t.plan.raw
+	if err := t.p.WriteMem(j.At+journalHeader, raw[journalHeader:]); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := t.at("journal-half"); err != nil {
+		return err
+	}
+	if err := t.p.WriteMem(j.At, raw[:journalHeader]); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return t.at("journal-written")
+}
+
+// stagePayloads maps the payloads, in one borrowing, and writes them.
+func (t *transaction) stagePayloads() error {
+	var fresh []*step
+	for _, s := range t.plan.steps {
+		if !s.reused {
+			fresh = append(fresh, s)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
 	}
 	err := t.p.Borrow(func(r *ptrace.Remote) error {
-		for _, part := range parts {
-			if err := part(r); err != nil {
-				return err
+		for _, s := range fresh {
+			if err := t.mapPayload(r, s.payload); err != nil {
+				return fmt.Errorf("payload of patch %s: %w", s.link.file.ID.Short(), err)
 			}
 		}
 		return nil
@@ -45,53 +88,21 @@ func (t *transaction) prepare() error {
 	if err != nil {
 		return err
 	}
-	return t.at("borrowed")
-}
-
-// stageJournal maps and writes the journal. Its header is written last, so that one with a header is complete.
-func (t *transaction) stageJournal(r *ptrace.Remote) error {
-	if err := t.mapJournal(r); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if err := t.at("journal-mapped"); err != nil {
-		return err
-	}
-	j, raw := t.plan.journal, t.plan.raw
-	if err := r.Write(j.At+journalHeader, raw[journalHeader:]); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	if err := t.at("journal-half"); err != nil {
-		return err
-	}
-	if err := r.Write(j.At, raw[:journalHeader]); err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	return t.at("journal-written")
-}
-
-// stagePayloads maps the payloads and writes them.
-func (t *transaction) stagePayloads(r *ptrace.Remote) error {
-	for _, s := range t.plan.steps {
-		if s.reused {
-			continue
-		}
-		if err := t.stagePayload(r, s.payload); err != nil {
+	for _, s := range fresh {
+		if err := t.writePayload(s.payload); err != nil {
 			return fmt.Errorf("payload of patch %s: %w", s.link.file.ID.Short(), err)
 		}
 	}
 	return nil
 }
 
-func (t *transaction) stagePayload(r *ptrace.Remote, p *patch.Payload) error {
-	if err := t.mapPayload(r, p); err != nil {
-		return err
-	}
+func (t *transaction) writePayload(p *patch.Payload) error {
 	for i := range p.Segments {
 		g := &p.Segments[i]
 		if len(g.Data) == 0 {
 			continue
 		}
-		if err := r.Write(g.Addr, g.Data); err != nil {
+		if err := t.p.WriteMem(g.Addr, g.Data); err != nil {
 			return err
 		}
 		if err := t.at("payload-written"); err != nil {
@@ -210,7 +221,7 @@ func (t *transaction) drop() error {
 
 // touch writes a byte of every page that the commit will change over itself, so that the kernel has made the
 // process's own copies before the stop. Nobody else writes there: text and constants are read-only.
-func (t *transaction) touch(r *ptrace.Remote) error {
+func (t *transaction) touch() error {
 	pages := make(map[uint64]arch.Addr)
 	for _, w := range t.plan.writes {
 		for a := uint64(w.Addr) & pageMask; a < uint64(w.Addr)+uint64(len(w.New)); a += 0x1000 {
@@ -219,10 +230,10 @@ func (t *transaction) touch(r *ptrace.Remote) error {
 	}
 	var b [1]byte
 	for _, at := range pages {
-		if err := r.Read(b[:], at); err != nil {
+		if err := t.p.ReadMem(b[:], at); err != nil {
 			return err
 		}
-		if err := r.Write(at, b[:]); err != nil {
+		if err := t.p.WriteMem(at, b[:]); err != nil {
 			return fmt.Errorf("text at %#x cannot be written: %w", uint64(at), err)
 		}
 	}

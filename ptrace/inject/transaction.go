@@ -51,6 +51,7 @@ type stateWrite struct {
 func (t *transaction) run(ctx context.Context) error {
 	t.opt.progress("staging")
 	err := t.prepare()
+	t.plan.report.Staging = t.p.LongestBorrow()
 	if err == nil {
 		err = t.at("staged")
 	}

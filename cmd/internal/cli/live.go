@@ -179,6 +179,9 @@ func (a *app) transactionText(r *inject.Report) {
 	}
 	if r.Done && !r.DryRun && r.Threads > 0 {
 		a.printf("paused %s, %s, %s", ms(r.Pause), count(r.Threads, "thread"), writesText(r))
+		if r.Staging > 0 {
+			a.printf("staged by one thread in %s, while the others ran", ms(r.Staging))
+		}
 	}
 	for _, s := range r.Notes {
 		a.printf("note: %s", clean(s))
