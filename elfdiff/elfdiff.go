@@ -13,7 +13,9 @@
 //	                   code that is not understood                                    rawcode.go
 //	explain          why a function differs                                           reason.go, align.go
 //	                   functions inlined into it, line numbers, constants as text     inlined.go, linenumber.go, constant.go
-//	judge            whether a change can be delivered                                judge.go
+//	judge            whether a change can be delivered: functions                     judge.go
+//	                   data, and the file as a whole                                  judgedata.go, judgefile.go
+//	                   what stays reachable by its address                            reach.go
 //	                   names that stand for something else                            names.go
 //	assemble         the patch                                                        assemble.go
 //	                   code and objects with their relocations                        emit.go

@@ -1,0 +1,92 @@
+package elfdiff
+
+import (
+	"fmt"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+)
+
+// judgeRemoved judges a function that only the old build has (HAZARDS D26).
+func (d *differ) judgeRemoved(c *funcChange) {
+	a := c.old.atom()
+	how, reachable := d.stored[a]
+	if !reachable {
+		return
+	}
+	for i := range c.old.refs {
+		r := &c.old.refs[i]
+		if r.kind != image.RefCall && r.kind != image.RefJump || r.place.Atom == nil {
+			continue
+		}
+		if v := d.new.of[d.fwd[r.place.Atom]]; v != nil && d.byNew[v] != nil && d.byNew[v].carried(&d.opt) {
+			c.refuse("it stays reachable (%s) and calls %s, which is replaced: whether it may still do so cannot be shown", how, r.place.Atom.Name)
+			return
+		}
+	}
+	c.needAck("removed:"+a.Name, "the new build does not have it, but it stays reachable (%s) and keeps running as it was", how)
+}
+
+// storedAddresses finds the atoms of the old build whose address something other than
+// a direct call holds, and says what.
+func (d *differ) storedAddresses() map[*image.Atom]string {
+	m := make(map[*image.Atom]string)
+	im := d.old.im
+	for _, a := range im.Atoms {
+		if a.Kind != image.Object {
+			continue
+		}
+		for _, r := range d.old.dataRefs(a) {
+			if r.Place.Atom != nil {
+				m[r.Place.Atom] = "by " + a.Name
+			}
+		}
+	}
+	for _, r := range im.DynRelocs(0, ^arch.ImageAddr(0)) {
+		if target := relocTarget(im, &r); target != nil && m[target] == "" && im.AtomAt(r.Addr) == nil {
+			m[target] = fmt.Sprintf("at %#x", uint64(r.Addr))
+		}
+	}
+	for _, u := range d.old.units {
+		for i := range u.refs {
+			p := u.refs[i].place
+			a := p.Atom
+			if a == nil || a.Kind == image.Object || m[a] != "" || u.refs[i].kind == image.RefCall || u.refs[i].kind == image.RefJump {
+				continue
+			}
+			m[a] = "taken by " + u.name()
+		}
+	}
+	for _, a := range im.Atoms {
+		if a.Dynamic && m[a] == "" {
+			m[a] = "exported"
+		}
+	}
+	return m
+}
+
+// inboundBranches finds branches from other functions to a place behind the entry of a
+// function (HAZARDS P11): the jump may not cover such a place.
+func (d *differ) inboundBranches() map[*image.Atom][]uint32 {
+	m := make(map[*image.Atom][]uint32)
+	for _, u := range d.old.units {
+		for i := range u.refs {
+			p := u.refs[i].place
+			if p.Kind == image.PlaceAtom && p.Atom.IsCode() && p.Addend > 0 {
+				m[p.Atom] = append(m[p.Atom], uint32(p.Addend))
+			}
+		}
+	}
+	return m
+}
+
+// relocTarget returns the atom whose address a dynamic relocation stores, or nil.
+func relocTarget(im *image.Image, r *image.DynReloc) *image.Atom {
+	switch {
+	case r.Defined:
+		return im.AtomAt(r.SymDef)
+	case r.Sym == "" && r.Size == 8 && r.Addend > 0:
+		return im.AtomAt(arch.ImageAddr(r.Addend))
+	}
+	return nil
+}
