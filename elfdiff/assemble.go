@@ -82,9 +82,9 @@ func (d *differ) sortChanges() {
 // addUnused reports a new object that nothing in the patch refers to: it is not carried.
 func (e *emitter) addUnused(o *objChange) {
 	if o.new.Copy {
-		o.reasons = append(o.reasons, "another module's variable, used where that module has it")
+		o.because(patch.ReasonUnused, nil, "another module's variable, used where that module has it")
 	} else if _, ok := e.bodies[o.new]; !ok {
-		o.reasons = append(o.reasons, "nothing in the patch refers to it")
+		o.because(patch.ReasonUnused, nil, "nothing in the patch refers to it")
 	}
 }
 

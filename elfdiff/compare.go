@@ -12,10 +12,10 @@ import (
 type funcChange struct {
 	old, new *unit // one of them may be nil
 	how      patch.How
-	line     bool     // differs in nothing but line numbers
-	moved    string   // an object that it refers to and that gets a new place, so that it is carried whatever it differs in
-	closure  bool     // does not differ itself
-	reasons  []string // in words
+	line     bool   // differs in nothing but line numbers
+	moved    string // an object that it refers to and that gets a new place, so that it is carried whatever it differs in
+	closure  bool   // does not differ itself
+	entry
 	verdict
 }
 
@@ -51,7 +51,7 @@ func (d *differ) compare() {
 		switch {
 		case !p.equal:
 		case unclaimed[p.u] || unclaimed[p.v]:
-			c.reasons = []string{"data behind one of its constants without a name"}
+			c.because(patch.ReasonData, nil, "data behind one of its constants without a name")
 		default:
 			d.equal++
 			continue

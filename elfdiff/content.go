@@ -29,7 +29,7 @@ const (
 type objChange struct {
 	old, new *image.Atom // one of them may be nil
 	delta    objDelta
-	reasons  []string
+	entry
 	verdict
 }
 

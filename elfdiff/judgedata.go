@@ -1,16 +1,16 @@
 package elfdiff
 
 import (
-	"fmt"
 	"strings"
 
 	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
 )
 
 func (d *differ) judgeObject(o *objChange) {
 	switch o.delta {
 	case objContent, objResized:
-		o.reasons = append(o.reasons, d.contentReason(o))
+		o.because(patch.ReasonContent, nil, "%s", d.contentReason(o))
 		if strings.HasPrefix(o.new.Name, "_ZTV") {
 			o.refuse("it is a vtable: objects that exist were built for the old one")
 		}
@@ -19,14 +19,14 @@ func (d *differ) judgeObject(o *objChange) {
 				map[objDelta]string{objContent: "the new content at once", objResized: "the old content for ever"}[o.delta])
 		}
 	case objInit:
-		o.reasons = append(o.reasons, "initial value changed; the running value is kept")
+		o.because(patch.ReasonInitial, nil, "initial value changed; the running value is kept")
 	case objGrown:
-		o.reasons = append(o.reasons, fmt.Sprintf("size %d -> %d", o.old.Size, o.new.Size))
+		o.because(patch.ReasonSize, nil, "size %d -> %d", o.old.Size, o.new.Size)
 		o.refuse("a variable that changes its size cannot be moved yet; keep its size, or add a variable beside it")
 	case objMoved:
 		o.refuse("it moved between read-only and writable memory")
 	case objTLS:
-		o.reasons = append(o.reasons, "initial value or size of a thread-local variable")
+		o.because(patch.ReasonInitial, nil, "initial value or size of a thread-local variable")
 		if d.usedByPatch(o.new) {
 			o.refuse("the initial value or the size of a thread-local variable changed, and functions of the patch use it")
 		}

@@ -18,7 +18,7 @@ func (d *differ) judgeFile() {
 		carried = carried || o.delta == objContent || o.delta == objResized
 	}
 	whole := func(what, name, why string) {
-		d.other = append(d.other, patch.Change{What: what, Name: name, Change: "changed", Verdict: patch.Refused, Why: why, Reasons: []string{}})
+		d.other = append(d.other, patch.Change{What: what, Name: name, Change: "changed", Verdict: patch.Refused, Why: why, Reasons: []patch.Reason{}})
 	}
 	if carried {
 		for _, im := range []*image.Image{d.old.im, d.new.im} {

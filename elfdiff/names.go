@@ -68,7 +68,7 @@ func (d *differ) joinedNames() {
 				continue
 			}
 			d.other = append(d.other, patch.Change{What: "name", Name: a.Name, Change: "changed",
-				Verdict: patch.Refused, Reasons: []string{},
+				Verdict: patch.Refused, Reasons: []patch.Reason{},
 				Old: &patch.Extent{Addr: a.Addr, Size: a.Size}, New: &patch.Extent{Addr: b.Addr, Size: b.Size},
 				Why: "it is another name of " + b.Name + " in the new build (an alias, or identical-code folding): " +
 					"what reaches it by address would keep the old one; build with the same setting of folding"})

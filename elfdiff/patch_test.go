@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hotpatch/elfdiff"
+	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/pairs"
 	"hotpatch/internal/victim"
 )
@@ -131,7 +132,7 @@ func TestReasons(t *testing.T) {
 			}
 			for _, ch := range r.Changes {
 				if ch.Name == c.name {
-					if got := strings.Join(ch.Reasons, "; "); !strings.Contains(got, c.want) {
+					if got := strings.Join(texts(ch.Reasons), "; "); !strings.Contains(got, c.want) {
 						t.Errorf("%s: reasons %q, want %q", c.name, got, c.want)
 					}
 					return
@@ -140,6 +141,14 @@ func TestReasons(t *testing.T) {
 			t.Errorf("%s is not reported", c.name)
 		})
 	}
+}
+
+func texts(l []patch.Reason) []string {
+	var out []string
+	for _, r := range l {
+		out = append(out, r.Text)
+	}
+	return out
 }
 
 // TestSameBuild: a file that is compared with itself differs in nothing.

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The patch file, format version 1
+// The patch file, format version 2
 //
 // A little-endian ELF64 file of type ET_REL. The sections, in this order:
 //

@@ -24,7 +24,7 @@ import (
 )
 
 // FormatVersion is the version of the patch file that this package writes.
-const FormatVersion = 1
+const FormatVersion = 2
 
 // ID identifies a patch: the SHA-256 of its content, acknowledgements aside.
 type ID [32]byte
@@ -200,7 +200,7 @@ type Change struct {
 	Name    string   `json:"name"`
 	File    string   `json:"file"`
 	Change  string   `json:"change"` // changed, added, removed, line
-	Reasons []string `json:"reasons"`
+	Reasons []Reason `json:"reasons"`
 	Verdict Verdict  `json:"verdict"`
 	Ack     string   `json:"ack,omitempty"` // the ID to give the word for, if Verdict is ack
 	Why     string   `json:"why,omitempty"` // of an ack or a refusal: what was found and what would help

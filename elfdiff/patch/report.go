@@ -21,10 +21,7 @@ func (p *Patch) encodeChanges() []byte {
 		for _, s := range []string{c.What, c.Name, c.File, c.Change, string(c.Verdict), c.Ack, c.Why} {
 			e.str(s)
 		}
-		e.uint(uint64(len(c.Reasons)))
-		for _, r := range c.Reasons {
-			e.str(r)
-		}
+		e.reasons(c.Reasons)
 		var has uint64
 		if c.Old != nil {
 			has |= hasOld
@@ -65,12 +62,7 @@ func decodeChange(d *decoder, c *Change) {
 		*s = d.str()
 	}
 	c.Verdict = Verdict(verdict)
-	if n := d.count(maxReasons, 2, "reasons"); n > 0 {
-		c.Reasons = make([]string, n)
-	}
-	for j := range c.Reasons {
-		c.Reasons[j] = d.str()
-	}
+	c.Reasons = d.reasons()
 	has := d.max(hasOld|hasNew, "extent flags")
 	extent := func(flag uint64) *Extent {
 		if has&flag == 0 {

@@ -53,7 +53,7 @@ func samplePatch(t testing.TB) *Patch {
 		},
 		Needed: []string{"libc.so.6"},
 		Changes: []Change{
-			{What: "function", Name: "handle", Change: "changed", Reasons: []string{"own code", `string "a\n" became "b"`}, Verdict: OK,
+			{What: "function", Name: "handle", Change: "changed", Reasons: []Reason{{ReasonOwn, "own code", 2}, {ReasonString, `string "a\n" became "b"`, 0}}, Verdict: OK,
 				Old: &Extent{0x1200, 12}, New: &Extent{0x1200, 40}},
 			{What: "type", Name: "struct conn", Change: "changed", Verdict: NeedAck, Ack: "T1", Why: "member added at the end"},
 			{What: "function", Name: "helper", Change: "added", Verdict: OK, New: &Extent{0x1300, 7}},

@@ -275,7 +275,11 @@ func (c *checker) report() error {
 	asked := make(map[string]bool, len(c.Acks))
 	for i := range c.Changes {
 		ch := &c.Changes[i]
-		if msg, val := checkChange(ch, given); msg != "" {
+		msg, val := checkChange(ch, given)
+		for k := 0; k < len(ch.Reasons) && msg == ""; k++ {
+			msg, val = ch.Reasons[k].check(i+1, len(c.Changes))
+		}
+		if msg != "" {
 			return &defect{place{tabChanges, i, 0}, ch.Name, msg, val}
 		}
 		asked[ch.Ack] = true
@@ -304,17 +308,13 @@ func checkAck(a *Ack) string {
 }
 
 func checkChange(c *Change, given map[string]bool) (string, any) {
-	strs := append([]string{c.What, c.Name, c.File, c.Change, c.Ack, c.Why}, c.Reasons...)
 	if len(c.Reasons) > maxReasons {
 		return "too many reasons", len(c.Reasons)
 	}
-	for _, s := range strs {
+	for _, s := range []string{c.What, c.Name, c.File, c.Change, c.Ack, c.Why} {
 		if msg := badString(s); msg != "" {
 			return msg, nil
 		}
-	}
-	if slices.Contains(c.Reasons, "") {
-		return "empty reason", nil
 	}
 	switch c.Verdict {
 	case OK:

@@ -230,6 +230,7 @@ type buildJSON struct {
 
 // changeJSON is a change with its name as a person reads it.
 type changeJSON struct {
+	ID int `json:"id"` // its place in the report, from 1: what a reason's cause refers to
 	patch.Change
 	Demangled string `json:"demangled,omitempty"`
 }
@@ -264,8 +265,8 @@ func (j *diffJob) asJSON(err error) *diffJSON {
 // changesJSON parts the changes into functions and others. Neither is nil.
 func changesJSON(all []patch.Change) (functions, others []changeJSON) {
 	functions, others = []changeJSON{}, []changeJSON{}
-	for _, c := range all {
-		j := changeJSON{Change: c, Demangled: demangled(c.Name)}
+	for i, c := range all {
+		j := changeJSON{ID: i + 1, Change: c, Demangled: demangled(c.Name)}
 		if c.What == "function" {
 			functions = append(functions, j)
 		} else {

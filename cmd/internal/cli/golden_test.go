@@ -15,19 +15,27 @@ import (
 	"hotpatch/ptrace/inject"
 )
 
+func reasons(texts ...string) []patch.Reason {
+	var out []patch.Reason
+	for _, s := range texts {
+		out = append(out, patch.Reason{Kind: patch.ReasonOwn, Text: s})
+	}
+	return out
+}
+
 // sampleChanges has one of everything that a report can hold.
 func sampleChanges() []patch.Change {
 	at := func(addr arch.ImageAddr, size uint64) *patch.Extent { return &patch.Extent{Addr: addr, Size: size} }
 	return []patch.Change{
-		{What: "function", Name: "processCommand", File: "server.c", Change: "changed", Reasons: []string{"own code (3 places)", `string "ERR" -> "ERR unknown"`},
+		{What: "function", Name: "processCommand", File: "server.c", Change: "changed", Reasons: reasons("own code (3 places)", `string "ERR" -> "ERR unknown"`),
 			Verdict: patch.OK, Old: at(0x1000, 200), New: at(0x1010, 220)},
-		{What: "function", Name: "_ZN5cache3getERKSs", File: "cache.cc", Change: "changed", Reasons: []string{"inlined: hash"}, Verdict: patch.Refused,
+		{What: "function", Name: "_ZN5cache3getERKSs", File: "cache.cc", Change: "changed", Reasons: reasons("inlined: hash"), Verdict: patch.Refused,
 			Why: "an exception may cross it", Old: at(0x1100, 80), New: at(0x1110, 80)},
-		{What: "function", Name: "helper", File: "server.c", Change: "added", Reasons: []string{"only the new build has it"}, Verdict: patch.OK, New: at(0x1200, 30)},
-		{What: "function", Name: "old_handler", File: "server.c", Change: "removed", Reasons: []string{"only the old build has it"},
+		{What: "function", Name: "helper", File: "server.c", Change: "added", Reasons: reasons("only the new build has it"), Verdict: patch.OK, New: at(0x1200, 30)},
+		{What: "function", Name: "old_handler", File: "server.c", Change: "removed", Reasons: reasons("only the old build has it"),
 			Verdict: patch.NeedAck, Ack: "remove:old_handler", Why: "its address is stored in the table handlers", Old: at(0x1300, 30)},
-		{What: "function", Name: "logRaw", File: "log.c", Change: "line", Reasons: []string{"line number 100 -> 101"}, Verdict: patch.OK, Old: at(0x1400, 30), New: at(0x1400, 30)},
-		{What: "object", Name: "limits", File: "server.c", Change: "changed", Reasons: []string{"initial value differs"}, Verdict: patch.NeedAck,
+		{What: "function", Name: "logRaw", File: "log.c", Change: "line", Reasons: reasons("line number 100 -> 101"), Verdict: patch.OK, Old: at(0x1400, 30), New: at(0x1400, 30)},
+		{What: "object", Name: "limits", File: "server.c", Change: "changed", Reasons: reasons("initial value differs"), Verdict: patch.NeedAck,
 			Ack: "value of limits", Why: "the running value is kept", Old: at(0x4000, 16), New: at(0x4000, 16)},
 	}
 }

@@ -20,7 +20,7 @@ import (
 
 // jsonVersion is the "version" field of everything that --json prints. It changes when a
 // field is removed or changes its meaning.
-const jsonVersion = 1
+const jsonVersion = 2
 
 // json prints v, which has a "version" field, on stdout. A failed write is seen in [Run].
 func (a *app) json(v any) {

@@ -60,7 +60,7 @@ func (j *diffJob) outcome() {
 func onlyInitial(all []patch.Change) bool {
 	all = without(all, "line")
 	return len(all) > 0 && !slices.ContainsFunc(all, func(c patch.Change) bool {
-		return c.What != "object" || c.Change != "changed" || len(c.Reasons) != 1 || !strings.HasPrefix(c.Reasons[0], "initial value changed")
+		return c.What != "object" || c.Change != "changed" || len(c.Reasons) != 1 || c.Reasons[0].Kind != patch.ReasonInitial
 	})
 }
 
@@ -120,9 +120,18 @@ func (a *app) changes(all []patch.Change) {
 		a.printf("\n%s", a.paint(bold, clean(title)))
 		for _, c := range of[g] {
 			a.printf("%s", strings.TrimRight("  "+a.verdict(c.Verdict, 7)+"  "+pad(display(c.Name), nameCol)+"  "+
-				pad(clean(c.File), fileCol)+"  "+clean(strings.Join(c.Reasons, "; ")), " "))
+				pad(clean(c.File), fileCol)+"  "+clean(reasonsText(c.Reasons)), " "))
 		}
 	}
+}
+
+// reasonsText returns the reasons on one line.
+func reasonsText(l []patch.Reason) string {
+	texts := make([]string, len(l))
+	for i := range l {
+		texts[i] = l[i].Text
+	}
+	return strings.Join(texts, "; ")
 }
 
 // questions prints what only the user can know, and what to type to say so.

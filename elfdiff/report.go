@@ -1,0 +1,118 @@
+package elfdiff
+
+import "hotpatch/elfdiff/patch"
+
+// result makes the report.
+func (d *differ) result(p *patch.Patch) *Result {
+	r := &Result{Layouts: "unchecked"}
+	r.Counts = Counts{Functions: len(d.new.units), Equal: d.equal}
+	carried := false
+	given := make(map[string]bool)
+	asked := make(map[string]bool)
+	for _, id := range d.opt.Acks {
+		given[id] = true
+	}
+	add := func(c patch.Change, v *verdict) {
+		if v != nil {
+			c.Verdict, c.Why = v.value(), v.why()
+			if c.Verdict == patch.NeedAck {
+				c.Ack = v.ackID
+				asked[c.Ack] = true
+				if !given[c.Ack] {
+					r.Missing = append(r.Missing, c.Ack)
+				}
+			}
+		}
+		if c.Verdict == patch.Refused {
+			r.Refused++
+		}
+		r.Changes = append(r.Changes, c)
+	}
+	d.number()
+	for _, c := range d.funcs {
+		carried = carried || c.carried(&d.opt)
+		add(c.report(&r.Counts), &c.verdict)
+	}
+	for _, o := range d.objects {
+		if o.delta == objRemoved {
+			continue
+		}
+		carried = carried || o.delta == objContent
+		r.Counts.Objects++
+		add(o.report(), &o.verdict)
+	}
+	for _, c := range d.other {
+		add(c, nil)
+	}
+	for _, id := range d.opt.Acks {
+		if !asked[id] {
+			r.UnknownAcks = append(r.UnknownAcks, id)
+		}
+	}
+	if r.Refused == 0 && len(r.Missing) == 0 && len(r.UnknownAcks) == 0 && carried {
+		p.Changes = r.Changes
+		for _, id := range d.opt.Acks {
+			p.Acks = append(p.Acks, patch.Ack{ID: id, User: d.opt.User, Date: d.opt.Date.UTC().Format("2006-01-02T15:04:05Z07:00")})
+		}
+		r.Patch = p
+	}
+	return r
+}
+
+// number gives every change of the report its ID, in the report's order.
+func (d *differ) number() {
+	id := 0
+	next := func(e *entry) {
+		id++
+		e.id = id
+	}
+	for _, c := range d.funcs {
+		next(&c.entry)
+	}
+	for _, o := range d.objects {
+		if o.delta != objRemoved {
+			next(&o.entry)
+		}
+	}
+}
+
+func (c *funcChange) report(n *Counts) patch.Change {
+	out := patch.Change{What: "function", Reasons: c.reported()}
+	switch {
+	case c.how == patch.Added:
+		out.Change = "added"
+		n.Added++
+	case c.how == patch.Removed:
+		out.Change = "removed"
+		n.Removed++
+	case c.line:
+		out.Change = "line"
+		n.Line++
+	default:
+		out.Change = "changed"
+		n.Changed++
+	}
+	if c.old != nil {
+		a := c.old.atom()
+		out.Name, out.File, out.Old = a.Name, a.File, &patch.Extent{Addr: a.Addr, Size: a.Size}
+	}
+	if c.new != nil {
+		a := c.new.atom()
+		out.Name, out.File, out.New = a.Name, a.File, &patch.Extent{Addr: a.Addr, Size: a.Size}
+	}
+	return out
+}
+
+func (o *objChange) report() patch.Change {
+	out := patch.Change{What: "object", Change: "changed", Reasons: o.reported()}
+	if o.delta == objAdded {
+		out.Change = "added"
+	}
+	if o.old != nil {
+		out.Name, out.File, out.Old = o.old.Name, o.old.File, &patch.Extent{Addr: o.old.Addr, Size: o.old.Size}
+	}
+	if o.new != nil {
+		out.Name, out.File, out.New = o.new.Name, o.new.File, &patch.Extent{Addr: o.new.Addr, Size: o.new.Size}
+	}
+	return out
+}
