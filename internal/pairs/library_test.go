@@ -4,10 +4,10 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/pairs"
+	"hotpatch/internal/trial"
 	"hotpatch/internal/victim"
 	"hotpatch/ptrace/inject"
 )
@@ -35,7 +35,7 @@ func TestLibraries(t *testing.T) {
 
 // runLibrary patches and reverts one library. Clang joins small functions to their callers, so that it changes others.
 func runLibrary(t *testing.T, p *pairs.Pair, loader, old, new string, clang bool) {
-	f := diff(t, old, new)
+	f := trial.Patch(t, old, new)
 	changed := make(map[string]bool)
 	for _, c := range f.Changes {
 		if c.Change == "changed" {
@@ -47,25 +47,16 @@ func runLibrary(t *testing.T, p *pairs.Pair, loader, old, new string, clang bool
 			t.Errorf("%s is not reported as changed: %v", name, changed)
 		}
 	}
-	v := victim.Start(t, loader, old)
-	expect(t, v, "before", p.Before)
-	opt := inject.Options{Wait: 5 * time.Second}
-	_, err := inject.Apply(context.Background(), v.PID, []*patch.File{f}, opt)
-	if p.Apply != "" {
-		if err == nil || !strings.Contains(err.Error(), p.Apply) {
-			t.Fatalf("apply: %v; want a refusal that names %s", err, p.Apply)
-		}
-		expect(t, v, "refused", p.Before)
-		v.End()
+	if p.Apply == "" {
+		trial.Run(t, f, trial.Answers{Before: p.Before, After: p.After, Reverted: p.Reverted}, loader, old)
 		return
 	}
-	if err != nil {
-		t.Fatal("apply: ", err)
+	v := victim.Start(t, loader, old)
+	trial.Expect(t, v, "before", p.Before)
+	_, err := inject.Apply(context.Background(), v.PID, []*patch.File{f}, inject.Options{Wait: trial.Wait})
+	if err == nil || !strings.Contains(err.Error(), p.Apply) {
+		t.Fatalf("apply: %v; want a refusal that names %s", err, p.Apply)
 	}
-	expect(t, v, "after", p.After)
-	if _, err := inject.Revert(context.Background(), v.PID, "", opt); err != nil {
-		t.Fatal("revert: ", err)
-	}
-	expect(t, v, "reverted", p.Reverted)
+	trial.Expect(t, v, "refused", p.Before)
 	v.End()
 }

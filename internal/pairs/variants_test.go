@@ -1,17 +1,14 @@
 package pairs_test
 
 import (
-	"context"
 	"flag"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/pairs"
-	"hotpatch/internal/victim"
-	"hotpatch/ptrace/inject"
+	"hotpatch/internal/trial"
 )
 
 var allVariants = flag.Bool("all-variants", false, "run every pair in every variant, instead of a few of each")
@@ -76,7 +73,7 @@ func TestVariants(t *testing.T) {
 // checkVariant compares the two builds of one variant and patches the running program. In static programs, a few functions of
 // the C library differ when it is linked in another order (their references cannot all be told), which is not held against it.
 func checkVariant(t *testing.T, p *pairs.Pair, old, new string, static bool) {
-	r := compare(t, old, new, nil)
+	r := trial.Compare(t, old, new, nil)
 	var refused []string
 	for _, c := range r.Changes {
 		switch {
@@ -106,7 +103,7 @@ func checkVariant(t *testing.T, p *pairs.Pair, old, new string, static bool) {
 		return // whether this variant can be applied is not stated
 	}
 	if len(r.Missing) > 0 {
-		r = compare(t, old, new, r.Missing)
+		r = trial.Compare(t, old, new, r.Missing)
 	}
 	if r.Patch == nil {
 		t.Fatalf("no patch, although nothing is refused: %+v", r)
@@ -115,21 +112,5 @@ func checkVariant(t *testing.T, p *pairs.Pair, old, new string, static bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, p, old, f)
-}
-
-// run applies the patch to the running old build and reverts it.
-func run(t *testing.T, p *pairs.Pair, old string, f *patch.File) {
-	t.Helper()
-	v := victim.Start(t, old)
-	expect(t, v, "before", p.Before)
-	if _, err := inject.Apply(context.Background(), v.PID, []*patch.File{f}, inject.Options{Wait: 5 * time.Second}); err != nil {
-		t.Fatal("apply: ", err)
-	}
-	expect(t, v, "after", p.After)
-	if _, err := inject.Revert(context.Background(), v.PID, "", inject.Options{Wait: 5 * time.Second}); err != nil {
-		t.Fatal("revert: ", err)
-	}
-	expect(t, v, "reverted", p.Reverted)
-	v.End()
+	trial.Run(t, f, trial.Answers{Before: p.Before, After: p.After, Reverted: p.Reverted}, old)
 }

@@ -7,96 +7,14 @@ package victim
 
 import (
 	"bufio"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 )
-
-// Root returns the top directory of the repository.
-func Root(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Fatal("no go.mod above the working directory")
-		}
-		dir = up
-	}
-}
-
-// Build compiles and links sources (paths below testdata/) with cc and the flags, and
-// returns the program's path. Results are cached by content in the user's cache directory.
-// A missing compiler fails the test.
-func Build(t testing.TB, cc string, sources []string, flags ...string) string {
-	t.Helper()
-	root := Root(t)
-	h := sha256.New()
-	ver, err := exec.Command(cc, "--version").Output()
-	if err != nil {
-		t.Fatalf("compiler %s: %v (scripts/test installs what the tests need)", cc, err)
-	}
-	fmt.Fprintf(h, "%s\x00%s\x00%q\x00%q\x00", cc, ver, sources, flags)
-	args := append([]string{}, flags...)
-	var srcs []string
-	for _, s := range sources {
-		p := filepath.Join(root, "testdata", s)
-		b, err := os.ReadFile(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.Write(b)
-		// Headers beside the source are part of the content as well.
-		hdrs, _ := filepath.Glob(filepath.Join(filepath.Dir(p), "*.h"))
-		for _, hd := range hdrs {
-			b, _ := os.ReadFile(hd)
-			h.Write(b)
-		}
-		srcs = append(srcs, p)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	dir := filepath.Join(cache, "hotpatch-test", hex.EncodeToString(h.Sum(nil))[:24])
-	base := strings.TrimSuffix(filepath.Base(sources[0]), filepath.Ext(sources[0]))
-	out := filepath.Join(dir, base)
-	if _, err := os.Stat(out); err == nil {
-		return out
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// Tests that run at once may build the same program: each in a directory of its own, and the last one stays.
-	work, err := os.MkdirTemp(dir, "build")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(work)
-	tmp := filepath.Join(work, base)
-	// Sources come before the flags, so that -l options find what they are for.
-	cmd := exec.Command(cc, append(append([]string{"-o", tmp}, srcs...), args...)...)
-	if msg, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, msg)
-	}
-	if err := os.Rename(tmp, out); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
 
 // Victim is a running program.
 type Victim struct {
