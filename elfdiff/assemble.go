@@ -156,7 +156,7 @@ func (e *emitter) constants() []patch.Const {
 		for _, r := range d.old.dataRefs(o.old) {
 			k.Fields = append(k.Fields, patch.Field{Off: uint32(r.Off), Size: r.Size})
 		}
-		for _, u := range d.old.users[o.old] {
+		for _, u := range d.old.usersOf(o.old) {
 			k.Readers = append(k.Readers, parts(u)...)
 		}
 		sort.Slice(k.Readers, func(i, j int) bool { return k.Readers[i].Addr < k.Readers[j].Addr })
@@ -174,7 +174,7 @@ func (e *emitter) atomMap() []patch.MapEntry {
 			continue
 		}
 		m := patch.MapEntry{New: b.Addr, Size: b.Size, Sym: -1}
-		old := d.rev[b]
+		old := d.rev.of(b)
 		sym, carried := e.bodies[b]
 		switch o := d.objNew[b]; {
 		case old != nil && (o == nil || !o.moves()):

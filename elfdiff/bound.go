@@ -139,7 +139,7 @@ func (e *emitter) lone(p *image.Place) error {
 
 // running returns where an object of the new build is in the running process, by its address in the old build; false if the payload carries it.
 func (e *emitter) running(b *image.Atom) (arch.ImageAddr, bool) {
-	old := e.d.rev[b]
+	old := e.d.rev.of(b)
 	if o := e.d.objNew[b]; old == nil || o != nil && o.moves() {
 		return 0, false
 	}

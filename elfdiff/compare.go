@@ -34,7 +34,7 @@ func (d *differ) compare() {
 		equal bool
 	}, 0, len(d.old.units))
 	for _, u := range d.old.units {
-		v := d.new.of[d.fwd[u.atom()]]
+		v := d.new.unitOf(d.fwd.of(u.atom()))
 		if v == nil {
 			d.funcs = append(d.funcs, &funcChange{old: u, how: patch.Removed})
 			continue
@@ -59,7 +59,7 @@ func (d *differ) compare() {
 		d.addChange(c)
 	}
 	for _, v := range d.new.units {
-		if d.rev[v.atom()] == nil {
+		if d.rev.of(v.atom()) == nil {
 			d.addChange(&funcChange{new: v, how: patch.Added})
 		}
 	}
@@ -81,10 +81,10 @@ func (d *differ) closeOverObjects() {
 		if !o.moves() {
 			continue
 		}
-		for _, v := range d.new.users[o.new] {
+		for _, v := range d.new.usersOf(o.new) {
 			c := d.byNew[v]
 			if c == nil {
-				c = &funcChange{old: d.old.of[d.rev[v.atom()]], new: v, how: patch.Changed, closure: true}
+				c = &funcChange{old: d.old.unitOf(d.rev.of(v.atom())), new: v, how: patch.Changed, closure: true}
 				d.equal--
 				d.addChange(c)
 			}
@@ -183,19 +183,19 @@ func (d *differ) tlsEqual(p, q *image.Place) bool {
 	if p.Import != nil || q.Import != nil {
 		return p.Import != nil && q.Import != nil && importsEqual(p.Import, q.Import)
 	}
-	return p.Addend == q.Addend && p.Atom != nil && d.fwd[p.Atom] == q.Atom
+	return p.Addend == q.Addend && p.Atom != nil && d.fwd.of(p.Atom) == q.Atom
 }
 
 // atomsEqual reports whether two atoms are the same thing: paired, or read-only constants of one name and content
 // that the funnel could not tell from their copies.
 func (d *differ) atomsEqual(a, b *image.Atom) bool {
-	if d.fwd[a] == b {
+	if d.fwd.of(a) == b {
 		return true
 	}
 	if a.Kind == image.Code && b.Kind == image.Code {
 		return a.Name == b.Name // the start files' and the linker's are the same everywhere
 	}
-	return d.fwd[a] == nil && d.rev[b] == nil && readOnly(a) && readOnly(b) && a.Local && b.Local &&
+	return d.fwd.of(a) == nil && d.rev.of(b) == nil && readOnly(a) && readOnly(b) && a.Local && b.Local &&
 		sameGroup(a, b) && d.objectContentEqual(a, b)
 }
 
@@ -207,10 +207,10 @@ func importsEqual(a, b *image.Import) bool {
 // and the other directly, although both define it themselves.
 func (d *differ) importMeetsAtom(p, q *image.Place) bool {
 	if p.Kind == image.PlaceImport && p.Import.Local != nil && q.Kind == image.PlaceAtom {
-		return d.fwd[p.Import.Local] == q.Atom && q.Addend == p.Addend
+		return d.fwd.of(p.Import.Local) == q.Atom && q.Addend == p.Addend
 	}
 	if q.Kind == image.PlaceImport && q.Import.Local != nil && p.Kind == image.PlaceAtom {
-		return d.fwd[p.Atom] == q.Import.Local && q.Addend == p.Addend
+		return d.fwd.of(p.Atom) == q.Import.Local && q.Addend == p.Addend
 	}
 	return false
 }
@@ -219,7 +219,7 @@ func (d *differ) importMeetsAtom(p, q *image.Place) bool {
 func (d *differ) candidatesMeet(p, q *image.Place) bool {
 	for _, a := range readings(p) {
 		for _, b := range readings(q) {
-			if b != nil && (d.fwd[a] == b || d.atomsEqual(a, b)) && p.Addr-a.Addr == q.Addr-b.Addr {
+			if b != nil && (d.fwd.of(a) == b || d.atomsEqual(a, b)) && p.Addr-a.Addr == q.Addr-b.Addr {
 				return true
 			}
 		}

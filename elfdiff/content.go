@@ -47,7 +47,7 @@ func (d *differ) compareObjects() {
 		if c := classOf(a); (c != classObject && c != classTLS) || a.CRT {
 			continue
 		}
-		b := d.fwd[a]
+		b := d.fwd.of(a)
 		if b == nil {
 			d.objects = append(d.objects, &objChange{old: a, delta: objRemoved})
 			continue
@@ -59,7 +59,7 @@ func (d *differ) compareObjects() {
 		}
 	}
 	for _, b := range d.new.im.Atoms {
-		if c := classOf(b); (c != classObject && c != classTLS) || b.CRT || d.rev[b] != nil {
+		if c := classOf(b); (c != classObject && c != classTLS) || b.CRT || d.rev.of(b) != nil {
 			continue
 		}
 		o := &objChange{new: b, delta: objAdded}

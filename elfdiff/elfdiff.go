@@ -3,7 +3,7 @@
 //
 // # The data flow
 //
-//	canonical form   a function with its parts, its instructions without addresses    unit.go
+//	canonical form   a function with its parts, its instructions without addresses    unit.go, side.go
 //	                   addresses that are the end of an object                        bound.go
 //	                   exception tables                                               lsda.go
 //	pair             which atom of the old build is which of the new one              pair.go
@@ -52,12 +52,9 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
 	"hotpatch/elfdiff/patch"
 )
@@ -122,27 +119,14 @@ func Diff(old, new *image.Image, opt Options) (*Result, error) {
 	return d.result(p), nil
 }
 
-// side is one of the two builds with what the comparison knows about it.
-type side struct {
-	im        *image.Image
-	units     []*unit                 // functions, by address
-	start     []*unit                 // the start files' and the linker's code, which is not compared but refers to data, too
-	of        map[*image.Atom]*unit   // every function atom, parts too
-	users     map[*image.Atom][]*unit // the functions that refer to an atom
-	taken     []arch.ImageAddr        // addresses that something takes, sorted
-	relTables map[arch.ImageAddr]bool // tables of distances from their own start
-	// takenData are those that words of data hold.
-	takenData []arch.ImageAddr
-}
-
 // differ is the state of one comparison. Its fields are filled in the order of the phases.
 type differ struct {
 	opt      Options
 	old, new side
 
-	fwd map[*image.Atom]*image.Atom // old -> new, functions and objects
-	rev map[*image.Atom]*image.Atom // new -> old
-	amb map[*image.Atom]string      // unpaired atoms that could be one of several, and why that could not be told
+	fwd matches                // old -> new, functions and objects
+	rev matches                // new -> old
+	amb map[*image.Atom]string // unpaired atoms that could be one of several, and why that could not be told
 
 	funcs   []*funcChange // what differs among functions
 	objects []*objChange  // and among objects
@@ -162,105 +146,6 @@ func (d *differ) phase(name string, f func() error) error {
 		d.opt.Phase(name, time.Since(start))
 	}
 	return err
-}
-
-// canonicalize decodes both images and brings every function into canonical form, on all cores.
-func (d *differ) canonicalize() error {
-	for _, s := range []*side{&d.old, &d.new} {
-		s.of = make(map[*image.Atom]*unit)
-		s.users = make(map[*image.Atom][]*unit)
-		for _, a := range s.im.Atoms {
-			if !a.IsCode() || a.Parent != nil {
-				continue
-			}
-			if a.Kind == image.Code {
-				s.start = append(s.start, &unit{im: s.im, parts: []*image.Atom{a}})
-				continue
-			}
-			u := &unit{im: s.im, parts: append([]*image.Atom{a}, a.Parts...)}
-			slices.SortStableFunc(u.parts[1:], func(a, b *image.Atom) int { return strings.Compare(stripSuffix(a.Name), stripSuffix(b.Name)) })
-			s.units = append(s.units, u)
-			for _, p := range u.parts {
-				s.of[p] = u
-			}
-		}
-	}
-	all := slices.Concat(d.old.units, d.new.units, d.old.start, d.new.start)
-	parallel(len(all), func(i int) { all[i].canonicalize() })
-	for _, s := range []*side{&d.old, &d.new} {
-		s.relTables = make(map[arch.ImageAddr]bool)
-		for _, u := range s.units {
-			for _, addr := range u.relTables {
-				s.relTables[addr] = true
-			}
-			seen := make(map[*image.Atom]bool)
-			for i := range u.refs {
-				p := u.refs[i].place
-				if u.refs[i].kind != image.RefMem {
-					s.taken = append(s.taken, p.Addr)
-				}
-				a := p.Atom
-				if a != nil && !seen[a] {
-					seen[a] = true
-					s.users[a] = append(s.users[a], u)
-				}
-			}
-		}
-		s.takenByData()
-		slices.Sort(s.taken)
-		s.takenByTables()
-		s.taken = slices.Compact(s.taken)
-	}
-	return nil
-}
-
-// takenByData adds the addresses that relocated words hold, and those of jump tables.
-func (s *side) takenByData() {
-	for _, r := range s.im.DynRelocs(0, ^arch.ImageAddr(0)) {
-		if r.Sym == "" && r.Size == 8 {
-			s.takenData = append(s.takenData, arch.ImageAddr(r.Addend))
-		}
-	}
-	for _, r := range s.im.LinkRelocs(0, ^arch.ImageAddr(0)) {
-		if sec := s.im.SectionAt(r.Addr); sec != nil && !sec.Exec() && !r.TLS && !r.Undef {
-			s.takenData = append(s.takenData, r.Value+arch.ImageAddr(r.Addend))
-		}
-	}
-	s.taken = append(s.taken, s.takenData...)
-	for _, u := range s.start {
-		for i := range u.refs {
-			if u.refs[i].kind != image.RefMem {
-				s.taken = append(s.taken, u.refs[i].place.Addr)
-			}
-		}
-	}
-	for _, u := range slices.Concat(s.units, s.start) {
-		for _, t := range u.tables() {
-			s.taken = append(s.taken, t.Addr)
-		}
-	}
-}
-
-// takenByTables adds what the entries of relative tables lead to. The addresses so far are sorted.
-func (s *side) takenByTables() {
-	var more []arch.ImageAddr
-	add := func(a *image.Atom) {
-		for _, r := range s.im.RelativeRefs(a) {
-			more = append(more, r.Place.Addr)
-		}
-	}
-	for addr := range s.relTables {
-		if s.im.AtomAt(addr) == nil {
-			add(s.anon(addr))
-		}
-	}
-	for _, a := range s.im.Atoms {
-		if s.relative(a) {
-			add(a)
-		}
-	}
-	s.taken = append(s.taken, more...)
-	slices.Sort(s.taken)
 }
 
 // parallel calls f(0) .. f(n-1) on all cores.

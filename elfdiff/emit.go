@@ -253,7 +253,7 @@ func atomNames(l []*image.Atom) string {
 // atom returns the symbol of a named function or object of the new build: what the running process has,
 // else what the payload carries.
 func (e *emitter) atom(b *image.Atom, addend int64) (int, error) {
-	if sym, ok := e.bodies[b]; ok && e.d.rev[b] == nil {
+	if sym, ok := e.bodies[b]; ok && e.d.rev.of(b) == nil {
 		return sym, e.interior(b, addend)
 	}
 	switch b.Kind {
@@ -261,7 +261,7 @@ func (e *emitter) atom(b *image.Atom, addend int64) (int, error) {
 		if b.Parent != nil {
 			return 0, fmt.Errorf("it leads into %s, a part of another function", b.Name)
 		}
-		old := e.d.rev[b]
+		old := e.d.rev.of(b)
 		if old == nil {
 			return 0, fmt.Errorf("function %s is new and could not be carried", b.Name)
 		}
@@ -309,7 +309,7 @@ func (e *emitter) object(b *image.Atom) (int, error) {
 	if o != nil && len(o.refused) > 0 {
 		return 0, fmt.Errorf("object %s: %s", b.Name, o.why())
 	}
-	old := e.d.rev[b]
+	old := e.d.rev.of(b)
 	if old != nil && (o == nil || !o.moves()) {
 		return e.image(old), nil
 	}
@@ -427,7 +427,7 @@ func (e *emitter) imported(p *image.Place) (int, int64, error) {
 		if im.Local.Kind == image.IFunc {
 			return 0, 0, fmt.Errorf("%s is an IFUNC of this image: which of its implementations runs is not known", im.Local.Name)
 		}
-		if e.d.rev[im.Local] == nil {
+		if e.d.rev.of(im.Local) == nil {
 			sym, err := e.atom(im.Local, 0)
 			return sym, p.Addend, err
 		}

@@ -12,7 +12,7 @@ import (
 // build keeps a copy of (COPY relocation), or nil. The running program has no such copy: the variable is
 // where its own module has it, which is out of reach of the payload.
 func (e *emitter) copied(p *image.Place) *image.Atom {
-	if b := p.Atom; p.Kind == image.PlaceAtom && b.Copy && e.d.rev[b] == nil && p.Addend == 0 && !p.Ambiguous() {
+	if b := p.Atom; p.Kind == image.PlaceAtom && b.Copy && e.d.rev.of(b) == nil && p.Addend == 0 && !p.Ambiguous() {
 		return b
 	}
 	return nil

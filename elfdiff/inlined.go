@@ -46,7 +46,7 @@ func stem(name string) string {
 // changedToo says whether a function that is inlined also exists by itself and changed.
 func (d *differ) changedToo(name string) string {
 	for _, a := range d.new.im.Named(name) {
-		if v := d.new.of[a]; v != nil && d.byNew[v] != nil {
+		if v := d.new.unitOf(a); v != nil && d.byNew[v] != nil {
 			return ", which changed"
 		}
 	}

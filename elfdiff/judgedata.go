@@ -56,7 +56,7 @@ func isCIdentifier(s string) bool {
 
 // usedByPatch reports whether a function of the patch refers to a variable.
 func (d *differ) usedByPatch(b *image.Atom) bool {
-	for _, v := range d.new.users[b] {
+	for _, v := range d.new.usersOf(b) {
 		if c := d.byNew[v]; c != nil && c.carried(&d.opt) {
 			return true
 		}

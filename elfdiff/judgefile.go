@@ -57,7 +57,7 @@ func (d *differ) judgeConstructors(whole func(what, name, why string)) {
 			whole("constructor", fmt.Sprintf("%#x", uint64(addr)), "an .init_array entry leads to no function")
 			continue
 		}
-		if a := d.rev[b]; a == nil || !old[a] {
+		if a := d.rev.of(b); a == nil || !old[a] {
 			whole("constructor", b.Name, "the new build runs it when it starts (.init_array); a running program does not start again")
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // judgeNames refuses what has a name that stood for something else in the old build: whoever uses the name
 // from outside, by a stored pointer or through the dynamic linker, would go on reaching that.
 func (d *differ) judgeNames(b *image.Atom, v *verdict) {
-	old := d.rev[b]
+	old := d.rev.of(b)
 	for i := range b.Syms {
 		s := &b.Syms[i]
 		if isLocal(s) || old != nil && !localName(old, s.Name) {
@@ -57,7 +57,7 @@ func localName(a *image.Atom, name string) bool {
 func (d *differ) joinedNames() {
 	for _, a := range d.old.im.Atoms {
 		c := classOf(a)
-		if c == classNone || d.fwd[a] != nil || isLocal(&a.Syms[0]) || a.CRT {
+		if c == classNone || d.fwd.of(a) != nil || isLocal(&a.Syms[0]) || a.CRT {
 			continue
 		}
 		for _, b := range d.new.im.Named(a.Name) {

@@ -52,9 +52,30 @@ type group struct {
 	file  string
 }
 
+// matches tells for the atoms of one build which of the other build's they are.
+type matches struct {
+	from []*image.Atom // of the one build, by ID
+	to   []*image.Atom // by the ID of the one build's: the other build's, or nil
+	n    int           // those that are not nil
+}
+
+// of returns what a is in the other build, or nil. What the one build does not have, such as a constant without a symbol, is nothing.
+func (m *matches) of(a *image.Atom) *image.Atom {
+	if a == nil || a.ID < 0 || a.ID >= len(m.from) || m.from[a.ID] != a {
+		return nil
+	}
+	return m.to[a.ID]
+}
+
+// set notes a match of an atom that has none.
+func (m *matches) set(a, b *image.Atom) {
+	m.to[a.ID] = b
+	m.n++
+}
+
 func (d *differ) pair() {
-	d.fwd = make(map[*image.Atom]*image.Atom)
-	d.rev = make(map[*image.Atom]*image.Atom)
+	d.fwd = matches{from: d.old.im.Atoms, to: make([]*image.Atom, len(d.old.im.Atoms))}
+	d.rev = matches{from: d.new.im.Atoms, to: make([]*image.Atom, len(d.new.im.Atoms))}
 	d.amb = make(map[*image.Atom]string)
 	d.pairUnique(mainNames)
 	d.pairUnique(globalNames)
@@ -62,12 +83,12 @@ func (d *differ) pair() {
 	d.pairUnique(strippedNames)
 	d.pairUnique(namesOfAnyScope)
 	for {
-		n := len(d.fwd)
+		n := d.fwd.n
 		d.pairByPosition()
 		d.pairTwins(d.userKey)
 		d.pairTwins(d.contentKey)
 		d.pairUnique(strippedNames)
-		if len(d.fwd) == n {
+		if d.fwd.n == n {
 			break
 		}
 	}
@@ -85,11 +106,11 @@ func (d *differ) plausible(a, b *image.Atom) bool {
 	if a.Local == b.Local && a.File == b.File && stripSuffix(a.Name) == a.Name {
 		return true
 	}
-	if len(d.old.users[a]) == 0 && len(d.new.users[b]) == 0 {
+	if len(d.old.usersOf(a)) == 0 && len(d.new.usersOf(b)) == 0 {
 		return a.Size == b.Size
 	}
-	for _, u := range d.old.users[a] {
-		if v := d.new.of[d.fwd[u.atom()]]; v != nil && slices.Contains(d.new.users[b], v) {
+	for _, u := range d.old.usersOf(a) {
+		if v := d.new.unitOf(d.fwd.of(u.atom())); v != nil && slices.Contains(d.new.usersOf(b), v) {
 			return true
 		}
 	}
@@ -97,10 +118,11 @@ func (d *differ) plausible(a, b *image.Atom) bool {
 }
 
 func (d *differ) link(a, b *image.Atom) bool {
-	if d.fwd[a] != nil || d.rev[b] != nil {
+	if d.fwd.of(a) != nil || d.rev.of(b) != nil {
 		return false
 	}
-	d.fwd[a], d.rev[b] = b, a
+	d.fwd.set(a, b)
+	d.rev.set(b, a)
 	return true
 }
 
@@ -178,10 +200,10 @@ func stripSuffix(name string) string {
 }
 
 // groups collects the unpaired atoms of one image.
-func groups(im *image.Image, paired map[*image.Atom]*image.Atom, by names) map[group][]*image.Atom {
+func groups(im *image.Image, paired *matches, by names) map[group][]*image.Atom {
 	m := make(map[group][]*image.Atom)
 	for _, a := range im.Atoms {
-		if classOf(a) == classNone || paired[a] != nil {
+		if classOf(a) == classNone || paired.of(a) != nil {
 			continue
 		}
 		by(a, func(g group) {
@@ -195,10 +217,10 @@ func groups(im *image.Image, paired map[*image.Atom]*image.Atom, by names) map[g
 
 // pairUnique pairs atoms whose group holds one atom on each side.
 func (d *differ) pairUnique(by names) {
-	olds := groups(d.old.im, d.fwd, by)
-	news := groups(d.new.im, d.rev, by)
+	olds := groups(d.old.im, &d.fwd, by)
+	news := groups(d.new.im, &d.rev, by)
 	for _, b := range d.new.im.Atoms {
-		if classOf(b) == classNone || d.rev[b] != nil {
+		if classOf(b) == classNone || d.rev.of(b) != nil {
 			continue
 		}
 		by(b, func(g group) {
@@ -212,8 +234,8 @@ func (d *differ) pairUnique(by names) {
 // pairTwins tells apart the members of groups that hold several atoms, by a key
 // that is the same for one atom on each side.
 func (d *differ) pairTwins(key func(s *side, a *image.Atom) string) {
-	olds := groups(d.old.im, d.fwd, strippedNames)
-	news := groups(d.new.im, d.rev, strippedNames)
+	olds := groups(d.old.im, &d.fwd, strippedNames)
+	news := groups(d.new.im, &d.rev, strippedNames)
 	for _, g := range sortedGroups(olds) {
 		la, lb := olds[g], news[g]
 		if len(lb) == 0 || (len(la) == 1 && len(lb) == 1) {
@@ -247,7 +269,7 @@ func keyed(s *side, l []*image.Atom, key func(*side, *image.Atom) string) map[st
 
 // contentKey is equal for atoms of equal content, references aside.
 func (d *differ) contentKey(s *side, a *image.Atom) string {
-	if u := s.of[a]; u != nil {
+	if u := s.unitOf(a); u != nil {
 		if u.err != nil {
 			return ""
 		}
@@ -276,16 +298,16 @@ func maskPointers(refs []image.DataRef, data []byte) []byte {
 // userKey is equal for atoms that the same paired functions refer to, equally often. A function-local
 // static is told from its namesakes in this way.
 func (d *differ) userKey(s *side, a *image.Atom) string {
-	if s.of[a] != nil {
+	if s.unitOf(a) != nil {
 		return ""
 	}
 	var names []string
-	for _, u := range s.users[a] {
+	for _, u := range s.usersOf(a) {
 		old := u.atom()
 		if s == &d.new {
-			old = d.rev[old]
+			old = d.rev.of(old)
 		}
-		if old == nil || d.fwd[old] == nil {
+		if old == nil || d.fwd.of(old) == nil {
 			return ""
 		}
 		names = append(names, fmt.Sprint(old.ID))
@@ -303,7 +325,7 @@ func (d *differ) pairByPosition() {
 	votes := make(map[*image.Atom]*image.Atom)
 	spoilt := make(map[*image.Atom]bool)
 	vote := func(a, b *image.Atom) {
-		if a == nil || b == nil || d.fwd[a] != nil || d.rev[b] != nil {
+		if a == nil || b == nil || d.fwd.of(a) != nil || d.rev.of(b) != nil {
 			return
 		}
 		have, ok := votes[a]
@@ -317,11 +339,11 @@ func (d *differ) pairByPosition() {
 		}
 	}
 	for _, u := range d.old.units {
-		b := d.fwd[u.atom()]
+		b := d.fwd.of(u.atom())
 		if b == nil {
 			continue
 		}
-		v := d.new.of[b]
+		v := d.new.unitOf(b)
 		if v == nil || u.err != nil || v.err != nil || u.shape != v.shape || len(u.refs) != len(v.refs) {
 			continue
 		}
@@ -365,10 +387,10 @@ func sameGroup(a, b *image.Atom) bool {
 // the same name: which is which could not be told, so that neither may be bound to anything. Names that the compiler numbered belong to
 // functions, which do not move from file to file.
 func (d *differ) markAmbiguous() {
-	olds := groups(d.old.im, d.fwd, strippedNames)
-	anywhere := groups(d.old.im, d.fwd, namesOfAnyScope)
+	olds := groups(d.old.im, &d.fwd, strippedNames)
+	anywhere := groups(d.old.im, &d.fwd, namesOfAnyScope)
 	for _, b := range d.new.im.Atoms {
-		if c := classOf(b); d.rev[b] != nil || c != classObject && c != classTLS {
+		if c := classOf(b); d.rev.of(b) != nil || c != classObject && c != classTLS {
 			continue
 		}
 		mark := func(as []*image.Atom, name string) {

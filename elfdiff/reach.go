@@ -19,7 +19,7 @@ func (d *differ) judgeRemoved(c *funcChange) {
 		if r.kind != image.RefCall && r.kind != image.RefJump || r.place.Atom == nil {
 			continue
 		}
-		if v := d.new.of[d.fwd[r.place.Atom]]; v != nil && d.byNew[v] != nil && d.byNew[v].carried(&d.opt) {
+		if v := d.new.unitOf(d.fwd.of(r.place.Atom)); v != nil && d.byNew[v] != nil && d.byNew[v].carried(&d.opt) {
 			c.refuse("it stays reachable (%s) and calls %s, which is replaced: whether it may still do so cannot be shown", how, r.place.Atom.Name)
 			return
 		}

@@ -31,7 +31,7 @@ func (e *emitter) tls(sec int, r *image.Ref, toEnd int64, relative bool) error {
 	if p.Atom == nil {
 		return fmt.Errorf("which thread-local variable it means cannot be told")
 	}
-	old := e.d.rev[p.Atom]
+	old := e.d.rev.of(p.Atom)
 	if old == nil {
 		return fmt.Errorf("thread-local variable %s is new; threads that exist have no memory for it", p.Atom.Name)
 	}
@@ -83,5 +83,5 @@ func (d *differ) sameTLS(r, s *image.DynReloc) bool {
 	}
 	o, n := d.old.im, d.new.im
 	a, b := o.TLSAt(o.TLS.Addr+arch.ImageAddr(r.Addend)), n.TLSAt(n.TLS.Addr+arch.ImageAddr(s.Addend))
-	return a != nil && b != nil && d.fwd[a] == b
+	return a != nil && b != nil && d.fwd.of(a) == b
 }
