@@ -15,6 +15,7 @@ const (
 	tabSymbols
 	tabFuncs
 	tabConsts
+	tabMoves
 	tabSlots
 	tabMap
 	tabNeeded
@@ -24,7 +25,7 @@ const (
 )
 
 var tableNames = [numTables]string{
-	"identity", "section", "relocation of section", "symbol", "function", "constant", "slot", "map entry", "needed library",
+	"identity", "section", "relocation of section", "symbol", "function", "constant", "moved variable", "slot", "map entry", "needed library",
 	"change", "acknowledgement",
 }
 

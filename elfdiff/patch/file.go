@@ -93,6 +93,10 @@ func (p *Patch) localsFirst() *Patch {
 	for i := range q.Funcs {
 		q.Funcs[i].New = at(q.Funcs[i].New)
 	}
+	q.Moves = slices.Clone(p.Moves)
+	for i := range q.Moves {
+		q.Moves[i].New = at(q.Moves[i].New)
+	}
 	q.Map = slices.Clone(p.Map)
 	for i := range q.Map {
 		q.Map[i].Sym = at(q.Map[i].Sym)
@@ -183,6 +187,7 @@ func (r *elfReader) tables(p *Patch, identity *decoder, id ID, where *locator) e
 		func() error { return p.decodeFuncs(open(nameFuncs), bodies, where) },
 		func() error { return p.decodeConsts(open(nameConsts), bodies, where) },
 		bodies.done,
+		func() error { return p.decodeMoves(open(nameMoves), where) },
 		func() error { return p.decodeSlots(open(nameSlots), where) },
 		func() error { return p.decodeMap(open(nameMap), where) },
 		func() error { return p.decodeNeeded(open(nameNeeded), where) },

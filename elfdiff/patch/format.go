@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The patch file, format version 2
+// The patch file, format version 3
 //
 // A little-endian ELF64 file of type ET_REL. The sections, in this order:
 //
@@ -17,6 +17,7 @@ import (
 //	.hotpatch.funcs                           the function table
 //	.hotpatch.bodies                          old bytes: of each Part of the function table, then of each reader of .hotpatch.consts
 //	.hotpatch.consts                          constants renewed in place
+//	.hotpatch.moves                           variables that get a new place
 //	.hotpatch.slots                           slots of the old image
 //	.hotpatch.map                             the new build's atoms
 //	.hotpatch.needed                          DT_NEEDED of the new build
@@ -53,6 +54,7 @@ const (
 	nameFuncs    = ".hotpatch.funcs"
 	nameBodies   = ".hotpatch.bodies"
 	nameConsts   = ".hotpatch.consts"
+	nameMoves    = ".hotpatch.moves"
 	nameSlots    = ".hotpatch.slots"
 	nameMap      = ".hotpatch.map"
 	nameNeeded   = ".hotpatch.needed"
@@ -79,6 +81,7 @@ const (
 	maxReaders  = 1 << 16
 	maxFields   = 1 << 20 // reference fields of one part
 	maxConsts   = 1 << 18
+	maxMoves    = 1 << 16
 	maxSlots    = 1 << 18
 	maxMap      = 1 << 22
 	maxNeeded   = 1 << 12

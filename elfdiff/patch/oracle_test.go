@@ -23,7 +23,8 @@ func TestLinkAsLd(t *testing.T) {
 		return Reloc{Off: off, Type: uint32(typ), Sym: sym, Addend: addend}
 	}
 	p.Symbols[symHandle].Name = "handle.v0" // ld wants one definition of a name
-	p.Sections = p.Sections[:5]             // without .eh_frame
+	p.Sections = p.Sections[:5]             // without .eh_frame, and what follows it
+	p.Symbols, p.Moves = p.Symbols[:symRing], nil
 	p.Sections[0].Relocs = []Reloc{
 		r(5, elf.R_X86_64_PLT32, symHandle, -4),
 		r(12, elf.R_X86_64_PC32, symState, 12),
@@ -174,7 +175,7 @@ func fromObject(t *testing.T, path string) *Patch {
 	}
 	defer o.Close()
 	p := samplePatch(t)
-	p.Sections, p.Symbols, p.Funcs, p.Consts, p.Map, p.Slots = nil, nil, nil, nil, nil, nil
+	p.Sections, p.Symbols, p.Funcs, p.Consts, p.Moves, p.Map, p.Slots = nil, nil, nil, nil, nil, nil, nil
 	index := objectSections(t, o, p)
 	number := objectSymbols(t, o, p, index)
 	for _, s := range o.Sections {

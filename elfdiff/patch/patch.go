@@ -24,7 +24,7 @@ import (
 )
 
 // FormatVersion is the version of the patch file that this package writes.
-const FormatVersion = 2
+const FormatVersion = 3
 
 // ID identifies a patch: the SHA-256 of its content, acknowledgements aside.
 type ID [32]byte
@@ -54,6 +54,7 @@ type Patch struct {
 	Symbols  []Symbol   // referred to by index
 	Funcs    []Func     // changed, added and removed functions, by old address, then added by name
 	Consts   []Const    // named constants that are renewed in place, by address
+	Moves    []Move     // variables that get a new place, by old address
 	Slots    []Slot     // slots of the old image that the payload uses, for translation between builds
 	Map      []MapEntry // the new build's atoms, by New; lets a later patch be bound through this one
 	Needed   []string   // DT_NEEDED of the new build: where new imports may be found
@@ -164,6 +165,18 @@ type Const struct {
 	Fields []Field        // pointer fields of Old, which the dynamic linker relocates
 	// Readers are the old functions that refer to the constant directly: they count as replaced in the check.
 	Readers []Part
+}
+
+// Move is a variable of the old build that gets a new place in the payload, because it grew or because the old place does not suit
+// the new code. When the patch is committed, the first Keep bytes of the new place become what the old one holds then; the rest is
+// as the payload has it. Nothing in the patch refers to the old place any more. A revert carries the bytes back.
+type Move struct {
+	Name string         // link name in the new build
+	File string         // source file of a local symbol, or ""
+	Old  arch.ImageAddr // in the old build
+	Size uint64         // bytes at the old place
+	Keep uint64         // bytes that are copied: at most Size, and at most the new size
+	New  int            // index of the symbol of the new place, which fills a Data or BSS section
 }
 
 // Ref names a payload section.

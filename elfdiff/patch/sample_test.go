@@ -17,6 +17,7 @@ const (
 	symHandle         // in the old image: version 0 of handle
 	symStrtoul        // import with a version
 	symTrace          // weak import
+	symRing           // in .data
 )
 
 // samplePatch has one of everything: a changed, an added and a removed function, each kind of
@@ -44,6 +45,7 @@ func samplePatch(t testing.TB) *Patch {
 			Name: "table", Addr: 0x3000, Old: make([]byte, 16), New: Ref{Section: 2}, Fields: []Field{{Off: 0, Size: 8}, {Off: 8, Size: 8}},
 			Readers: []Part{NewPart("reader", 0x1400, gone, nil)},
 		}},
+		Moves: []Move{{Name: "ring", File: "kvd.c", Old: 0x4100, Size: 48, Keep: 48, New: symRing}},
 		Slots: []Slot{{Name: "strtol", Type: uint32(elf.R_X86_64_JMP_SLOT), Addr: 0x3fd0}},
 		Map: []MapEntry{
 			{New: 0x1200, Size: 40, Old: 0x1200, Sym: symBody},
@@ -98,6 +100,7 @@ func sampleSections() []Section {
 		{Name: ".eh_frame", Kind: EHFrame, Align: 8, Data: sampleFrames(), Size: 48, Relocs: []Reloc{
 			r(32, elf.R_X86_64_PC32, symBody, 0),
 		}},
+		{Name: ".data.ring", Kind: Data, Align: 32, Data: make([]byte, 64), Size: 64},
 	}
 }
 
@@ -114,6 +117,7 @@ func sampleSymbols() []Symbol {
 		symHandle:  {Name: "handle", Kind: SymImage, Value: 0x1200, Size: 12, Func: true},
 		symStrtoul: {Name: "strtoul", Kind: SymImport, Func: true, Version: "GLIBC_2.2.5"},
 		symTrace:   {Name: "trace", Kind: SymImport, Func: true, Weak: true},
+		symRing:    {Name: "ring", Kind: SymDefined, Section: 6, Size: 64},
 	}
 }
 

@@ -24,6 +24,7 @@ func (p *Patch) ownSections(id ID) []ownSection {
 		{nameFuncs, funcs},
 		{nameBodies, bodies.b},
 		{nameConsts, consts},
+		{nameMoves, p.encodeMoves()},
 		{nameSlots, p.encodeSlots()},
 		{nameMap, p.encodeMap()},
 		{nameNeeded, p.encodeNeeded()},
@@ -205,6 +206,39 @@ func (p *Patch) decodeConsts(d, bodies *decoder, where *locator) error {
 		c.New.Section = int(d.max(maxSections, "section index"))
 		c.Fields = decodeFields(d)
 		c.Readers = decodeParts(d, bodies, maxReaders)
+	}
+	return d.done()
+}
+
+func (p *Patch) encodeMoves() []byte {
+	var e encoder
+	e.uint(uint64(len(p.Moves)))
+	for i := range p.Moves {
+		m := &p.Moves[i]
+		e.str(m.Name)
+		e.str(m.File)
+		e.uint(uint64(m.Old))
+		e.uint(m.Size)
+		e.uint(m.Keep)
+		e.uint(uint64(m.New + 1))
+	}
+	return e.b
+}
+
+func (p *Patch) decodeMoves(d *decoder, where *locator) error {
+	n := d.count(maxMoves, 6, "moved variables")
+	if n > 0 {
+		p.Moves = make([]Move, n)
+	}
+	for i := range p.Moves {
+		m := &p.Moves[i]
+		where.record(tabMoves, d.pos())
+		m.Name = d.str()
+		m.File = d.str()
+		m.Old = arch.ImageAddr(d.uint())
+		m.Size = d.uint()
+		m.Keep = d.uint()
+		m.New = int(d.max(maxSymbols, "symbol index")) - 1
 	}
 	return d.done()
 }

@@ -251,6 +251,59 @@ func (c *checker) constant(k *Const) (string, any) {
 	return "", nil
 }
 
+// moves checks the variables that get a new place: by old address, apart, each with a new place of its own.
+func (c *checker) moves() error {
+	if len(c.Moves) > maxMoves {
+		return &defect{place{tabMoves, 0, 0}, "", "too many moved variables", len(c.Moves)}
+	}
+	places := make(map[int]bool, len(c.Moves))
+	end := arch.ImageAddr(0)
+	for i := range c.Moves {
+		m := &c.Moves[i]
+		msg, val := c.move(m)
+		switch {
+		case msg != "":
+		case i > 0 && m.Old < end:
+			msg, val = "overlaps the one before it, or is out of order", uint64(m.Old)
+		case places[m.New]:
+			msg, val = "new place belongs to another variable already", m.New
+		}
+		if msg != "" {
+			return &defect{place{tabMoves, i, 0}, m.Name, msg, val}
+		}
+		places[m.New], end = true, m.Old+arch.ImageAddr(m.Size)
+	}
+	return nil
+}
+
+func (c *checker) move(m *Move) (string, any) {
+	for _, s := range []string{m.Name, m.File} {
+		if msg := badString(s); msg != "" {
+			return msg, nil
+		}
+	}
+	if m.Name == "" {
+		return "no name", nil
+	}
+	if m.Size == 0 || m.Size > maxPayload || m.Size > ^uint64(0)-uint64(m.Old) {
+		return "impossible size", m.Size
+	}
+	if m.New < 0 || m.New >= len(c.Symbols) || c.Symbols[m.New].Kind != SymDefined {
+		return "no such symbol for the new place", m.New
+	}
+	s := &c.Symbols[m.New]
+	sec := &c.Sections[s.Section]
+	switch {
+	case sec.Kind != Data && sec.Kind != BSS:
+		return "new place is not in a writable section", sec.Name
+	case s.Value != 0 || s.Size != sec.Size:
+		return "new place does not fill its section", s.Size
+	case m.Keep == 0 || m.Keep > m.Size || m.Keep > s.Size:
+		return "more is to be copied than the old or the new place has, or nothing", m.Keep
+	}
+	return "", nil
+}
+
 // report checks needed libraries, changes and acknowledgements. A patch holds no
 // refused change, and every change that needs the user's word has it.
 func (c *checker) report() error {

@@ -55,7 +55,7 @@ func brokenPayloads() []breakage {
 		{name: "relocation of bss", edit: func(p *Patch) {
 			p.Sections[4].Relocs = []Reloc{{Type: 2}}
 		}, want: "without content"},
-		{name: "symbol section", edit: func(p *Patch) { p.Symbols[symBody].Section = 6 }, want: "not in a payload section"},
+		{name: "symbol section", edit: func(p *Patch) { p.Symbols[symBody].Section = 7 }, want: "not in a payload section"},
 		{name: "symbol past its section", edit: func(p *Patch) { p.Symbols[symCounter].Size = 4097 }, want: "past the end of its section"},
 		{name: "symbol kind", edit: func(p *Patch) { p.Symbols[symState].Kind = 3 }, want: "unknown kind"},
 		{name: "function in data", edit: func(p *Patch) { p.Symbols[symCounter].Func = true }, want: "which is not text"},
@@ -106,11 +106,25 @@ func brokenFuncs() []breakage {
 func brokenTables() []breakage {
 	return []breakage{
 		{name: "constant of another size", edit: func(p *Patch) { p.Consts[0].Old = make([]byte, 8); p.Consts[0].Fields = nil }, want: "same size"},
-		{name: "constant without section", edit: func(p *Patch) { p.Consts[0].New.Section = 6 }, want: "no such section"},
+		{name: "constant without section", edit: func(p *Patch) { p.Consts[0].New.Section = 7 }, want: "no such section"},
 		{name: "constant from text", edit: func(p *Patch) { p.Consts[0].New.Section = 0 }, want: "read-only section"},
 		{name: "place-relative constant", edit: func(p *Patch) { p.Sections[2].Relocs[0].Type = uint32(elf.R_X86_64_PC32) }, want: "place-relative"},
 		{name: "reader", edit: func(p *Patch) { p.Consts[0].Readers[0].Hash[0]++ }, want: "reader: hash"},
 		{name: "constants overlap", edit: func(p *Patch) { p.Consts = append(p.Consts, p.Consts[0]) }, want: "out of order"},
+		{name: "move without a name", edit: func(p *Patch) { p.Moves[0].Name = "" }, want: "no name"},
+		{name: "move of nothing", edit: func(p *Patch) { p.Moves[0].Size = 0 }, want: "impossible size"},
+		{name: "move wraps", edit: func(p *Patch) { p.Moves[0].Old = ^arch.ImageAddr(0) }, want: "impossible size"},
+		{name: "move to nowhere", edit: func(p *Patch) { p.Moves[0].New = -1 }, want: "no such symbol for the new place"},
+		{name: "move into the image", edit: func(p *Patch) { p.Moves[0].New = symState }, want: "no such symbol for the new place"},
+		{name: "move into constants", edit: func(p *Patch) { p.Moves[0].New = symTable }, want: "not in a writable section"},
+		{name: "move into a part", edit: func(p *Patch) { p.Moves[0].New = symCounter }, want: "does not fill its section"},
+		{name: "move of more than there was", edit: func(p *Patch) { p.Moves[0].Keep = 49 }, want: "more is to be copied"},
+		{name: "move of more than fits", edit: func(p *Patch) { p.Moves[0].Size, p.Moves[0].Keep = 65, 65 }, want: "more is to be copied"},
+		{name: "moves overlap", edit: func(p *Patch) { p.Moves = append(p.Moves, p.Moves[0]) }, want: "out of order"},
+		{name: "moves to one place", edit: func(p *Patch) {
+			p.Moves = append(p.Moves, p.Moves[0])
+			p.Moves[1].Old += 48
+		}, want: "belongs to another variable"},
 		{name: "slot twice", edit: func(p *Patch) { p.Slots = append(p.Slots, p.Slots[0]) }, want: "second slot"},
 		{name: "map out of order", edit: func(p *Patch) { p.Map[0], p.Map[1] = p.Map[1], p.Map[0] }, want: "out of order"},
 		{name: "map entry twice", edit: func(p *Patch) { p.Map[3] = p.Map[2] }, want: "out of order"},
@@ -229,7 +243,7 @@ func TestForgedBytes(t *testing.T) {
 		{name: "machine", edit: func(b []byte) { le.PutUint16(b[18:], uint16(elf.EM_386)) }, want: "not supported"},
 		{name: "section headers past the end", edit: func(b []byte) { le.PutUint64(b[40:], uint64(len(b))) }, want: "past the end of the file"},
 		{name: "section headers at a huge offset", edit: func(b []byte) { le.PutUint64(b[40:], ^uint64(0)-10) }, want: "past the end of the file"},
-		{name: "format version", edit: func(b []byte) { b[own(nameIdentity)+fixedVersion] = 9 }, want: "patch format version 9; this hotpatch reads version 2"},
+		{name: "format version", edit: func(b []byte) { b[own(nameIdentity)+fixedVersion] = 9 }, want: "patch format version 9; this hotpatch reads version 3"},
 		{name: "magic", edit: func(b []byte) { b[own(nameIdentity)] = 'h' }, want: "does not begin with"},
 		{name: "content", edit: func(b []byte) { b[own(".data.limit")] ^= 1 }, want: "patch id does not fit"},
 		{name: "overlapping sections", edit: func(b []byte) { le.PutUint64(b[hdr(nameFuncs)+24:], uint64(own(nameIdentity))) }, want: "overlaps the one before"},
@@ -300,7 +314,7 @@ func TestMemory(t *testing.T) {
 		many.Map = append(many.Map, MapEntry{New: arch.ImageAddr(0x10000 + i), Sym: -1})
 	}
 	tests := map[string][]byte{"good": good, "many atoms": mustEncode(t, many).Raw}
-	for _, name := range []string{nameFuncs, nameConsts, nameSlots, nameMap, nameNeeded, nameChanges} {
+	for _, name := range []string{nameFuncs, nameConsts, nameMoves, nameSlots, nameMap, nameNeeded, nameChanges} {
 		for _, count := range [][]byte{{0x7f}, {0xff, 0x7f}, {0xff, 0xff, 0x7f}, {0xff, 0xff, 0xff, 0xff, 0x7f}, bytesOf(0xff, 10)} {
 			raw := append([]byte(nil), good...)
 			copy(raw[r.find(name).Off:], count)

@@ -1,0 +1,42 @@
+// Functions that use the address of an array, each in one way: what may become of the address, and of the words behind it.
+long table[64];
+long *kept;
+void take(long *p);
+long use(long x);
+#define FN __attribute__((noinline, used))
+
+FN long indexed(unsigned i) { return table[i] > 3; }                    // nothing
+FN long summed(unsigned n) { long t = 0; for (unsigned i = 0; i < n; i++) t ^= table[i] == (long)i; return t; } // nothing
+FN void written(unsigned i, long v) { table[i] = v; }                   // writes
+FN void bumped(unsigned i) { table[i]++; }                              // writes
+FN void stored(unsigned i) { kept = &table[i]; }                        // escapes
+FN long *returned(unsigned i) { return table + i; }                     // returned
+FN void passed(void) { take(table); }                                   // escapes
+FN long yielded(unsigned i) { return table[i]; }                        // returned
+FN long after(unsigned i) { use(7); return table[i] > 3; }              // nothing
+FN void called(unsigned i) { use(table[i]); }                           // yields
+FN int jumped(const unsigned char *op)                                  // nothing but jumps
+{
+	static const void *const labels[] = { &&inc, &&dbl, &&end };
+	int x = 1;
+
+	goto *labels[*op++];
+inc:
+	x++;
+	goto *labels[*op++];
+dbl:
+	x *= 2;
+	goto *labels[*op++];
+end:
+	return x;
+}
+
+#ifndef LIB
+FN long use(long x) { __asm__ volatile("" : "+r"(x) :: "memory"); return x; }
+void take(long *p) { kept = p; }
+int main(int argc, char **argv)
+{
+	written(argc, argc); bumped(argc); stored(argc); passed(); called(argc);
+	return (int)(indexed(argc) + summed(argc) + *returned(argc) + yielded(argc) + after(argc)) + jumped((unsigned char *)argv[0]);
+}
+#endif
