@@ -1,6 +1,7 @@
 package image
 
 import (
+	"slices"
 	"sort"
 
 	"hotpatch/arch"
@@ -22,6 +23,27 @@ type Body struct {
 
 	// Falls is set if the last instruction runs on into whatever follows the atom.
 	Falls bool
+
+	// While a Decoder holds the body: its instructions with their operands, and by index in Insts where there.
+	decoded []arch.Inst
+	order   []int32
+}
+
+// keep returns a copy that stays valid when the decoder goes on.
+func (b *Body) keep() *Body {
+	c := *b
+	c.Insts, c.Refs, c.Gaps = slices.Clone(b.Insts), slices.Clone(b.Refs), slices.Clone(b.Gaps)
+	c.Escapes, c.Indirect = slices.Clone(b.Escapes), slices.Clone(b.Indirect)
+	c.decoded, c.order = nil, nil
+	return &c
+}
+
+// Operands returns instruction k of a body with its operands.
+func (im *Image) Operands(b *Body, k int) (arch.Inst, error) {
+	if b.decoded != nil {
+		return b.decoded[b.order[k]], nil
+	}
+	return im.Arch.Decode(b.Code[b.Insts[k].Off:])
 }
 
 // InstAt returns the index of the instruction that starts at off bytes from the
@@ -34,7 +56,7 @@ func (b *Body) InstAt(off int64) int {
 	return i
 }
 
-// Inst is one instruction, without its operands: decoding Body.Code[Off:] gives those again.
+// Inst is one instruction, without its operands: [Image.Operands] gives those again.
 //
 // Instructions do not overlap, with one exception: where a jump leads behind the lock prefix of an instruction, the
 // instruction without the prefix follows the one with it, one byte further on and with the same end (see Unlocked).

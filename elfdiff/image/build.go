@@ -8,7 +8,7 @@ import (
 )
 
 // build makes the bodies of the unit out of the bytes' states.
-func (d *decoder) build() error {
+func (d *Decoder) build() error {
 	slices.Sort(d.used)
 	d.learnTLS()
 	for i := range d.parts {
@@ -28,29 +28,28 @@ func (d *decoder) build() error {
 }
 
 // instructions lists the instructions of part i, without branch targets.
-func (d *decoder) instructions(i int) {
-	p, a := &d.parts[i], d.atoms[i]
-	n := 0
-	for _, s := range p.state {
-		if s == byteStart || s == byteUnseen {
-			n++
-		}
-	}
-	p.body = &Body{Atom: a, Code: p.code, Insts: make([]Inst, 0, n)}
+func (d *Decoder) instructions(i int) {
+	p := &d.parts[i]
+	b := &p.body
+	// The slices' memory is used again, from which nothing is left: see Body.keep.
+	*b = Body{Atom: d.atoms[i], Code: p.code, Insts: b.Insts[:0], Refs: b.Refs[:0], Gaps: b.Gaps[:0], Escapes: b.Escapes[:0],
+		Indirect: b.Indirect[:0], order: b.order[:0]}
 	for off := 0; off < len(p.state); off++ {
 		if s := p.state[off]; s == byteStart || s == byteUnseen {
-			p.body.Insts = append(p.body.Insts, Inst{Off: uint32(off), Target: -1, Unseen: s == byteUnseen})
+			b.Insts = append(b.Insts, Inst{Off: uint32(off), Target: -1, Unseen: s == byteUnseen})
+			b.order = append(b.order, p.at[off])
 		}
 	}
+	b.decoded = d.insts
 }
 
 // references fills in the rest of part i's instructions, and its references.
-func (d *decoder) references(i int) {
-	b, p := d.parts[i].body, &d.parts[i]
-	r := resolver{im: d.im, d: d, body: b, part: p, refs: d.refs[:0], tls: d.tls}
+func (d *Decoder) references(i int) {
+	p := &d.parts[i]
+	b := &p.body
+	r := resolver{im: d.im, d: d, body: b, part: p, tls: d.tls}
 	for k := range b.Insts {
-		in := &b.Insts[k]
-		di := d.instAt(p, in.Off)
+		in, di := &b.Insts[k], &d.insts[b.order[k]]
 		in.Len, in.Flow, in.TLSBase = uint8(di.Len), di.Flow, di.TLSBase
 		in.Unlocked = k > 0 && in.Off < b.Insts[k-1].End()
 		in.Nop = d.im.Arch.IsNop(p.code[in.Off:], di)
@@ -59,9 +58,6 @@ func (d *decoder) references(i int) {
 			b.Indirect = append(b.Indirect, int32(k))
 		}
 	}
-	b.Refs = slices.Clone(r.refs)
-	d.refs = r.refs
-	clear(d.refs) // holds no pointers for longer than the body lives
 	if n := len(b.Insts); n > 0 {
 		last := b.Insts[n-1]
 		falls := last.Flow == arch.FlowNext || last.Flow == arch.FlowBranch || last.Flow == arch.FlowSyscall || last.Flow == arch.FlowCallInd
@@ -76,7 +72,7 @@ const maxBases = 64
 // and medium code models does (System V ABI for x86-64, 3.5.5: R_X86_64_GOTPC64, R_X86_64_GOTOFF64): it takes the address of its own
 // code or of the GOT, and has a 64-bit immediate that leads from there into the image. Nothing tells such a distance from a number, and
 // it is another one in each build.
-func (d *decoder) checkLargeModel() error {
+func (d *Decoder) checkLargeModel() error {
 	if d.im.Type == elf.ET_EXEC || d.atoms[0].CRT {
 		return nil
 	}
@@ -97,7 +93,7 @@ func (d *decoder) checkLargeModel() error {
 	slices.Sort(bases)
 	bases = slices.Compact(bases)
 	for i := range d.parts {
-		b := d.parts[i].body
+		b := &d.parts[i].body
 		for k := range b.Insts {
 			in := &b.Insts[k]
 			code := b.Code[in.Off:in.End()]
@@ -114,7 +110,7 @@ func (d *decoder) checkLargeModel() error {
 }
 
 // gapList lists the bytes of part i that are in no instruction.
-func (d *decoder) gapList(i int) {
+func (d *Decoder) gapList(i int) {
 	p := &d.parts[i]
 	for start, end, ok := p.nextGap(0); ok; start, end, ok = p.nextGap(end) {
 		p.body.Gaps = append(p.body.Gaps, Range{Off: uint32(start), Len: uint32(end - start), Padding: d.idle(p.code[start:end])})
@@ -122,7 +118,7 @@ func (d *decoder) gapList(i int) {
 }
 
 // idle reports whether unreached bytes are padding: what linkers and compilers fill with, or code that does nothing.
-func (d *decoder) idle(code []byte) bool {
+func (d *Decoder) idle(code []byte) bool {
 	if d.im.Arch.Jump.IsPadding(code) {
 		return true
 	}
@@ -137,7 +133,7 @@ func (d *decoder) idle(code []byte) bool {
 }
 
 // escape records an address inside the unit that is not a jump table's.
-func (d *decoder) escape(r *innerRef) {
+func (d *Decoder) escape(r *innerRef) {
 	if r.data != 0 {
 		for _, t := range d.table {
 			if r.data >= t.Addr && uint64(r.data-t.Addr) < t.Size {
@@ -145,17 +141,17 @@ func (d *decoder) escape(r *innerRef) {
 			}
 		}
 		if i := d.partOf(r.to.Atom); i >= 0 {
-			b := d.parts[i].body
+			b := &d.parts[i].body
 			b.Escapes = append(b.Escapes, Escape{Target: r.to, Inst: -1, Data: r.data})
 		}
 		return
 	}
-	b := d.parts[d.partOf(r.from.Atom)].body
+	b := &d.parts[d.partOf(r.from.Atom)].body
 	b.Escapes = append(b.Escapes, Escape{Target: r.to, Inst: int32(b.InstAt(int64(r.from.Off)))})
 }
 
 // learnTLS finds the registers that carry the thread pointer, without regard to the order of execution.
-func (d *decoder) learnTLS() {
+func (d *Decoder) learnTLS() {
 	for changed := d.tls.any; changed; {
 		changed = false
 		for i := range d.parts {

@@ -41,7 +41,7 @@ var errNotCode = errors.New("not code")
 // bodyCache holds decoded bodies by atom ID.
 type bodyCache struct {
 	entries  []atomic.Pointer[bodyEntry]
-	decoders sync.Pool // of *decoder
+	decoders sync.Pool // of *Decoder
 }
 
 type bodyEntry struct {
@@ -52,7 +52,8 @@ type bodyEntry struct {
 func (c *bodyCache) init(n int) { c.entries = make([]atomic.Pointer[bodyEntry], n) }
 
 // Body decodes an atom of code, together with the other parts of its unit, and resolves its references. The result is
-// cached and shared. An error says which instruction could not be decoded; it is a [*DecodeError].
+// cached and shared: what is only looked at once is better decoded by a [Decoder]. An error says which instruction could
+// not be decoded; it is a [*DecodeError].
 //
 // Instructions are found by following control flow from the entry, from landing pads in the exception table, from jump
 // tables and from labels whose address is taken. What is left and decodes consistently to the end is taken as code that
@@ -108,20 +109,38 @@ func (im *Image) Decode(ctx context.Context, workers int) error {
 
 // decodeUnit decodes the unit of a and stores the result for each of its atoms.
 func (im *Image) decodeUnit(a *Atom) {
-	d, ok := im.bodies.decoders.Get().(*decoder)
+	d, ok := im.bodies.decoders.Get().(*Decoder)
 	if !ok {
-		d = new(decoder)
+		d = im.NewDecoder()
 	}
 	defer im.bodies.decoders.Put(d)
-	d.reset(im, a.unit())
-	err := d.run()
+	bodies, err := d.Unit(a)
 	for i, p := range d.atoms {
 		e := &bodyEntry{err: err}
 		if err == nil {
-			e.body = d.parts[i].body
+			e.body = bodies[i].keep()
 		}
 		im.bodies.entries[p.ID].CompareAndSwap(nil, e)
 	}
+}
+
+// NewDecoder returns a decoder of the image's functions.
+func (im *Image) NewDecoder() *Decoder {
+	return &Decoder{im: im, seen: make(map[tableKey]bool), tables: make(map[arch.ImageAddr]*JumpTable)}
+}
+
+// Unit decodes the function that a is part of, as [Image.Body] does, and returns its parts: the one with the entry first, then
+// Atom.Parts. The bodies and their slices are valid until the next call; what their references point to stays.
+func (d *Decoder) Unit(a *Atom) ([]*Body, error) {
+	d.reset(a.unit())
+	if err := d.run(); err != nil {
+		return nil, err
+	}
+	d.bodies = d.bodies[:0]
+	for i := range d.parts {
+		d.bodies = append(d.bodies, &d.parts[i].body)
+	}
+	return d.bodies, nil
 }
 
 // State of a byte of code.
@@ -132,8 +151,8 @@ const (
 	byteInside  // a later byte of an instruction
 )
 
-// decoder decodes one unit. Its buffers are reused.
-type decoder struct {
+// Decoder decodes functions one after the other, in memory that it uses again. It must not be used concurrently.
+type Decoder struct {
 	im    *Image
 	atoms []*Atom
 	parts []part
@@ -148,27 +167,29 @@ type decoder struct {
 	table  []*JumpTable
 	tables map[arch.ImageAddr]*JumpTable // the first of table at each address
 	inner  []innerRef                    // addresses taken inside the unit
-	refs   []Ref                         // scratch
 	used   []arch.ImageAddr              // of data that the unit refers to
 	tls    tlsUse
 	insts  []arch.Inst // of all parts, in the order in which they were found
+	bodies []*Body     // what Unit returns
 }
 
+// part is one atom of the unit.
 type part struct {
 	code  []byte
 	state []uint8
-	at    []int32 // where state is byteStart or byteUnseen: index in decoder.insts
-	body  *Body
+	at    []int32 // where state is byteStart or byteUnseen: index in Decoder.insts
+	body  Body
 }
 
-// mark notes that an instruction of part p starts at off.
-func (d *decoder) mark(p *part, off uint32, state uint8, in *arch.Inst) {
+// mark notes that an instruction of part p starts at off, and returns it.
+func (d *Decoder) mark(p *part, off uint32, state uint8, in arch.Inst) *arch.Inst {
 	p.state[off], p.at[off] = state, int32(len(d.insts))
-	d.insts = append(d.insts, *in)
+	d.insts = append(d.insts, in)
+	return &d.insts[len(d.insts)-1]
 }
 
 // instAt returns the instruction that starts at off in part p.
-func (d *decoder) instAt(p *part, off uint32) *arch.Inst { return &d.insts[p.at[off]] }
+func (d *Decoder) instAt(p *part, off uint32) *arch.Inst { return &d.insts[p.at[off]] }
 
 // innerRef is an address inside the unit that code or data takes.
 type innerRef struct {
@@ -177,17 +198,14 @@ type innerRef struct {
 	data arch.ImageAddr // the word that holds it
 }
 
-func (d *decoder) reset(im *Image, atoms []*Atom) {
-	d.im, d.atoms = im, atoms
+func (d *Decoder) reset(atoms []*Atom) {
+	d.atoms = atoms
 	d.parts = slices.Grow(d.parts[:0], len(atoms))[:len(atoms)]
 	d.work, d.jumps, d.leas, d.disps, d.inner = d.work[:0], d.jumps[:0], d.leas[:0], d.disps[:0], d.inner[:0]
 	d.used, d.table, d.tls, d.insts = d.used[:0], nil, tlsUse{}, d.insts[:0]
 	d.triedLeas, d.triedDisps = 0, 0
 	clear(d.seen)
 	clear(d.tables)
-	if d.seen == nil {
-		d.seen, d.tables = make(map[tableKey]bool), make(map[arch.ImageAddr]*JumpTable)
-	}
 }
 
 // maxUnit bounds the bytes of one function: offsets are 32 bits wide.
@@ -197,7 +215,7 @@ const maxUnit = 1 << 30
 const maxParts = 256
 
 // run decodes the unit and fills in the parts' bodies.
-func (d *decoder) run() error {
+func (d *Decoder) run() error {
 	if len(d.atoms) > maxParts {
 		return &DecodeError{Atom: d.atoms[0], Msg: fmt.Sprintf("it has %d parts, more than %d", len(d.atoms), maxParts)}
 	}
@@ -207,7 +225,7 @@ func (d *decoder) run() error {
 			return &DecodeError{Atom: a, Msg: fmt.Sprintf("its %d bytes are not in the file", a.Size)}
 		}
 		p := &d.parts[i]
-		p.code, p.body = code, nil
+		p.code = code
 		p.state = slices.Grow(p.state[:0], len(code))[:len(code)]
 		clear(p.state)
 		p.at = slices.Grow(p.at[:0], len(code))[:len(code)]
@@ -226,7 +244,7 @@ func (d *decoder) run() error {
 }
 
 // locate returns the place of addr in the unit.
-func (d *decoder) locate(addr arch.ImageAddr) (Target, int, bool) {
+func (d *Decoder) locate(addr arch.ImageAddr) (Target, int, bool) {
 	for i, a := range d.atoms {
 		if addr >= a.Addr && addr < a.End() {
 			return Target{a, uint32(addr - a.Addr)}, i, true
@@ -236,7 +254,7 @@ func (d *decoder) locate(addr arch.ImageAddr) (Target, int, bool) {
 }
 
 // partOf returns the index of the atom in the unit.
-func (d *decoder) partOf(a *Atom) int {
+func (d *Decoder) partOf(a *Atom) int {
 	for i, b := range d.atoms {
 		if a == b {
 			return i
@@ -246,7 +264,7 @@ func (d *decoder) partOf(a *Atom) int {
 }
 
 // seed starts with the entries that are known before any instruction is.
-func (d *decoder) seed() {
+func (d *Decoder) seed() {
 	x := &d.im.places
 	for i, a := range d.atoms {
 		if len(d.parts[i].code) > 0 && (i == 0 || !d.hasJumps(a)) {
@@ -269,10 +287,10 @@ func (d *decoder) seed() {
 }
 
 // hasJumps reports whether direct jumps lead into the part, so that its entries will be found.
-func (d *decoder) hasJumps(a *Atom) bool { return len(d.im.places.jumps[a]) > 0 }
+func (d *Decoder) hasJumps(a *Atom) bool { return len(d.im.places.jumps[a]) > 0 }
 
 // reach follows control flow until neither code nor jump tables give anything new.
-func (d *decoder) reach() error {
+func (d *Decoder) reach() error {
 	for {
 		for len(d.work) > 0 {
 			t := d.work[len(d.work)-1]
@@ -288,7 +306,7 @@ func (d *decoder) reach() error {
 }
 
 // follow decodes straight on from t, and queues branch targets.
-func (d *decoder) follow(t Target, state uint8) error {
+func (d *Decoder) follow(t Target, state uint8) error {
 	i := d.partOf(t.Atom)
 	p := &d.parts[i]
 	for off := t.Off; int(off) < len(p.code); {
@@ -299,18 +317,18 @@ func (d *decoder) follow(t Target, state uint8) error {
 			if p.behindLock(d.im.Arch, off) {
 				in, err := d.im.Arch.Decode(p.code[off:])
 				if err == nil {
-					d.mark(p, off, byteStart, &in)
+					d.mark(p, off, byteStart, in)
 				}
 				return err
 			}
 			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "control flow enters the middle of an instruction"}
 		}
-		in, err := d.im.Arch.Decode(p.code[off:])
+		decoded, err := d.im.Arch.Decode(p.code[off:])
 		if err != nil {
 			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "unknown instruction", Err: err}
 		}
+		in := d.mark(p, off, state, decoded)
 		end := off + uint32(in.Len)
-		d.mark(p, off, state, &in)
 		first := off + 1 // byte that must be free
 		if int(first) < len(p.code) && (p.state[first] == byteStart || p.state[first] == byteUnseen) && p.behindLock(d.im.Arch, first) {
 			first = end
@@ -321,7 +339,7 @@ func (d *decoder) follow(t Target, state uint8) error {
 			}
 			p.state[k] = byteInside
 		}
-		d.note(Target{t.Atom, off}, p.code[off:end], &in)
+		d.note(Target{t.Atom, off}, p.code[off:end], in)
 		switch in.Flow {
 		case arch.FlowJump, arch.FlowJumpInd, arch.FlowReturn, arch.FlowStop:
 			return nil
@@ -349,7 +367,7 @@ func (p *part) behindLock(a *arch.Arch, off uint32) bool {
 }
 
 // note records what an instruction refers to.
-func (d *decoder) note(t Target, code []byte, in *arch.Inst) {
+func (d *Decoder) note(t Target, code []byte, in *arch.Inst) {
 	d.tls.any = d.tls.any || in.TLSBase || fsRegister(code)
 	at := t.Atom.Addr + arch.ImageAddr(t.Off)
 	if in.BrSize > 0 {
@@ -372,10 +390,7 @@ func (d *decoder) note(t Target, code []byte, in *arch.Inst) {
 			d.leas = append(d.leas, v)
 		}
 		d.used = append(d.used, v)
-		if r, ok := d.im.DynReloc(v); ok && r.Sym == "" {
-			typ := elf.R_X86_64(r.Type)
-			d.tls.block = d.tls.block || typ == elf.R_X86_64_DTPMOD64 || typ == elf.R_X86_64_TLSDESC
-		}
+		d.tls.block = d.tls.block || d.im.dyn.blocks[v]
 		// The address of an instruction of this unit; the entry of the function is an ordinary place.
 		if to, k, ok := d.locate(v); ok && (k > 0 || to.Off > 0) && (op.Addr || op.Kind == arch.OpImm) {
 			d.work = append(d.work, to)

@@ -11,6 +11,8 @@ import (
 type dynamic struct {
 	syms   []dynSymbol
 	relocs []DynReloc // by Addr
+	// blocks are the slots that lead to the module's own block of thread-local storage: for a module number, or a descriptor, without a symbol.
+	blocks map[arch.ImageAddr]bool
 }
 
 // dynSymbol is an entry of .dynsym.
@@ -50,7 +52,22 @@ func (im *Image) readDynamic(f *file) error {
 		}
 	}
 	sort.SliceStable(im.dyn.relocs, func(i, j int) bool { return im.dyn.relocs[i].Addr < im.dyn.relocs[j].Addr })
+	im.dyn.findBlocks()
 	return nil
+}
+
+// findBlocks fills in blocks. Of several relocations of one word, the first counts.
+func (d *dynamic) findBlocks() {
+	d.blocks = make(map[arch.ImageAddr]bool)
+	for i := range d.relocs {
+		r := &d.relocs[i]
+		if i > 0 && d.relocs[i-1].Addr == r.Addr || r.Sym != "" {
+			continue
+		}
+		if typ := elf.R_X86_64(r.Type); typ == elf.R_X86_64_DTPMOD64 || typ == elf.R_X86_64_TLSDESC {
+			d.blocks[r.Addr] = true
+		}
+	}
 }
 
 // shtRelr is SHT_RELR of the ELF gABI: relative relocations, packed.

@@ -21,7 +21,7 @@ func (p *part) nextGap(off int) (start, end int, ok bool) {
 // fillGaps takes unreached bytes as code where all of them decode, up to the next instruction that is
 // known, and name only places that make sense. Compilers leave such code behind calls that do
 // not return and at -O0. Everything else stays a gap.
-func (d *decoder) fillGaps() error {
+func (d *Decoder) fillGaps() error {
 	for changed := true; changed; {
 		changed = false
 		for i := range d.parts {
@@ -44,7 +44,7 @@ func (d *decoder) fillGaps() error {
 }
 
 // deadCode reports whether the gap [start, end) of part i holds instructions that do something.
-func (d *decoder) deadCode(i, start, end int) bool {
+func (d *Decoder) deadCode(i, start, end int) bool {
 	p := &d.parts[i]
 	if d.im.Arch.Jump.IsPadding(p.code[start:end]) {
 		return false
@@ -69,7 +69,7 @@ func (d *decoder) deadCode(i, start, end int) bool {
 
 // sensible reports whether all that an instruction refers to exists: data that decodes by accident
 // nearly always refers to nowhere.
-func (d *decoder) sensible(t Target, in *arch.Inst) bool {
+func (d *Decoder) sensible(t Target, in *arch.Inst) bool {
 	at := t.Atom.Addr + arch.ImageAddr(t.Off)
 	if in.BrSize > 0 {
 		v := at + arch.ImageAddr(in.Target)
@@ -95,7 +95,7 @@ func (d *decoder) sensible(t Target, in *arch.Inst) bool {
 
 // checkIndirect refuses a unit that jumps indirectly to a target that no table explains and also holds code that
 // nothing reaches: the jump may well lead there, by a table of unknown form.
-func (d *decoder) checkIndirect() error {
+func (d *Decoder) checkIndirect() error {
 	var open *Target
 	for i := range d.jumps {
 		if !d.isTableJump(d.jumps[i]) {

@@ -13,7 +13,7 @@ import (
 // Two forms exist on x86-64. Position-independent code adds a 32-bit entry to the table's address; other code
 // jumps through a table of 64-bit addresses, which its displacement names. A table ends where its entries stop
 // being targets in the unit, and at the latest where something else is referred to.
-func (d *decoder) findTables() bool {
+func (d *Decoder) findTables() bool {
 	found := false
 	leas, disps := d.leas[d.triedLeas:], d.disps[d.triedDisps:]
 	d.triedLeas, d.triedDisps = len(d.leas), len(d.disps)
@@ -39,7 +39,7 @@ type tableKey struct {
 }
 
 // tryTable adds the table at addr if there is one.
-func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
+func (d *Decoder) tryTable(addr arch.ImageAddr, size int) bool {
 	key := tableKey{addr, size}
 	if d.seen[key] {
 		return false
@@ -84,7 +84,7 @@ func (d *decoder) tryTable(addr arch.ImageAddr, size int) bool {
 }
 
 // entries reads the table's words in [at, limit), up to the first that leads to no instruction of the unit; it returns what that one leads to.
-func (d *decoder) entries(t *JumpTable, s *Section, at, limit arch.ImageAddr) (entries []Target, stop arch.ImageAddr) {
+func (d *Decoder) entries(t *JumpTable, s *Section, at, limit arch.ImageAddr) (entries []Target, stop arch.ImageAddr) {
 	for size := arch.ImageAddr(t.EntrySize); at+size <= limit; at += size {
 		v := t.target(s.Data[at-s.Addr:])
 		to, i, ok := d.locate(v)
@@ -97,7 +97,7 @@ func (d *decoder) entries(t *JumpTable, s *Section, at, limit arch.ImageAddr) (e
 }
 
 // further returns what could follow the entries of a table: what the words from at on lead to, as far as that is code.
-func (d *decoder) further(t *JumpTable, s *Section, at arch.ImageAddr) []arch.ImageAddr {
+func (d *Decoder) further(t *JumpTable, s *Section, at arch.ImageAddr) []arch.ImageAddr {
 	var found []arch.ImageAddr
 	for size := arch.ImageAddr(t.EntrySize); at+size <= s.End() && len(found) < MaxFurther; at += size {
 		v := t.target(s.Data[at-s.Addr:])
@@ -119,7 +119,7 @@ func (t *JumpTable) target(b []byte) arch.ImageAddr {
 
 // endsAt reports whether the table really ends where something else is referred to. If the word there could be one more
 // entry, the unit itself must refer to it, or compare an index with the number of entries.
-func (d *decoder) endsAt(t *JumpTable, s *Section, end arch.ImageAddr) bool {
+func (d *Decoder) endsAt(t *JumpTable, s *Section, end arch.ImageAddr) bool {
 	if uint64(s.End()-end) < uint64(t.EntrySize) || slices.Contains(d.leas, end) || slices.Contains(d.disps, end) {
 		return true
 	}
@@ -133,7 +133,7 @@ func (d *decoder) endsAt(t *JumpTable, s *Section, end arch.ImageAddr) bool {
 
 // comparesWith reports whether some instruction of the unit is cmp $n or sub $n, with a register or memory: the range
 // check in front of a table with n+1 entries.
-func (d *decoder) comparesWith(n uint64) bool {
+func (d *Decoder) comparesWith(n uint64) bool {
 	for i := range d.parts {
 		p := &d.parts[i]
 		for off, state := range p.state {
@@ -178,7 +178,7 @@ func compareImmediate(code []byte) (uint64, bool) {
 }
 
 // relocDenies reports whether the file has link-time relocations, but none for the entry.
-func (d *decoder) relocDenies(at arch.ImageAddr, size int) bool {
+func (d *Decoder) relocDenies(at arch.ImageAddr, size int) bool {
 	if !d.im.HasRelocs {
 		return false
 	}
@@ -189,7 +189,7 @@ func (d *decoder) relocDenies(at arch.ImageAddr, size int) bool {
 // isTableJump reports whether the indirect jump at t goes through one of the tables: the code in
 // front of it, back to the last other jump, uses a table's address; or it is the only kind of
 // indirect jump that the unit can have.
-func (d *decoder) isTableJump(t Target) bool {
+func (d *Decoder) isTableJump(t Target) bool {
 	return len(d.table) > 0 && d.nearTable(t)
 }
 
@@ -197,7 +197,7 @@ func (d *decoder) isTableJump(t Target) bool {
 const tableWindow = 256
 
 // nearTable reports whether an instruction at most tableWindow bytes in front of the jump, or the jump itself, names a table.
-func (d *decoder) nearTable(t Target) bool {
+func (d *Decoder) nearTable(t Target) bool {
 	i := d.partOf(t.Atom)
 	p := &d.parts[i]
 	start := max(0, int(t.Off)-tableWindow)
@@ -217,6 +217,6 @@ func (d *decoder) nearTable(t Target) bool {
 }
 
 // tableAt returns the first table that was found at the address, or nil.
-func (d *decoder) tableAt(addr arch.ImageAddr) *JumpTable {
+func (d *Decoder) tableAt(addr arch.ImageAddr) *JumpTable {
 	return d.tables[addr]
 }

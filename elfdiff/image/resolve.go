@@ -11,10 +11,9 @@ import (
 // resolver finds out what the fields of one body's instructions name.
 type resolver struct {
 	im   *Image
-	d    *decoder
+	d    *Decoder
 	body *Body
 	part *part
-	refs []Ref // of the body; taken over when it is complete
 	tls  tlsUse
 }
 
@@ -24,7 +23,7 @@ func (r *resolver) inst(k int32, in *Inst, di *arch.Inst) {
 	if di.BrSize > 0 {
 		r.branch(k, in, di, at)
 	}
-	first := len(r.refs)
+	first := len(r.body.Refs)
 	for i := range di.NumOps {
 		op := &di.Ops[i]
 		ref := Ref{Inst: k, Off: in.Off + uint32(op.Off), Size: op.Size, Width: op.Width, Op: uint8(i)}
@@ -35,10 +34,10 @@ func (r *resolver) inst(k int32, in *Inst, di *arch.Inst) {
 			ref.Kind = RefMem
 			ref.Place = Place{Kind: PlaceSelf, Atom: r.body.Atom, Addend: int64(in.Off) - 1, Addr: at - 1, Proven: true}
 		}
-		r.refs = append(r.refs, ref)
+		r.body.Refs = append(r.body.Refs, ref)
 	}
 	r.tls.step(r.im, r.body.Code[in.Off:in.End()], di)
-	added := r.refs[first:]
+	added := r.body.Refs[first:]
 	if len(added) == 2 && added[0].Off > added[1].Off {
 		added[0], added[1] = added[1], added[0]
 	}
@@ -62,7 +61,7 @@ func (r *resolver) branch(k int32, in *Inst, di *arch.Inst, at arch.ImageAddr) {
 	} else {
 		ref.Place = r.im.codePlace(to)
 	}
-	r.refs = append(r.refs, ref)
+	r.body.Refs = append(r.body.Refs, ref)
 }
 
 // codePlace resolves an address that is called or jumped to.
@@ -132,7 +131,7 @@ func (r *resolver) place(v arch.ImageAddr, ref *Ref, link *LinkReloc) Place {
 		}
 	}
 	if t := r.d.tableAt(v); t != nil {
-		t.Refs = append(t.Refs, int32(len(r.refs)))
+		t.Refs = append(t.Refs, int32(len(r.body.Refs)))
 		if !slices.Contains(r.body.Tables, t) {
 			r.body.Tables = append(r.body.Tables, t)
 		}
