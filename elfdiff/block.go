@@ -70,8 +70,8 @@ func (e *emitter) reserveCode() {
 			continue
 		}
 		for i := range c.new.refs {
-			if r := &c.new.refs[i]; r.place.Kind == image.PlaceAnon {
-				start, end := e.span(r.place.Addr, exactWidth(r.kind, r.width))
+			if r := &c.new.refs[i]; r.to == image.PlaceAnon {
+				start, end := e.span(c.new.addr(r), exactWidth(r.kind, r.width))
 				want = append(want, block{start: start, end: end})
 			}
 		}

@@ -10,28 +10,22 @@ import (
 
 // settleBounds looks again at addresses that are the end of one object and the start of something else, where the
 // code uses them as an end. What is certain replaces the image's reading; what is not becomes ambiguous.
-func (u *unit) settleBounds() {
-	for i := range u.refs {
-		r := &u.refs[i]
+func (u *unit) settleBounds(operands []operand) {
+	for i := range operands {
+		r := &operands[i]
 		p := r.place
 		if r.kind != image.RefAddr || p.Proven || p.ViaSlot ||
 			p.Kind != image.PlaceAnon && (p.Kind != image.PlaceAtom || p.Addend != 0) {
 			continue
 		}
 		ending := objectsEnding(u.im, p.Addr)
-		body, err := u.im.Body(u.parts[r.part])
-		if err != nil {
-			continue
-		}
-		use := u.im.BoundUseAt(body, int(r.ref.Inst))
+		use := u.im.BoundUseAt(r.body, int(r.ref.Inst))
 		switch {
 		case use == image.BoundInside || p.Lone && use == image.BoundNone && !u.mayName(ending):
-			if !p.Lone && len(p.Candidates) == 0 {
-				continue
+			if p.Lone || len(p.Candidates) > 0 {
+				r.place = withoutEnding(p, ending)
 			}
-			r.place = withoutEnding(p, ending)
-		case use == image.BoundNone, len(ending) == 0 && !u.anonBefore(r):
-			continue
+		case use == image.BoundNone, len(ending) == 0 && !u.anonBefore(p, operands):
 		case len(ending) == 0:
 			q := *p
 			q.Number, q.Why = true, "it is used as an end, and the code also names a constant without a symbol in front of it"
@@ -43,23 +37,24 @@ func (u *unit) settleBounds() {
 				r.place.Candidates = ending
 			}
 		default:
-			q := *p
-			if q.Kind == image.PlaceAtom && len(q.Candidates) == 0 {
-				q.Candidates = []*image.Atom{q.Atom}
-			}
-			q.Candidates = slices.Clone(q.Candidates)
-			for _, a := range ending {
-				if !slices.Contains(q.Candidates, a) {
-					q.Candidates = append(q.Candidates, a)
-				}
-			}
-			r.place = &q
+			r.place = withEnding(p, ending)
 		}
-		if u.settled == nil {
-			u.settled = make(map[*image.Ref]*image.Place)
-		}
-		u.settled[r.ref] = r.place
 	}
+}
+
+// withEnding returns the place with the readings in which it is the end of an object.
+func withEnding(p *image.Place, ending []*image.Atom) *image.Place {
+	q := *p
+	if q.Kind == image.PlaceAtom && len(q.Candidates) == 0 {
+		q.Candidates = []*image.Atom{q.Atom}
+	}
+	q.Candidates = slices.Clone(q.Candidates)
+	for _, a := range ending {
+		if !slices.Contains(q.Candidates, a) {
+			q.Candidates = append(q.Candidates, a)
+		}
+	}
+	return &q
 }
 
 // withoutEnding returns the place without the readings in which it is the end of an object.
@@ -82,15 +77,14 @@ func (u *unit) mayName(objects []*image.Atom) bool {
 }
 
 // anonBefore reports whether the unit also takes the address of a constant without a symbol that could end where an
-// object starts: nothing with a name lies between them.
-func (u *unit) anonBefore(r *reference) bool {
-	p := r.place
+// object starts, at p: nothing with a name lies between them.
+func (u *unit) anonBefore(p *image.Place, operands []operand) bool {
 	if p.Kind != image.PlaceAtom || p.Atom.IsCode() {
 		return false
 	}
-	for i := range u.refs {
-		q := u.refs[i].place
-		if q.Kind == image.PlaceAnon && u.refs[i].kind == image.RefAddr && q.Addr < p.Addr &&
+	for i := range operands {
+		q := operands[i].place
+		if q.Kind == image.PlaceAnon && operands[i].kind == image.RefAddr && q.Addr < p.Addr &&
 			u.im.SectionAt(q.Addr) == p.Atom.Section {
 			if x, ok := u.im.AnonExtent(q.Addr); ok && (x.Text == 0 || q.Addr+arch.ImageAddr(x.Text) == p.Addr) && u.im.NextAtom(q.Addr) == p.Atom {
 				return true
@@ -105,12 +99,30 @@ func objectsEnding(im *image.Image, addr arch.ImageAddr) []*image.Atom {
 	return slices.DeleteFunc(im.EndingAt(addr), func(a *image.Atom) bool { return a.Kind != image.Object })
 }
 
-// placeOf returns what a reference of the unit's code leads to.
+// placeOf returns what a reference of the unit's code leads to; its body is the image's ([image.Image.Body]).
 func (u *unit) placeOf(r *image.Ref) *image.Place {
+	if u.settled == nil {
+		u.settleAgain()
+	}
 	if p, ok := u.settled[r]; ok {
 		return p
 	}
 	return &r.Place
+}
+
+// settleAgain finds what settleBounds found when the unit was compared, for the bodies that stay.
+func (u *unit) settleAgain() {
+	u.settled = make(map[*image.Ref]*image.Place)
+	var c canonicalizer
+	if u.tokens(c.add) != nil {
+		return // then nothing of it is carried or described
+	}
+	u.settleBounds(c.operands)
+	for i := range c.operands {
+		if o := &c.operands[i]; o.place != &o.ref.Place {
+			u.settled[o.ref] = o.place
+		}
+	}
 }
 
 // lone refuses an address that is the end of one object and the start of another (HAZARDS D17), where nothing in the

@@ -44,7 +44,9 @@ func (d *differ) compare() {
 			equal bool
 		}{u: u, v: v})
 	}
-	parallel(len(pairs), func(i int) { pairs[i].equal = d.unitsEqual(pairs[i].u, pairs[i].v) })
+	parallel(len(pairs), func() func(i int) {
+		return func(i int) { pairs[i].equal = d.unitsEqual(pairs[i].u, pairs[i].v) }
+	})
 	unclaimed := d.compareUnclaimed()
 	for _, p := range pairs {
 		c := &funcChange{old: p.u, new: p.v, how: patch.Changed}
@@ -102,7 +104,7 @@ func (d *differ) unitsEqual(u, v *unit) bool {
 		return false
 	}
 	for i := range u.refs {
-		if !d.refsEqual(&u.refs[i], &v.refs[i]) {
+		if !d.referencesEqual(u, v, &u.refs[i], &v.refs[i]) {
 			return false
 		}
 	}
@@ -112,7 +114,7 @@ func (d *differ) unitsEqual(u, v *unit) bool {
 // tablesEqual compares what the shape leaves out of the jump tables of two units of equal shape: where the extent of one is not proven, all
 // that could follow its entries.
 func (d *differ) tablesEqual(u, v *unit) bool {
-	old, new := u.tables(), v.tables()
+	old, new := u.tables, v.tables
 	if len(old) != len(new) {
 		return false
 	}
@@ -120,24 +122,31 @@ func (d *differ) tablesEqual(u, v *unit) bool {
 		a, b := d.old.im.AtomAt(x), d.new.im.AtomAt(y)
 		return a != nil && b != nil && x-a.Addr == y-b.Addr && d.atomsEqual(a, b)
 	}
-	for i, a := range old {
-		b := new[i]
-		if a.Bounded && b.Bounded {
+	for i := range old {
+		a, b := &old[i], &new[i]
+		if a.bounded && b.bounded {
 			continue
 		}
-		if len(a.Further) == image.MaxFurther || !slices.EqualFunc(a.Further, b.Further, same) {
+		if len(a.further) == image.MaxFurther || !slices.EqualFunc(a.further, b.further, same) {
 			return false
 		}
 	}
 	return true
 }
 
-func (d *differ) refsEqual(r, s *reference) bool {
-	use := use{width: int(min(r.width, s.width)), address: r.kind == image.RefAddr || r.kind == image.RefImm}
-	if r.width != s.width {
-		use.width = 0
+// referencesEqual reports whether a reference of u and one of v mean the same thing.
+func (d *differ) referencesEqual(u, v *unit, r, s *reference) bool {
+	p, q := u.place(r), v.place(s)
+	return d.placesEqual(&p, &q, useOf(r.kind, r.width, s.width))
+}
+
+// useOf says how the operands of one kind use their places, of which they access so many bytes.
+func useOf(kind image.RefKind, old, new uint8) use {
+	how := use{width: int(old), address: kind == image.RefAddr || kind == image.RefImm}
+	if old != new {
+		how.width = 0
 	}
-	return d.placesEqual(r.place, s.place, use)
+	return how
 }
 
 // use says how a place is used: which of its bytes matter.

@@ -3,7 +3,8 @@
 //
 // # The data flow
 //
-//	canonical form   a function with its parts, its instructions without addresses    unit.go, side.go
+//	canonical form   a function with its parts, its instructions without addresses    unit.go, canonical.go
+//	                   what its operands name                                         reference.go
 //	                   addresses that are the end of an object                        bound.go
 //	                   exception tables                                               lsda.go
 //	pair             which atom of the old build is which of the new one              pair.go
@@ -53,6 +54,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hotpatch/elfdiff/image"
@@ -148,21 +150,21 @@ func (d *differ) phase(name string, f func() error) error {
 	return err
 }
 
-// parallel calls f(0) .. f(n-1) on all cores.
-func parallel(n int, f func(i int)) {
-	workers := runtime.GOMAXPROCS(0)
+// parallel calls f(0) .. f(n-1) on all cores, where each worker has an f of its own.
+func parallel(n int, worker func() (f func(i int))) {
 	const chunk = 64
-	next := make(chan int, n/chunk+1)
-	for i := 0; i < n; i += chunk {
-		next <- i
-	}
-	close(next)
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range workers {
+	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for lo := range next {
-				for i := lo; i < min(lo+chunk, n); i++ {
+			f := worker()
+			for {
+				hi := int(next.Add(chunk))
+				for i := hi - chunk; i < min(hi, n); i++ {
 					f(i)
+				}
+				if hi >= n {
+					return
 				}
 			}
 		})

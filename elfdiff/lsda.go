@@ -2,18 +2,17 @@ package elfdiff
 
 import (
 	"encoding/binary"
-	"hash"
 	"sort"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
 )
 
-// hashLSDA adds the exception tables of all parts to the canonical form: what a function catches stands there, not in
+// exceptions adds the exception tables of all parts to the canonical form: what a function catches stands there, not in
 // its code, so that catch (A &) and catch (B &) can be the same instructions. Regions and landing pads count as
 // instructions, actions as they are, types as references.
-func (u *unit) hashLSDA(h hash.Hash) error {
-	for k, p := range u.parts {
+func (c *canonicalizer) exceptions(u *unit) error {
+	for _, p := range u.parts {
 		for addr := p.Addr; addr < p.End(); {
 			fde := u.im.CFI.Find(addr)
 			if fde == nil || fde.End <= addr {
@@ -24,28 +23,22 @@ func (u *unit) hashLSDA(h hash.Hash) error {
 			if err != nil {
 				return err
 			}
-			if table == nil {
-				continue
+			if table != nil {
+				c.exceptionTable(table, u.count)
 			}
-			index, n, err := u.number()
-			if err != nil {
-				return err
-			}
-			u.hashExceptions(h, table, k, func(a arch.ImageAddr) uint64 { return uint64(canonicalAt(index, a, n)) })
 		}
 	}
 	return nil
 }
 
-// hashExceptions adds one table, which belongs to the part with number part; at gives the canonical index of an address.
-func (u *unit) hashExceptions(h hash.Hash, t *image.Exceptions, part int, at func(arch.ImageAddr) uint64) {
+// exceptionTable adds one table of a function with n instructions.
+func (c *canonicalizer) exceptionTable(t *image.Exceptions, n int) {
 	put := func(values ...uint64) {
-		var b [8]byte
 		for _, v := range values {
-			binary.LittleEndian.PutUint64(b[:], v)
-			h.Write(b[:])
+			c.shape = binary.LittleEndian.AppendUint64(c.shape, v)
 		}
 	}
+	at := func(a arch.ImageAddr) uint64 { return uint64(canonicalAt(c.index, a, n)) }
 	put('X', uint64(t.TypeEncoding), uint64(len(t.Sites)))
 	for i := range t.Sites {
 		s := &t.Sites[i]
@@ -62,7 +55,7 @@ func (u *unit) hashExceptions(h hash.Hash, t *image.Exceptions, part int, at fun
 			p := &a.Types[j]
 			put(uint64(min(p.Kind, image.PlaceAtom))) // whether it is a type at all
 			if p.Kind != image.PlaceNone {
-				u.refs = append(u.refs, reference{inst: int32(u.count), part: int16(part), kind: image.RefAddr, place: p})
+				c.operands = append(c.operands, operand{kind: image.RefAddr, place: p})
 			}
 		}
 	}
@@ -72,11 +65,11 @@ func (u *unit) hashExceptions(h hash.Hash, t *image.Exceptions, part int, at fun
 func canonicalAt(index []partIndex, addr arch.ImageAddr, n int) int {
 	for p := range index {
 		x := &index[p]
-		if addr < x.atom.Addr || addr > x.atom.End() {
+		if addr < x.body.Atom.Addr || addr > x.body.Atom.End() {
 			continue
 		}
 		insts := x.body.Insts
-		i := sort.Search(len(insts), func(i int) bool { return x.atom.Addr+arch.ImageAddr(insts[i].Off) >= addr })
+		i := sort.Search(len(insts), func(i int) bool { return x.body.Atom.Addr+arch.ImageAddr(insts[i].Off) >= addr })
 		if i < len(insts) {
 			return int(x.canon[i])
 		}

@@ -348,7 +348,7 @@ func (d *differ) pairByPosition() {
 			continue
 		}
 		for i := range u.refs {
-			p, q := u.refs[i].place, v.refs[i].place
+			p, q := u.place(&u.refs[i]), v.place(&v.refs[i])
 			if p.Kind == q.Kind && p.Addend == q.Addend && !p.Ambiguous() && !q.Ambiguous() {
 				vote(p.Atom, q.Atom)
 			}

@@ -16,11 +16,12 @@ func (d *differ) judgeRemoved(c *funcChange) {
 	}
 	for i := range c.old.refs {
 		r := &c.old.refs[i]
-		if r.kind != image.RefCall && r.kind != image.RefJump || r.place.Atom == nil {
+		to := c.old.atomOf(r)
+		if r.kind != image.RefCall && r.kind != image.RefJump || to == nil {
 			continue
 		}
-		if v := d.new.unitOf(d.fwd.of(r.place.Atom)); v != nil && d.byNew[v] != nil && d.byNew[v].carried(&d.opt) {
-			c.refuse("it stays reachable (%s) and calls %s, which is replaced: whether it may still do so cannot be shown", how, r.place.Atom.Name)
+		if v := d.new.unitOf(d.fwd.of(to)); v != nil && d.byNew[v] != nil && d.byNew[v].carried(&d.opt) {
+			c.refuse("it stays reachable (%s) and calls %s, which is replaced: whether it may still do so cannot be shown", how, to.Name)
 			return
 		}
 	}
@@ -49,9 +50,9 @@ func (d *differ) storedAddresses() map[*image.Atom]string {
 	}
 	for _, u := range d.old.units {
 		for i := range u.refs {
-			p := u.refs[i].place
-			a := p.Atom
-			if a == nil || a.Kind == image.Object || m[a] != "" || u.refs[i].kind == image.RefCall || u.refs[i].kind == image.RefJump {
+			r := &u.refs[i]
+			a := u.atomOf(r)
+			if a == nil || a.Kind == image.Object || r.kind == image.RefCall || r.kind == image.RefJump || m[a] != "" {
 				continue
 			}
 			m[a] = "taken by " + u.name()
@@ -71,8 +72,10 @@ func (d *differ) inboundBranches() map[*image.Atom][]uint32 {
 	m := make(map[*image.Atom][]uint32)
 	for _, u := range d.old.units {
 		for i := range u.refs {
-			p := u.refs[i].place
-			if p.Kind == image.PlaceAtom && p.Atom.IsCode() && p.Addend > 0 {
+			if u.refs[i].to != image.PlaceAtom {
+				continue
+			}
+			if p := u.place(&u.refs[i]); p.Atom.IsCode() && p.Addend > 0 {
 				m[p.Atom] = append(m[p.Atom], uint32(p.Addend))
 			}
 		}

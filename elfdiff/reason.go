@@ -56,7 +56,7 @@ type instruction struct {
 
 func instructions(u *unit) []instruction {
 	out := make([]instruction, 0, u.count)
-	u.walk(func(_ int, t *token) {
+	u.tokens(func(t *token) {
 		in := instruction{code: string(t.canon), local: t.local, table: t.table, imm: -1, part: t.part, off: t.off,
 			lits: append([]int64(nil), t.lits...), refs: append([]*image.Ref(nil), t.refs...)}
 		if t.in.NumOps == 1 && len(t.lits) == 1 && t.in.Ops[0].Kind == arch.OpImm && !t.in.Ops[0].Arith {
@@ -136,9 +136,7 @@ func (x *explainer) operands(a, b *instruction) {
 	}
 	for i := range min(len(a.refs), len(b.refs)) {
 		r, s := a.refs[i], b.refs[i]
-		ra := reference{kind: r.Kind, width: r.Width, place: x.c.old.placeOf(r)}
-		rb := reference{kind: s.Kind, width: s.Width, place: x.c.new.placeOf(s)}
-		if !x.d.refsEqual(&ra, &rb) {
+		if !x.d.placesEqual(x.c.old.placeOf(r), x.c.new.placeOf(s), useOf(r.Kind, r.Width, s.Width)) {
 			x.add("%s", x.d.describe(r, s))
 		}
 	}
@@ -166,7 +164,7 @@ func number(v int64) string {
 
 // lineOnly reports whether nothing but line numbers differs.
 func (x *explainer) lineOnly() bool {
-	return x.own == 0 && !x.moved && len(x.others) == 0 && len(x.lines) > 0 && x.c.old.gaps == x.c.new.gaps
+	return x.own == 0 && !x.moved && len(x.others) == 0 && len(x.lines) > 0 && sameGaps(x.c.old, x.c.new)
 }
 
 func (x *explainer) reasons() []string {

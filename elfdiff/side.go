@@ -69,7 +69,10 @@ func (d *differ) canonicalize() error {
 	d.old.findUnits()
 	d.new.findUnits()
 	all := slices.Concat(d.old.units, d.new.units, d.old.start, d.new.start)
-	parallel(len(all), func(i int) { all[i].canonicalize() })
+	parallel(len(all), func() func(i int) {
+		c := &canonicalizer{decoders: make(map[*image.Image]*image.Decoder)}
+		return func(i int) { c.canonicalize(all[i]) }
+	})
 	for _, s := range []*side{&d.old, &d.new} {
 		s.relTables = make(map[arch.ImageAddr]bool)
 		for _, u := range s.units {
@@ -77,8 +80,8 @@ func (d *differ) canonicalize() error {
 				s.relTables[addr] = true
 			}
 			for i := range u.refs {
-				if u.refs[i].kind != image.RefMem {
-					s.taken = append(s.taken, u.refs[i].place.Addr)
+				if r := &u.refs[i]; r.kind != image.RefMem {
+					s.taken = append(s.taken, u.addr(r))
 				}
 			}
 		}
@@ -112,7 +115,7 @@ func (s *side) eachUse(f func(u *unit, id int)) {
 	last := make([]*unit, len(s.im.Atoms)) // by atom: the function that was told last to refer to it
 	for _, u := range s.units {
 		for i := range u.refs {
-			if a := u.refs[i].place.Atom; s.has(a) && last[a.ID] != u {
+			if a := u.atomOf(&u.refs[i]); s.has(a) && last[a.ID] != u {
 				last[a.ID] = u
 				f(u, a.ID)
 			}
@@ -135,14 +138,14 @@ func (s *side) takenByData() {
 	s.taken = append(s.taken, s.takenData...)
 	for _, u := range s.start {
 		for i := range u.refs {
-			if u.refs[i].kind != image.RefMem {
-				s.taken = append(s.taken, u.refs[i].place.Addr)
+			if r := &u.refs[i]; r.kind != image.RefMem {
+				s.taken = append(s.taken, u.addr(r))
 			}
 		}
 	}
 	for _, u := range slices.Concat(s.units, s.start) {
-		for _, t := range u.tables() {
-			s.taken = append(s.taken, t.Addr)
+		for _, t := range u.tables {
+			s.taken = append(s.taken, t.addr)
 		}
 	}
 }

@@ -63,8 +63,8 @@ func (s *side) claims() []claim {
 		}
 	}
 	for _, u := range slices.Concat(s.units, s.start) {
-		for _, t := range u.tables() {
-			out = append(out, claim{t.Addr, t.Addr + arch.ImageAddr(t.Size)})
+		for _, t := range u.tables {
+			out = append(out, claim{t.addr, t.addr + arch.ImageAddr(t.size)})
 		}
 	}
 	slices.SortFunc(out, func(a, b claim) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end)) })
@@ -98,13 +98,14 @@ func (s *side) anonRefs() []*image.Atom {
 	for _, u := range slices.Concat(s.units, s.start) {
 		for i := range u.refs {
 			r := &u.refs[i]
-			if r.place.Kind != image.PlaceAnon {
+			if r.to != image.PlaceAnon {
 				continue
 			}
+			addr := u.addr(r)
 			if r.kind == image.RefMem && r.width > 0 {
-				out = append(out, anonAtom(s.im, r.place.Addr, uint64(r.width)))
+				out = append(out, anonAtom(s.im, addr, uint64(r.width)))
 			} else {
-				taken(r.place.Addr)
+				taken(addr)
 			}
 		}
 	}
@@ -157,7 +158,7 @@ func (d *differ) compareUnclaimed() map[*unit]bool {
 		}
 		for _, u := range x.s.units {
 			for i := range u.refs {
-				if p := u.refs[i].place; p.Kind == image.PlaceAnon && at[p.Addr] {
+				if r := &u.refs[i]; r.to == image.PlaceAnon && at[u.addr(r)] {
 					found[u] = true
 				}
 			}

@@ -3,9 +3,7 @@ package elfdiff
 import (
 	"crypto/sha256"
 	"debug/elf"
-	"encoding/binary"
 	"fmt"
-	"hash"
 	"sort"
 
 	"hotpatch/arch"
@@ -21,23 +19,23 @@ type unit struct {
 
 	// The canonical form: everything but the references is hashed into shape,
 	// and the references follow in the order in which they occur.
-	shape [sha256.Size]byte
-	gaps  [sha256.Size]byte // hash of the data among the code, which is in shape too
-	count int               // instructions, padding aside
-	refs  []reference
+	shape  [sha256.Size]byte
+	gaps   *[sha256.Size]byte // hash of the data among the code, which is in shape too; nil: there is none
+	count  int                // instructions, padding aside
+	refs   []reference
+	places []image.Place // of references that are not packed
 
-	settled   map[*image.Ref]*image.Place // what references lead to, where the image's reading was not the last word
+	settled   map[*image.Ref]*image.Place // what references lead to, where the image's reading was not the last word; see placeOf
 	relTables []arch.ImageAddr            // tables of distances from their own start that the unit uses
+	tables    []table                     // jump tables
 }
 
-// reference is an operand that names a place.
-type reference struct {
-	inst  int32 // canonical index of the instruction in the unit
-	part  int16 // index in unit.parts
-	kind  image.RefKind
-	width uint8
-	place *image.Place
-	ref   *image.Ref
+// table is what the comparison needs to know of a jump table, besides its entries, which are in the shape.
+type table struct {
+	addr    arch.ImageAddr
+	size    uint64 // bytes
+	bounded bool
+	further []arch.ImageAddr
 }
 
 func (u *unit) atom() *image.Atom { return u.parts[0] }
@@ -47,6 +45,7 @@ func (u *unit) name() string { return u.parts[0].Name }
 // token is one instruction of the canonical form.
 type token struct {
 	part  int
+	body  *image.Body
 	off   uint32 // of the instruction, from the start of its part
 	in    arch.Inst
 	canon []byte  // canonical bytes; valid until the next token
@@ -56,101 +55,41 @@ type token struct {
 	refs  []*image.Ref
 }
 
-func (u *unit) canonicalize() {
-	h := sha256.New()
-	var scratch [8]byte
-	u.count, u.err = u.walk(func(index int, t *token) {
-		h.Write([]byte{byte(len(t.canon))})
-		h.Write(t.canon)
-		if t.local != -1 {
-			binary.LittleEndian.PutUint32(scratch[:], uint32(t.local))
-			h.Write([]byte{'@'})
-			h.Write(scratch[:4])
-		}
-		for _, v := range t.lits {
-			binary.LittleEndian.PutUint64(scratch[:], uint64(v))
-			h.Write([]byte{'#'})
-			h.Write(scratch[:])
-		}
-		for _, r := range t.refs {
-			h.Write([]byte{'&', shapeKind(r, t.in.Flow)})
-			u.refs = append(u.refs, reference{inst: int32(index), part: int16(t.part), kind: r.Kind, width: r.Width,
-				place: &r.Place, ref: r})
-		}
-	})
-	u.settleBounds()
-	u.findRelTables()
-	u.hashGaps(h)
-	if u.err == nil {
-		u.err = u.hashLSDA(h)
-	}
-	h.Sum(u.shape[:0])
-}
-
-// findRelTables notes which data without code in it is a table of distances.
-func (u *unit) findRelTables() {
-	for i := range u.refs {
-		r := &u.refs[i]
-		if r.kind != image.RefAddr || r.place.ViaSlot || r.place.Addend != 0 ||
-			r.place.Kind != image.PlaceAnon && r.place.Kind != image.PlaceAtom {
-			continue
-		}
-		body, err := u.im.Body(u.parts[r.part])
-		if err == nil && u.im.RelativeTableAt(body, int(r.ref.Inst)) {
-			u.relTables = append(u.relTables, r.place.Addr)
-		}
-	}
-}
-
-// hashGaps adds data that lies among the code to the shape.
-func (u *unit) hashGaps(h hash.Hash) {
-	if u.err != nil {
-		return
-	}
-	gaps := sha256.New()
-	for _, p := range u.parts {
-		body, err := u.im.Body(p)
-		if err != nil {
-			return
-		}
-		for _, g := range body.Gaps {
-			if !g.Padding {
-				gaps.Write(body.Code[g.Off : g.Off+g.Len])
-			}
-		}
-	}
-	gaps.Sum(u.gaps[:0])
-	h.Write(u.gaps[:])
-}
-
-// shapeKind merges the kinds of reference that linker relaxation turns into each other.
-func shapeKind(r *image.Ref, flow arch.Flow) byte {
-	switch {
-	case r.Kind == image.RefCall, r.Kind == image.RefJump,
-		r.Place.ViaSlot && (flow == arch.FlowCallInd || flow == arch.FlowJumpInd):
-		return 'c'
-	case r.Kind == image.RefTLS:
-		return 't'
-	}
-	return 'm'
-}
-
 // partIndex numbers the instructions of one part.
 type partIndex struct {
-	atom  *image.Atom
 	body  *image.Body
 	canon []int32 // by index in body.Insts: canonical index of it, or of the next one that is not padding
 }
 
-// walk decodes the unit and calls visit for each instruction that is not padding,
-// in the order of the parts. It returns how many there are.
-func (u *unit) walk(visit func(index int, t *token)) (int, error) {
-	index, n, err := u.number()
-	if err != nil {
-		return 0, err
+// number numbers the instructions of a body from n on, padding aside, and returns the next number.
+func (x *partIndex) number(b *image.Body, n int) int {
+	x.body, x.canon = b, x.canon[:0]
+	for i := range b.Insts {
+		x.canon = append(x.canon, int32(n))
+		if !b.Insts[i].Nop {
+			n++
+		}
 	}
+	return n
+}
+
+// tokens decodes the unit for good and calls visit for each instruction that is not padding, in the order of the parts.
+func (u *unit) tokens(visit func(t *token)) error {
+	index := make([]partIndex, len(u.parts))
+	n := 0
+	for i, a := range u.parts {
+		body, err := u.im.Body(a)
+		if err != nil {
+			return err
+		}
+		n = index[i].number(body, n)
+	}
+	return u.walk(index, visit)
+}
+
+// walk calls visit for each instruction of decoded parts that is not padding.
+func (u *unit) walk(index []partIndex, visit func(t *token)) error {
 	var t token
-	var canon []byte
 	for p := range index {
 		body := index[p].body
 		refs := body.Refs
@@ -165,46 +104,23 @@ func (u *unit) walk(visit func(index int, t *token)) (int, error) {
 			if inst.Nop {
 				continue
 			}
-			code := body.Code[inst.Off:]
-			in, err := u.im.Arch.Decode(code)
+			in, err := u.im.Operands(body, i)
 			if err != nil {
-				return 0, fmt.Errorf("%s+%#x: %w", u.parts[p].Name, inst.Off, err)
+				return fmt.Errorf("%s+%#x: %w", u.parts[p].Name, inst.Off, err)
 			}
-			t = token{part: p, off: inst.Off, in: in, local: -1, lits: t.lits[:0], refs: t.refs[:0]}
+			t = token{part: p, body: body, off: inst.Off, in: in, canon: t.canon[:0], local: -1, lits: t.lits[:0], refs: t.refs[:0]}
 			if inst.Target >= 0 {
 				t.local = int(index[p].canon[inst.Target])
 			}
-			canon = u.token(&t, canon[:0], code, mine, index)
-			t.canon = canon
-			visit(int(index[p].canon[i]), &t)
+			u.token(&t, body.Code[inst.Off:], mine, index)
+			visit(&t)
 		}
 	}
-	return n, nil
-}
-
-// number gives every instruction of the unit its canonical index.
-func (u *unit) number() ([]partIndex, int, error) {
-	index := make([]partIndex, len(u.parts))
-	n := 0
-	for p, a := range u.parts {
-		body, err := u.im.Body(a)
-		if err != nil {
-			return nil, 0, err
-		}
-		canon := make([]int32, len(body.Insts))
-		for i := range body.Insts {
-			canon[i] = int32(n)
-			if !body.Insts[i].Nop {
-				n++
-			}
-		}
-		index[p] = partIndex{atom: a, body: body, canon: canon}
-	}
-	return index, n, nil
+	return nil
 }
 
 // token fills in the canonical form of one instruction.
-func (u *unit) token(t *token, canon, code []byte, refs []image.Ref, index []partIndex) []byte {
+func (u *unit) token(t *token, code []byte, refs []image.Ref, index []partIndex) {
 	a := u.im.Arch
 	var named [2]bool // operands that name a place
 	slot := false
@@ -217,7 +133,7 @@ func (u *unit) token(t *token, canon, code []byte, refs []image.Ref, index []par
 			t.local = canonicalTarget(index, r.Place.Atom, uint32(r.Place.Addend))
 		case image.PlaceTable:
 			t.table = true
-			t.lits = tableTargets(t.lits, index, tableAt(index[t.part].body, r.Place.Addr))
+			t.lits = tableTargets(t.lits, index, tableAt(t.body, r.Place.Addr))
 		default:
 			t.refs = append(t.refs, r)
 			slot = slot || (r.Place.ViaSlot && r.Kind != image.RefTLS)
@@ -232,24 +148,23 @@ func (u *unit) token(t *token, canon, code []byte, refs []image.Ref, index []par
 		if u.im.Type == elf.ET_EXEC {
 			form = arch.RelaxAbs
 		}
-		canon, relaxed = a.Relax(canon, code, &t.in, form)
+		t.canon, relaxed = a.Relax(t.canon, code, &t.in, form)
 	}
 	if !relaxed {
-		canon = a.Canon(canon, code, &t.in)
+		t.canon = a.Canon(t.canon, code, &t.in)
 	}
 	for i := 0; i < t.in.NumOps; i++ {
 		if !named[i] {
 			t.lits = append(t.lits, t.in.Ops[i].Value)
 		}
 	}
-	return canon
 }
 
 // canonicalTarget returns the canonical index of the instruction at offset off of a part, or
 // -2-off where there is none.
 func canonicalTarget(index []partIndex, a *image.Atom, off uint32) int {
 	for p := range index {
-		if index[p].atom != a {
+		if index[p].body.Atom != a {
 			continue
 		}
 		insts := index[p].body.Insts
@@ -259,17 +174,6 @@ func canonicalTarget(index []partIndex, a *image.Atom, off uint32) int {
 		}
 	}
 	return -2 - int(off)
-}
-
-// tables lists the unit's jump tables.
-func (u *unit) tables() []*image.JumpTable {
-	var out []*image.JumpTable
-	for _, p := range u.parts {
-		if body, err := u.im.Body(p); err == nil {
-			out = append(out, body.Tables...)
-		}
-	}
-	return out
 }
 
 func tableAt(b *image.Body, addr arch.ImageAddr) *image.JumpTable {

@@ -84,6 +84,7 @@ func (a *Atom) IsCode() bool { return a.Kind == Func || a.Kind == IFunc || a.Kin
 
 // Import is a symbol that another module may define.
 type Import struct {
+	ID      int // index in Image.Imports; without meaning for one that is not listed there, such as that of a word of data
 	Name    string
 	Version string // required version, or ""
 	Weak    bool

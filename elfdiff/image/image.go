@@ -53,6 +53,7 @@ type Image struct {
 
 	Sections []*Section // allocated sections by Addr; TLS .tbss may overlap what follows
 	Atoms    []*Atom    // by Addr, then by Size (largest first), then by Name
+	Imports  []*Import  // what GOT slots and PLT stubs lead to, by ID
 	CFI      *cfi.Table // of .eh_frame; empty, never nil, if there is none
 	TLS      TLS
 
@@ -68,6 +69,7 @@ type Image struct {
 	segments []segment
 	index    index
 	dyn      dynamic
+	slots    map[arch.ImageAddr]*Import
 	stubs    map[arch.ImageAddr]*Import
 	links    []LinkReloc // by Addr
 	marks    marks

@@ -59,7 +59,7 @@ func load(f *file, separate func(*Image) (*file, func() error, error)) (*Image, 
 	if err := im.readLinkRelocs(f); err != nil {
 		return nil, err
 	}
-	im.findStubs()
+	im.findImports()
 	im.scanCode()
 	im.joinParts()
 	im.findConstructors()

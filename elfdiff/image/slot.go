@@ -20,8 +20,8 @@ func (im *Image) slotPlace(v arch.ImageAddr) (Place, bool) {
 	if im.linkerMark(v) == "_GLOBAL_OFFSET_TABLE_" {
 		return Place{Kind: PlaceLinker, Linker: "_GLOBAL_OFFSET_TABLE_", Addr: v, Proven: true}, true
 	}
-	if imp, ok := im.Slot(v); ok {
-		p := im.importPlace(&imp, v, true)
+	if imp := im.slots[v]; imp != nil {
+		p := im.importPlace(imp, v, true)
 		switch elf.R_X86_64(imp.Type) {
 		case elf.R_X86_64_TPOFF64, elf.R_X86_64_DTPMOD64, elf.R_X86_64_DTPOFF64, elf.R_X86_64_TLSDESC:
 			p.Kind, p.Atom = PlaceTLS, imp.Local

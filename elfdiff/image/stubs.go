@@ -8,6 +8,28 @@ import (
 	"hotpatch/arch"
 )
 
+// findImports lists what GOT slots and PLT stubs lead to.
+func (im *Image) findImports() {
+	im.slots = make(map[arch.ImageAddr]*Import)
+	for i := range im.dyn.relocs {
+		at := im.dyn.relocs[i].Addr
+		if _, known := im.slots[at]; known {
+			continue
+		}
+		if imp, ok := im.readSlot(at); ok {
+			im.slots[at] = im.addImport(imp)
+		}
+	}
+	im.findStubs()
+}
+
+// addImport lists an import.
+func (im *Image) addImport(imp Import) *Import {
+	imp.ID = len(im.Imports)
+	im.Imports = append(im.Imports, &imp)
+	return &imp
+}
+
 // findStubs decodes the PLT sections. A stub is an indirect jump through a slot, with a landing
 // pad in front of it or not; the slot's dynamic relocation names it. That holds for lazy
 // and bound stubs, with or without endbr64 and bnd, in .plt, .plt.sec, .plt.got and .iplt.
@@ -33,11 +55,13 @@ func (im *Image) stubsIn(s *Section) {
 		}
 		at := s.Addr + arch.ImageAddr(off)
 		if op := in.Ops[0]; in.Flow == arch.FlowJumpInd && in.NumOps > 0 && op.Kind == arch.OpPC {
-			if imp, ok := im.Slot(at + arch.ImageAddr(op.Value)); ok {
+			if slot := im.slots[at+arch.ImageAddr(op.Value)]; slot != nil {
+				imp := *slot
 				imp.Func = true
-				im.stubs[at] = &imp
+				stub := im.addImport(imp)
+				im.stubs[at] = stub
 				if off >= 4 && bytes.Equal(s.Data[off-4:off], endbr64) {
-					im.stubs[at-4] = &imp
+					im.stubs[at-4] = stub
 				}
 			}
 		}
@@ -56,6 +80,14 @@ func (im *Image) Stub(addr arch.ImageAddr) (Import, bool) {
 // Slot returns the symbol whose address (or TLS offset, or module) the dynamic linker stores
 // in the GOT slot at addr. It is false for slots that hold an address of this image without a symbol.
 func (im *Image) Slot(addr arch.ImageAddr) (Import, bool) {
+	if s, ok := im.slots[addr]; ok {
+		return *s, true
+	}
+	return Import{}, false
+}
+
+// readSlot finds what Slot returns.
+func (im *Image) readSlot(addr arch.ImageAddr) (Import, bool) {
 	s := im.SectionAt(addr)
 	if s == nil || !isGOT(s) {
 		return Import{}, false
