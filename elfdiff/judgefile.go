@@ -30,6 +30,10 @@ func (d *differ) judgeFile() {
 			if !im.HasBuildID {
 				whole("file", im.Path, "it has no build-id, by which apply would know the build that a process runs; link it with -Wl,--build-id")
 			}
+			if im.FuncsOnly {
+				whole("file", im.Path, "its symbols are those of .gnu_debugdata, which name no variables, so that which one code refers to cannot be shown; "+
+					"give its debug file (--debug-old, --debug-new, --debug-dir)")
+			}
 			if isGo(im) {
 				whole("file", im.Path,
 					"a Go program: the Go runtime finds every frame, and every pointer in it, by tables of its own, "+

@@ -12,8 +12,34 @@ import (
 	"strings"
 )
 
-// defaultDebugRoot is where distributions put separate debug files.
-const defaultDebugRoot = "/usr/lib/debug"
+// DebugRoot is where distributions put separate debug files.
+const DebugRoot = "/usr/lib/debug"
+
+// roots are the directories of separate debug files.
+func (o *Options) roots() []string {
+	if o.DebugRoots == nil {
+		return []string{DebugRoot}
+	}
+	return o.DebugRoots
+}
+
+// caches are the directories of debuginfod's client, in the order in which it looks for its cache (debuginfod_find_debuginfo(3), "CACHE").
+func (o *Options) caches() []string {
+	if o.DebugCaches != nil {
+		return o.DebugCaches
+	}
+	var out []string
+	if dir := os.Getenv("DEBUGINFOD_CACHE_PATH"); dir != "" {
+		return []string{dir}
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		out = append(out, filepath.Join(home, ".debuginfod_client_cache"))
+	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		out = append(out, filepath.Join(dir, "debuginfod_client"))
+	}
+	return out
+}
 
 // NoSymbolsError says that a file has no .symtab, and which debug file would have it.
 type NoSymbolsError struct {
@@ -41,35 +67,58 @@ func (e *NoSymbolsError) Error() string {
 		}
 		fmt.Fprintf(&b, "%s%s (%s)", sep, t.Path, t.Why)
 	}
+	if len(e.Tried) == 0 {
+		b.WriteString("; it names none (no build-id, no .gnu_debuglink)")
+	}
+	b.WriteString("; install the debug symbols of its package (Debian: find-dbgsym-packages names it, NAME-dbgsym of the archive debian-debug), ")
+	if e.BuildID != nil {
+		fmt.Fprintf(&b, "fetch them (debuginfod-find debuginfo %x), ", e.BuildID)
+	}
+	b.WriteString("or name the debug file")
 	return b.String()
 }
 
 // findDebug opens the file that holds the symbols of f, which has none.
-func (im *Image) findDebug(f *file, opt Options) (*file, func() error, error) {
-	if opt.Debug != "" {
-		d, closeFile, why := im.openDebug(opt.Debug, nil)
-		if why != "" {
-			return nil, nil, &NoSymbolsError{im.Path, im.fileID(), []Tried{{opt.Debug, why}}}
-		}
-		return d, closeFile, nil
+func (im *Image) findDebug(f *file) (*file, func() error, error) {
+	d, closeFile, tried := im.searchDebug(debugSymbols)
+	if d == nil {
+		return nil, nil, &NoSymbolsError{im.Path, im.fileID(), tried}
 	}
-	link, crc, err := debugLink(f)
-	if err != nil {
-		return nil, nil, err
+	return d, closeFile, nil
+}
+
+// findDWARF returns the path of the separate debug file that holds the debug information of an image whose symbols are in its own
+// file, or "".
+func (im *Image) findDWARF() string {
+	d, closeFile, _ := im.searchDebug(debugInfo)
+	if d == nil {
+		return ""
 	}
-	missing := &NoSymbolsError{Path: im.Path, BuildID: im.fileID()}
-	for _, c := range debugPaths(im.Path, missing.BuildID, link, opt.DebugRoots) {
-		var sum *uint32
-		if c.linked {
-			sum = &crc
-		}
-		d, closeFile, why := im.openDebug(c.path, sum)
+	closeFile()
+	return d.path
+}
+
+// debugPart is what is looked for in a debug file.
+type debugPart uint8
+
+const (
+	debugSymbols debugPart = iota // .symtab
+	debugInfo                     // .debug_info
+	debugAny                      // the file only has to be the image's
+)
+
+// searchDebug opens the first debug file that belongs to the image and has what is looked for, else it says what was tried.
+func (im *Image) searchDebug(part debugPart) (*file, func() error, []Tried) {
+	opt := im.options
+	var tried []Tried
+	for _, c := range im.debugPaths(opt) {
+		d, closeFile, why := im.openDebug(c, part)
 		if why == "" {
 			return d, closeFile, nil
 		}
-		missing.Tried = append(missing.Tried, Tried{c.path, why})
+		tried = append(tried, Tried{c.path, why})
 	}
-	return nil, nil, missing
+	return nil, nil, tried
 }
 
 // fileID is the GNU build-id, or nil.
@@ -82,57 +131,95 @@ func (im *Image) fileID() []byte {
 
 // candidate is a place where a debug file may be.
 type candidate struct {
-	path   string
-	linked bool // named by .gnu_debuglink, whose checksum it must have unless it has the build-id
+	path  string
+	crc   *uint32 // of the file that .gnu_debuglink names; nil if it was found otherwise
+	given bool    // named by the user
 }
 
-// debugPaths lists where the debug file may be, in the order that gdb uses ("Debugging Information in Separate
-// Files", Debugging with GDB).
-func debugPaths(path string, id []byte, link string, roots []string) []candidate {
-	if roots == nil {
-		roots = []string{defaultDebugRoot}
+// debugPaths lists where the debug file may be: the one that the user named, else by build-id, by .gnu_debuglink, in the order that gdb
+// uses ("Debugging Information in Separate Files", Debugging with GDB), and in the caches of debuginfod.
+func (im *Image) debugPaths(opt Options) []candidate {
+	if opt.Debug != "" {
+		return []candidate{{path: opt.Debug, given: true}}
 	}
+	id := im.fileID()
 	var out []candidate
-	if len(id) > 1 {
-		x := hex.EncodeToString(id)
-		for _, r := range roots {
-			out = append(out, candidate{filepath.Join(r, ".build-id", x[:2], x[2:]+".debug"), false})
+	for _, r := range opt.roots() {
+		if p := buildIDPath(r, id); p != "" {
+			out = append(out, candidate{path: p})
 		}
 	}
-	if link == "" || link != filepath.Base(link) {
-		return out
-	}
-	dir := filepath.Dir(path)
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		dir = filepath.Dir(real)
-	}
-	out = append(out, candidate{filepath.Join(dir, link), true}, candidate{filepath.Join(dir, ".debug", link), true})
-	if abs, err := filepath.Abs(dir); err == nil {
-		for _, r := range roots {
-			out = append(out, candidate{filepath.Join(r, abs, link), true})
+	out = append(out, im.linkPaths(opt)...)
+	for _, c := range opt.caches() {
+		if id != nil {
+			out = append(out, candidate{path: cachePath(c, id)})
 		}
 	}
 	return out
 }
 
-// openDebug opens a debug file and checks that it belongs to the image. A file without symbols, or of another build, is
+// linkPaths lists where the file of .gnu_debuglink may be.
+func (im *Image) linkPaths(opt Options) []candidate {
+	link := im.debugLink
+	if link.name == "" || link.name != filepath.Base(link.name) {
+		return nil
+	}
+	dir := filepath.Dir(im.Path)
+	if real, err := filepath.EvalSymlinks(im.Path); err == nil {
+		dir = filepath.Dir(real)
+	}
+	dirs := []string{dir, filepath.Join(dir, ".debug")}
+	if abs, err := filepath.Abs(dir); err == nil {
+		for _, r := range opt.roots() {
+			dirs = append(dirs, filepath.Join(r, abs))
+		}
+	}
+	var out []candidate
+	for _, d := range dirs {
+		out = append(out, candidate{path: filepath.Join(d, link.name), crc: &link.crc})
+	}
+	return out
+}
+
+// buildIDPath is the place of a file with a build-id below a directory of debug files, or "" if there is no build-id.
+func buildIDPath(root string, id []byte) string {
+	if len(id) < 2 {
+		return ""
+	}
+	x := hex.EncodeToString(id)
+	return filepath.Join(root, ".build-id", x[:2], x[2:]+".debug")
+}
+
+// cachePath is the place of the debug file of a build in a cache of debuginfod's client (debuginfod_find_debuginfo(3)).
+func cachePath(cache string, id []byte) string {
+	return filepath.Join(cache, hex.EncodeToString(id), "debuginfo")
+}
+
+// openDebug opens a debug file and checks that it belongs to the image. A file without what is looked for, or of another build, is
 // named in why.
-func (im *Image) openDebug(path string, crc *uint32) (d *file, closeFile func() error, why string) {
-	d, closeFile, err := openFile(path)
+func (im *Image) openDebug(c candidate, part debugPart) (d *file, closeFile func() error, why string) {
+	d, closeFile, err := openFile(c.path)
 	if os.IsNotExist(err) {
 		return nil, nil, "does not exist"
 	}
 	if err != nil {
 		return nil, nil, err.Error()
 	}
-	if why = im.checkDebug(d, crc); why != "" {
+	if why = im.checkDebug(d, c); why == "" {
+		why = missingPart(d, part)
+	}
+	if why != "" {
 		closeFile()
 		return nil, nil, why
 	}
 	return d, closeFile, ""
 }
 
-func (im *Image) checkDebug(d *file, crc *uint32) string {
+// noBuildID is what checkDebug says of a file that nothing ties to the image.
+const noBuildID = "has no build-id"
+
+// checkDebug says why a debug file is not the image's, or "".
+func (im *Image) checkDebug(d *file, c candidate) string {
 	if d.elf.Machine != im.Arch.Machine {
 		return fmt.Sprintf("is for %v", d.elf.Machine)
 	}
@@ -140,41 +227,61 @@ func (im *Image) checkDebug(d *file, crc *uint32) string {
 	switch {
 	case err != nil:
 		return err.Error()
-	case im.HasBuildID && id == nil:
-		return "has no build-id"
-	case im.HasBuildID && !bytes.Equal(id, im.BuildID):
-		return fmt.Sprintf("has build-id %x", id)
-	case !im.HasBuildID && crc == nil:
-		// Nothing but the user's word joins the two; the symbols are checked against the sections.
-	case !im.HasBuildID:
-		h := crc32.NewIEEE()
-		if _, err := io.Copy(h, io.NewSectionReader(d.r, 0, int64(d.size))); err != nil {
-			return err.Error()
+	case im.HasBuildID && id != nil:
+		if !bytes.Equal(id, im.BuildID) {
+			return fmt.Sprintf("belongs to another build: its build-id is %x, not %x", id, im.BuildID)
 		}
-		if h.Sum32() != *crc {
-			return fmt.Sprintf("has checksum %#x, .gnu_debuglink says %#x", h.Sum32(), *crc)
-		}
+		return ""
+	case c.crc != nil:
+		return checkCRC(d, *c.crc)
+	case im.HasBuildID:
+		return noBuildID
 	}
-	if s := d.byType(elf.SHT_SYMTAB); s == nil {
-		return "has no symbols"
+	return "" // nothing but the user's word joins the two; the symbols are checked against the sections
+}
+
+// checkCRC says that a file does not have the checksum of .gnu_debuglink, or "".
+func checkCRC(d *file, want uint32) string {
+	h := crc32.NewIEEE()
+	if _, err := io.Copy(h, io.NewSectionReader(d.r, 0, int64(d.size))); err != nil {
+		return err.Error()
+	}
+	if h.Sum32() != want {
+		return fmt.Sprintf("belongs to another build: its checksum is %#x, .gnu_debuglink says %#x", h.Sum32(), want)
 	}
 	return ""
 }
 
-// debugLink reads .gnu_debuglink: a file name, padded to four bytes, and the file's CRC-32.
-func debugLink(f *file) (string, uint32, error) {
+func missingPart(d *file, part debugPart) string {
+	switch {
+	case part == debugSymbols && d.byType(elf.SHT_SYMTAB) == nil:
+		return "has no symbols"
+	case part == debugInfo && !d.hasDebugSection("info"):
+		return "has no debug information"
+	}
+	return ""
+}
+
+// debugLink is the contents of .gnu_debuglink.
+type debugLink struct {
+	name string // of a file; "" if there is no such section
+	crc  uint32 // CRC-32 of the file
+}
+
+// readDebugLink reads .gnu_debuglink: a file name, padded to four bytes, and the file's CRC-32.
+func readDebugLink(f *file) (debugLink, error) {
 	s := f.section(".gnu_debuglink")
 	if s == nil {
-		return "", 0, nil
+		return debugLink{}, nil
 	}
 	b, err := f.read(s)
 	if err != nil {
-		return "", 0, err
+		return debugLink{}, err
 	}
-	name := str(b, 0)
-	at := alignUp(uint64(len(name))+1, 4)
+	n := max(bytes.IndexByte(b, 0), 0)
+	name, at := string(b[:n]), alignUp(uint64(n)+1, 4)
 	if name == "" || at+4 > uint64(len(b)) {
-		return "", 0, &FormatError{f.path, s.Offset, "malformed .gnu_debuglink", name}
+		return debugLink{}, &FormatError{f.path, s.Offset, "malformed section .gnu_debuglink; name", name}
 	}
-	return name, order.Uint32(b[at:]), nil
+	return debugLink{name, order.Uint32(b[at:])}, nil
 }

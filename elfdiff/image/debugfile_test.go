@@ -20,7 +20,13 @@ type separated struct {
 // separate builds places.c and splits it, in a directory of the test.
 func separate(t *testing.T, flags ...string) separated {
 	t.Helper()
-	full := victim.Build(t, "gcc", programs[0].sources, append([]string{"-O2", "-g", "-lm", "-Wl,--build-id"}, flags...)...)
+	return separateFrom(t, programs[0].sources, flags...)
+}
+
+// separateFrom is separate for other sources.
+func separateFrom(t *testing.T, sources []string, flags ...string) separated {
+	t.Helper()
+	full := victim.Build(t, "gcc", sources, append([]string{"-O2", "-g", "-lm", "-Wl,--build-id"}, flags...)...)
 	dir := t.TempDir()
 	s := separated{full: full, bare: filepath.Join(dir, "bare"), debug: filepath.Join(dir, "bare.debug")}
 	tool(t, "objcopy", "--only-keep-debug", full, s.debug)
@@ -144,15 +150,16 @@ func TestDebugFileRefused(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		s := separate(t)
 		root := t.TempDir()
-		_, err := Load(s.linked(t), Options{DebugRoots: []string{root}})
+		_, err := Load(s.linked(t), Options{DebugRoots: []string{root}, DebugCaches: []string{root}})
 		var missing *NoSymbolsError
 		if !errors.As(err, &missing) {
 			t.Fatalf("got %v, want a NoSymbolsError", err)
 		}
-		if hex.EncodeToString(missing.BuildID) != s.id || len(missing.Tried) != 4 {
-			t.Errorf("error %+v names not the build-id %s and four paths", missing, s.id)
+		if hex.EncodeToString(missing.BuildID) != s.id || len(missing.Tried) != 5 {
+			t.Errorf("error %+v names not the build-id %s and five paths", missing, s.id)
 		}
-		for _, want := range []string{s.id, filepath.Join(root, ".build-id", s.id[:2]), "bare.debug", "does not exist"} {
+		for _, want := range []string{s.id, filepath.Join(root, ".build-id", s.id[:2]), "bare.debug", "does not exist",
+			filepath.Join(root, s.id, "debuginfo"), "NAME-dbgsym"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("message %q does not hold %q", err, want)
 			}
@@ -161,7 +168,7 @@ func TestDebugFileRefused(t *testing.T) {
 	t.Run("another build", func(t *testing.T) {
 		s, other := separate(t), separate(t, "-DOTHER", "-O1")
 		_, err := Load(s.bare, Options{Debug: other.debug})
-		if err == nil || !strings.Contains(err.Error(), "has build-id "+other.id) {
+		if err == nil || !strings.Contains(err.Error(), "its build-id is "+other.id) {
 			t.Errorf("got %v, want the other's build-id %s", err, other.id)
 		}
 	})

@@ -78,7 +78,7 @@ func (im *Image) readDynTags(f *file) error {
 	if s == nil || s.Type == elf.SHT_NOBITS {
 		return nil
 	}
-	data, strs, err := f.readWithStrings(s)
+	data, strs, err := f.readWithStrings(s, 16)
 	if err != nil {
 		return err
 	}
@@ -87,10 +87,16 @@ func (im *Image) readDynTags(f *file) error {
 		switch tag {
 		case elf.DT_NULL:
 			return nil
-		case elf.DT_NEEDED:
-			im.Needed = append(im.Needed, str(strs, val))
-		case elf.DT_SONAME:
-			im.SONAME = str(strs, val)
+		case elf.DT_NEEDED, elf.DT_SONAME:
+			name, err := strs.at(val)
+			if err != nil {
+				return err
+			}
+			if tag == elf.DT_SONAME {
+				im.SONAME = name
+			} else {
+				im.Needed = append(im.Needed, name)
+			}
 		case elf.DT_TEXTREL:
 			im.TextRel = true
 		case elf.DT_FLAGS:
@@ -107,7 +113,7 @@ func (im *Image) readDynsym(f *file) error {
 	if s == nil {
 		return nil
 	}
-	data, strs, err := f.readWithStrings(s)
+	data, strs, err := f.readWithStrings(s, elf.Sym64Size)
 	if err != nil {
 		return err
 	}
@@ -119,8 +125,12 @@ func (im *Image) readDynsym(f *file) error {
 	im.dyn.syms = make([]dynSymbol, n)
 	for i := 0; i < n; i++ {
 		b := data[i*elf.Sym64Size:]
+		name, err := strs.at(uint64(order.Uint32(b)))
+		if err != nil {
+			return err
+		}
 		im.dyn.syms[i] = dynSymbol{
-			name: str(strs, uint64(order.Uint32(b))), version: vers.of(i),
+			name: name, version: vers.of(i),
 			typ: elf.ST_TYPE(b[4]), bind: elf.ST_BIND(b[4]),
 			defined: order.Uint16(b[6:]) != uint16(elf.SHN_UNDEF),
 			value:   order.Uint64(b[8:]), size: order.Uint64(b[16:]),

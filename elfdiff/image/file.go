@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,12 +39,22 @@ func (e *FormatError) Error() string {
 // file is one ELF file while it is loaded. Section contents are read on demand, each
 // bounded by the file's size, and all together by a small multiple of it.
 type file struct {
-	path   string
-	r      io.ReaderAt
-	size   uint64
-	budget uint64 // bytes that may still be read
-	elf    *elf.File
+	path     string
+	r        io.ReaderAt
+	size     uint64
+	budget   uint64 // bytes that may still be read
+	inflated uint64 // bytes that may still come out of compressed sections
+	elf      *elf.File
+	linked   map[*elf.Section][]byte // tables that other sections link to, once they were read
 }
+
+// Bounds of what is read of one file; see the package comment.
+const (
+	readFactor    = 4       // times the file's size
+	readSlack     = 1 << 16 // bytes
+	inflateFactor = 16      // times the file's size
+	inflateSlack  = 1 << 20 // bytes
+)
 
 // openFile opens an ELF file and reads its headers. The returned function closes it.
 func openFile(path string) (*file, func() error, error) {
@@ -68,52 +79,56 @@ func openFile(path string) (*file, func() error, error) {
 }
 
 // newFile reads the headers of an ELF file of size bytes.
-func newFile(path string, r io.ReaderAt, size uint64) (f *file, err error) {
-	f = &file{path: path, r: r, size: size, budget: 4*size + 1<<16}
-	// debug/elf says of itself that it is not hardened against hostile input, so a panic in it
-	// counts as a malformed file. Nothing of this package runs under the recover.
-	err = guard(path, func() (err error) {
+func newFile(path string, r io.ReaderAt, size uint64) (*file, error) {
+	f := &file{path: path, r: r, size: size, budget: readFactor*size + readSlack, inflated: inflateFactor*size + inflateSlack,
+		linked: make(map[*elf.Section][]byte)}
+	if err := f.checkHeaders(); err != nil {
+		return nil, err
+	}
+	err := guard(path, "headers", func() (err error) {
 		f.elf, err = elf.NewFile(r)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	h := &f.elf.FileHeader
-	if h.Class != elf.ELFCLASS64 || h.Data != elf.ELFDATA2LSB {
-		return nil, &FormatError{path, 4, "not a 64-bit little-endian ELF file", fmt.Sprintf("%v %v", h.Class, h.Data)}
-	}
 	return f, nil
 }
 
-// guard runs one call into debug/elf or debug/dwarf and turns its errors and panics into a FormatError.
-func guard(path string, fn func() error) (err error) {
+// guard runs one call into debug/elf or debug/dwarf, which say of themselves that they are not hardened against hostile
+// input, and turns their errors and panics into a FormatError about the part of the file that is named.
+// Nothing of this package's own runs under the recover but what walks over their results.
+func guard(path, part string, fn func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &FormatError{path, 0, "malformed ELF file", fmt.Sprint(r)}
+			err = &FormatError{path, 0, "malformed " + part, fmt.Sprint(r)}
 		}
 	}()
 	if err := fn(); err != nil {
-		return &FormatError{path, 0, "malformed ELF file", err.Error()}
+		var format *FormatError
+		if errors.As(err, &format) {
+			return err
+		}
+		return &FormatError{path, 0, "malformed " + part, err.Error()}
 	}
 	return nil
 }
 
-// read returns the contents of a section as they are in the file; nil for NOBITS.
+// read returns the contents of a section, decompressed if it is compressed; nil for NOBITS.
 func (f *file) read(s *elf.Section) ([]byte, error) {
 	if s.Type == elf.SHT_NOBITS || s.FileSize == 0 {
 		return nil, nil
-	}
-	if s.Flags&elf.SHF_COMPRESSED != 0 {
-		return nil, &FormatError{f.path, s.Offset, "section is compressed", s.Name}
 	}
 	if s.Offset > f.size || s.FileSize > f.size-s.Offset {
 		return nil, &FormatError{f.path, s.Offset, "section " + s.Name + " reaches beyond the end of the file; size", s.FileSize}
 	}
 	if s.FileSize > f.budget {
-		return nil, &FormatError{f.path, s.Offset, "sections overlap: together they are larger than the file", s.Name}
+		return nil, &FormatError{f.path, s.Offset, "section " + s.Name + " overlaps others: together they are larger than the file; size", s.FileSize}
 	}
 	f.budget -= s.FileSize
+	if s.Flags&elf.SHF_COMPRESSED != 0 {
+		return f.inflate(s)
+	}
 	b := make([]byte, s.FileSize)
 	if _, err := f.r.ReadAt(b, int64(s.Offset)); err != nil {
 		return nil, fmt.Errorf("%s: section %s: %w", f.path, s.Name, err)
@@ -141,23 +156,33 @@ func (f *file) byType(t elf.SectionType) *elf.Section {
 	return nil
 }
 
-// link returns the contents of the section that s links to (sh_link): a string or symbol table.
+// link returns the contents of the section that s links to (sh_link): a string or symbol table. The caller must not change them.
 func (f *file) link(s *elf.Section) (*elf.Section, []byte, error) {
-	if s.Link == 0 || int(s.Link) >= len(f.elf.Sections) {
+	if s.Link == 0 || uint64(s.Link) >= uint64(len(f.elf.Sections)) {
 		return nil, nil, &FormatError{f.path, s.Offset, "section " + s.Name + " links to no section", uint64(s.Link)}
 	}
 	to := f.elf.Sections[s.Link]
+	if b, ok := f.linked[to]; ok {
+		return to, b, nil
+	}
 	b, err := f.read(to)
+	if err == nil {
+		f.linked[to] = b
+	}
 	return to, b, err
 }
 
-// readWithStrings returns the contents of a section and of the string table that it links to.
-func (f *file) readWithStrings(s *elf.Section) (data, strs []byte, err error) {
-	if data, err = f.read(s); err != nil {
+// readWithStrings returns the contents of a section of n-byte records, and the string table that it links to.
+func (f *file) readWithStrings(s *elf.Section, n int) ([]byte, *stringTable, error) {
+	data, err := f.read(s)
+	if err != nil {
 		return nil, nil, err
 	}
-	_, strs, err = f.link(s)
-	return data, strs, err
+	to, strs, err := f.link(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	return data, newStringTable(f.path, to, strs, len(data)/n), nil
 }
 
 // buildID returns the GNU build-id of the file, or nil.
@@ -196,18 +221,6 @@ func gnuBuildID(b []byte) []byte {
 		b = b[next:]
 	}
 	return nil
-}
-
-// str returns the NUL-terminated string at off of a string table; "" if it has no end.
-func str(table []byte, off uint64) string {
-	if off >= uint64(len(table)) {
-		return ""
-	}
-	b := table[off:]
-	if n := bytes.IndexByte(b, 0); n >= 0 {
-		return string(b[:n])
-	}
-	return ""
 }
 
 // alignUp rounds v up to a multiple of align, a power of two.

@@ -47,9 +47,7 @@ func loadBytes(name string, r io.ReaderAt, size uint64) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load image: %w", err)
 	}
-	im, err := load(f, func(im *Image) (*file, func() error, error) {
-		return nil, nil, &NoSymbolsError{Path: name, BuildID: im.BuildID}
-	})
+	im, err := load(f, Options{DebugRoots: []string{}, DebugCaches: []string{}})
 	if err != nil {
 		return nil, fmt.Errorf("load image: %w", err)
 	}

@@ -31,15 +31,19 @@ type Options struct {
 	// Debug is the path of the separate debug file. If empty, the file's own symbols
 	// are used, else the debug file is searched by build-id and .gnu_debuglink.
 	Debug string
-	// DebugRoots are the directories of separate debug files; nil means /usr/lib/debug.
+	// DebugRoots are the directories of separate debug files; nil means [DebugRoot].
 	DebugRoots []string
+	// DebugCaches are directories of debuginfod's client, which are read and never filled; nil means the user's.
+	DebugCaches []string
 }
 
 // Image is one linked build. It is read-only after Load, and its methods may be
 // called concurrently.
 type Image struct {
 	Path      string // of the file
-	DebugPath string // of the file that the symbols are from, if it is another
+	DebugPath string // of the file that the symbols are from, or the user's word for debug information, if it is another
+	// FuncsOnly is set if the symbols are those of .gnu_debugdata and .dynsym: variables that are not exported have no names.
+	FuncsOnly bool
 	Arch      *arch.Arch
 	Type      elf.Type // ET_EXEC or ET_DYN
 	PIE       bool     // ET_DYN that is a program, not a library
@@ -76,6 +80,9 @@ type Image struct {
 	places   refIndex
 	bodies   bodyCache
 	lines    lineTable
+
+	options   Options
+	debugLink debugLink
 }
 
 // Section is an allocated section of the image.

@@ -29,8 +29,8 @@ func (im *Image) Inlines(a *Atom) ([]Inline, error) {
 	}
 	var out []Inline
 	for _, u := range units {
-		w := &inlineWalk{data: t.data, atom: a}
-		if err := guard(t.path, func() error { return w.unit(u.cu) }); err != nil {
+		w := &inlineWalk{dwarf: t.dwarf, cursor: t.dwarf.Cursor(u.cu.Offset), atom: a}
+		if err := w.unit(); err != nil {
 			return nil, err
 		}
 		out = append(out, w.out...)
@@ -46,20 +46,19 @@ func (im *Image) Inlines(a *Atom) ([]Inline, error) {
 
 // inlineWalk goes through the entries of one unit.
 type inlineWalk struct {
-	data *dwarf.Data
-	atom *Atom
-	out  []Inline
+	dwarf  *DWARF
+	cursor *Cursor
+	atom   *Atom
+	out    []Inline
 }
 
 // unit finds the function among the unit's entries, and follows those below it.
-func (w *inlineWalk) unit(cu *dwarf.Entry) error {
-	r := w.data.Reader()
-	r.Seek(cu.Offset)
-	if _, err := r.Next(); err != nil {
+func (w *inlineWalk) unit() error {
+	if _, err := w.cursor.Next(); err != nil { // the unit's own entry
 		return err
 	}
 	for depth := 1; depth > 0; {
-		e, err := r.Next()
+		e, err := w.cursor.Next()
 		switch {
 		case err != nil:
 			return err
@@ -68,13 +67,15 @@ func (w *inlineWalk) unit(cu *dwarf.Entry) error {
 		case e.Tag == 0:
 			depth--
 		case e.Tag == dwarf.TagSubprogram && e.Children && w.covers(e):
-			if err := w.inside(r); err != nil {
+			if err := w.inside(); err != nil {
 				return err
 			}
 		case e.Tag == dwarf.TagNamespace && e.Children:
 			depth++
 		default:
-			r.SkipChildren()
+			if err := w.cursor.Skip(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -82,7 +83,7 @@ func (w *inlineWalk) unit(cu *dwarf.Entry) error {
 
 // covers reports whether an entry's ranges touch the atom.
 func (w *inlineWalk) covers(e *dwarf.Entry) bool {
-	ranges, err := w.data.Ranges(e)
+	ranges, err := w.cursor.Ranges(e)
 	if err != nil {
 		return false
 	}
@@ -95,46 +96,53 @@ func (w *inlineWalk) covers(e *dwarf.Entry) bool {
 }
 
 // inside collects the inlined calls below a function's entry, up to the entry's end.
-func (w *inlineWalk) inside(r *dwarf.Reader) error {
+func (w *inlineWalk) inside() error {
 	inlined := []bool{false} // for each level: it belongs to an inlined call
+	calls := 0               // levels that do
 	for len(inlined) > 0 {
-		e, err := r.Next()
+		e, err := w.cursor.Next()
 		if err != nil || e == nil {
 			return err
 		}
 		if e.Tag == 0 {
+			if inlined[len(inlined)-1] {
+				calls--
+			}
 			inlined = inlined[:len(inlined)-1]
 			continue
 		}
-		switch e.Tag {
-		case dwarf.TagInlinedSubroutine:
-			depth := 1
-			for _, in := range inlined {
-				if in {
-					depth++
-				}
-			}
-			if err := w.add(e, depth); err != nil {
+		call := e.Tag == dwarf.TagInlinedSubroutine
+		switch {
+		case call:
+			if err := w.add(e, calls+1); err != nil {
 				return err
 			}
-		case dwarf.TagLexDwarfBlock:
+		case e.Tag == dwarf.TagLexDwarfBlock:
 		default:
-			r.SkipChildren()
+			if err := w.cursor.Skip(); err != nil {
+				return err
+			}
 			continue
 		}
 		if e.Children {
-			inlined = append(inlined, e.Tag == dwarf.TagInlinedSubroutine)
+			inlined = append(inlined, call)
+			if call {
+				calls++
+			}
 		}
 	}
 	return nil
 }
 
 func (w *inlineWalk) add(e *dwarf.Entry, depth int) error {
-	ranges, err := w.data.Ranges(e)
+	ranges, err := w.cursor.Ranges(e)
 	if err != nil {
 		return err
 	}
-	name := w.origin(e)
+	name, err := w.origin(e)
+	if err != nil {
+		return err
+	}
 	for _, x := range ranges {
 		if start, end := arch.ImageAddr(x[0]), arch.ImageAddr(x[1]); start < end && name != "" && len(w.out) < maxInlines {
 			w.out = append(w.out, Inline{Name: name, Start: start, End: end, Depth: depth})
@@ -144,28 +152,23 @@ func (w *inlineWalk) add(e *dwarf.Entry, depth int) error {
 }
 
 // origin returns the name of the function that an entry is a copy of.
-func (w *inlineWalk) origin(e *dwarf.Entry) string {
+func (w *inlineWalk) origin(e *dwarf.Entry) (string, error) {
 	const most = 8 // steps from entry to entry
-	r := w.data.Reader()
+	d := w.dwarf
 	for range most {
-		off, ok := e.Val(dwarf.AttrAbstractOrigin).(dwarf.Offset)
-		if !ok {
-			if off, ok = e.Val(dwarf.AttrSpecification).(dwarf.Offset); !ok {
-				return ""
+		in, next, err := d.Follow(e, dwarf.AttrAbstractOrigin)
+		if err == nil && next == nil {
+			in, next, err = d.Follow(e, dwarf.AttrSpecification)
+		}
+		if err != nil || next == nil {
+			return "", err
+		}
+		d, e = in, next
+		for _, attr := range [...]dwarf.Attr{dwarf.AttrLinkageName, dwarf.AttrName} {
+			if name, err := d.String(e, attr); err != nil || name != "" {
+				return name, err
 			}
 		}
-		r.Seek(off)
-		next, err := r.Next()
-		if err != nil || next == nil {
-			return ""
-		}
-		if name, ok := next.Val(dwarf.AttrLinkageName).(string); ok {
-			return name
-		}
-		if name, ok := next.Val(dwarf.AttrName).(string); ok {
-			return name
-		}
-		e = next
 	}
-	return ""
+	return "", nil
 }

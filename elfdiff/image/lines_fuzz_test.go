@@ -52,11 +52,7 @@ func linesOf(t testing.TB, b []byte) int {
 	if err != nil {
 		t.Fatalf("debug information keeps the image from loading: %v", err)
 	}
-	f, err := newFile("fuzz", bytes.NewReader(b), uint64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if im.lines.err = im.lines.open(f); im.lines.err != nil {
+	if im.lines.err = im.lines.open(dwarfBytes(t, b)); im.lines.err != nil {
 		return 0
 	}
 	n := 0
@@ -75,6 +71,16 @@ func linesOf(t testing.TB, b []byte) int {
 	return n
 }
 
+// dwarfBytes opens the debug information of a file that is in memory.
+func dwarfBytes(t testing.TB, b []byte) (*DWARF, error) {
+	t.Helper()
+	f, err := newFile("fuzz", bytes.NewReader(b), uint64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newDWARF(f, func(*altLink) (*DWARF, error) { return nil, errors.New("no alternate file") })
+}
+
 // TestLinesInCircles reads a unit whose sibling is itself.
 func TestLinesInCircles(t *testing.T) {
 	f := textFile([]byte{0xc3}, nil, testSymbol{name: "f", typ: elf.STT_FUNC, shndx: inText, value: textAddr, size: 1})
@@ -86,11 +92,7 @@ func TestLinesInCircles(t *testing.T) {
 		testSection{name: ".debug_abbrev", data: []byte{1, 0x11, 1, 0x01, 0x13, 0x10, 0x17, 0, 0, 0}}, // DW_AT_sibling, DW_AT_stmt_list
 		testSection{name: ".debug_line", data: make([]byte, 4)})
 	b := f.encode(t)
-	e, err := newFile("test", bytes.NewReader(b), uint64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := new(lineTable).open(e); !errors.Is(err, ErrNoLines) {
+	if err := new(lineTable).open(dwarfBytes(t, b)); !errors.Is(err, ErrNoLines) {
 		t.Errorf("got %v, want %v", err, ErrNoLines)
 	}
 }

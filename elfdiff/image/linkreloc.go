@@ -35,10 +35,11 @@ func (im *Image) readLinkSection(f *file, s *elf.Section) error {
 	if err != nil {
 		return err
 	}
-	_, strs, err := f.link(symSec)
+	strSec, names, err := f.link(symSec)
 	if err != nil {
 		return err
 	}
+	strs := newStringTable(f.path, strSec, names, len(data)/relaSize)
 	if len(data)%relaSize != 0 || len(syms)%elf.Sym64Size != 0 {
 		return &FormatError{f.path, s.Offset, "section " + s.Name + " size", uint64(len(data))}
 	}
@@ -55,7 +56,11 @@ func (im *Image) readLinkSection(f *file, s *elf.Section) error {
 		}
 		sym := syms[info>>32*elf.Sym64Size:]
 		r.Value = arch.ImageAddr(order.Uint64(sym[8:]))
-		r.Sym = unversioned(str(strs, uint64(order.Uint32(sym))))
+		name, err := strs.at(uint64(order.Uint32(sym)))
+		if err != nil {
+			return err
+		}
+		r.Sym = unversioned(name)
 		r.Undef = order.Uint16(sym[6:]) == uint16(elf.SHN_UNDEF)
 		r.TLS = elf.ST_TYPE(sym[4]) == elf.STT_TLS
 		if r.Section = elf.ST_TYPE(sym[4]) == elf.STT_SECTION || isLocalLabel(f, sym, r.Sym); r.Section {

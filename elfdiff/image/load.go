@@ -21,34 +21,33 @@ func Load(path string, opt Options) (*Image, error) {
 		return nil, fmt.Errorf("load image: %w", err)
 	}
 	defer closeFile()
-	im, err := load(f, func(im *Image) (*file, func() error, error) { return im.findDebug(f, opt) })
+	im, err := load(f, opt)
 	if err != nil {
 		return nil, fmt.Errorf("load image: %w", err)
 	}
 	return im, nil
 }
 
-// load builds the image from f; separate opens the file with the symbols if f has none.
-func load(f *file, separate func(*Image) (*file, func() error, error)) (*Image, error) {
+// load builds the image from f.
+func load(f *file, opt Options) (*Image, error) {
 	im, err := newImage(f)
 	if err != nil {
+		return nil, err
+	}
+	im.options = opt
+	if im.debugLink, err = readDebugLink(f); err != nil {
 		return nil, err
 	}
 	if err := im.readDynamic(f); err != nil {
 		return nil, err
 	}
-	symFile := f
-	if f.byType(elf.SHT_SYMTAB) == nil {
-		d, closeDebug, err := separate(im)
-		if err != nil {
-			return nil, err
-		}
-		defer closeDebug()
-		symFile = d
+	symFile, closeDebug, err := im.symbolFile(f)
+	if err != nil {
+		return nil, err
 	}
-	im.DebugPath = symFile.path
-	if symFile == f {
-		im.DebugPath = ""
+	defer closeDebug()
+	if symFile != f && !im.FuncsOnly {
+		im.DebugPath = symFile.path
 	}
 	if err := im.readCFI(f); err != nil {
 		return nil, err
@@ -66,6 +65,44 @@ func load(f *file, separate func(*Image) (*file, func() error, error)) (*Image, 
 	im.judgeUnwind()
 	im.bodies.init(len(im.Atoms))
 	return im, nil
+}
+
+// symbolFile returns the file with the symbols: f itself, its separate debug file, or what f holds in .gnu_debugdata. The returned
+// function closes it if it is not f.
+func (im *Image) symbolFile(f *file) (*file, func() error, error) {
+	nothing := func() error { return nil }
+	if f.byType(elf.SHT_SYMTAB) != nil {
+		return f, nothing, im.checkGiven()
+	}
+	d, closeDebug, err := im.findDebug(f)
+	if err == nil || im.options.Debug != "" {
+		return d, closeDebug, err
+	}
+	mini, miniErr := im.miniDebug(f)
+	if miniErr != nil {
+		return nil, nil, miniErr
+	}
+	if mini == nil {
+		return nil, nil, err
+	}
+	im.FuncsOnly = true
+	return mini, nothing, nil
+}
+
+// checkGiven checks the debug file that the user named for a file with symbols of its own: it must be that build's nevertheless.
+func (im *Image) checkGiven() error {
+	if im.options.Debug == "" {
+		return nil
+	}
+	d, closeFile, why := im.openDebug(candidate{path: im.options.Debug, given: true}, debugAny)
+	if why != "" {
+		return fmt.Errorf("%s: debug file %s %s", im.Path, im.options.Debug, why)
+	}
+	defer closeFile()
+	if d.hasDebugSection("info") {
+		im.DebugPath = d.path
+	}
+	return nil
 }
 
 // newImage reads headers, sections and the build-id.
@@ -124,6 +161,9 @@ func (im *Image) readSections(f *file) error {
 		}
 		if s.Addr+s.Size < s.Addr || s.Addr+s.Size > 1<<62 {
 			return &FormatError{f.path, s.Offset, "section " + s.Name + " wraps around the address space", s.Addr}
+		}
+		if s.Flags&elf.SHF_EXECINSTR != 0 && s.Type == elf.SHT_NOBITS {
+			return &FormatError{f.path, s.Offset, "a separate debug file, not the program or library itself: no contents in section", s.Name}
 		}
 		b, err := f.read(s)
 		if err != nil {

@@ -28,6 +28,9 @@ func (im *Image) readSymbols(f, symFile *file) error {
 	if err != nil {
 		return err
 	}
+	if im.FuncsOnly {
+		syms = im.dynamicSymbols(syms)
+	}
 	im.marks = marks{}
 	rest := syms[:0]
 	for _, s := range syms {
@@ -73,7 +76,7 @@ func (im *Image) parseSymtab(f, symFile *file) ([]rawSymbol, bool, error) {
 	if sec == nil {
 		return nil, false, &NoSymbolsError{Path: f.path, BuildID: im.BuildID}
 	}
-	data, strs, err := symFile.readWithStrings(sec)
+	data, strs, err := symFile.readWithStrings(sec, elf.Sym64Size)
 	if err != nil {
 		return nil, false, err
 	}
@@ -99,7 +102,7 @@ type symParser struct {
 	im   *Image
 	file *file
 	sec  *elf.Section
-	strs []byte
+	strs *stringTable
 	// xindex holds the section numbers of symbols whose own field is too short for them (SHT_SYMTAB_SHNDX).
 	xindex []byte
 	syms   []rawSymbol
@@ -113,7 +116,11 @@ type symParser struct {
 func (p *symParser) entry(i int, b []byte) error {
 	info, other, shndx := b[4], b[5], elf.SectionIndex(order.Uint16(b[6:]))
 	s := rawSymbol{typ: elf.ST_TYPE(info), value: order.Uint64(b[8:]), size: order.Uint64(b[16:]), index: i}
-	s.Name = unversioned(str(p.strs, uint64(order.Uint32(b))))
+	name, err := p.strs.at(uint64(order.Uint32(b)))
+	if err != nil {
+		return err
+	}
+	s.Name = unversioned(name)
 	if s.typ == elf.STT_FILE {
 		p.scope, p.hidden = s.Name, s.Name == ""
 		p.crt = p.crt || s.Name == "crtstuff.c" || strings.HasSuffix(s.Name, "crt1.o")

@@ -61,7 +61,7 @@ var (
 )
 
 func (v *versions) read(f *file, s *elf.Section, l verLayout) error {
-	data, strs, err := f.readWithStrings(s)
+	data, strs, err := f.readWithStrings(s, int(l.auxSize))
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,11 @@ func (v *versions) read(f *file, s *elf.Section, l verLayout) error {
 			if l.indexInAux {
 				idx = a
 			}
-			v.names[order.Uint16(idx[l.index:])&0x7fff] = str(strs, uint64(order.Uint32(a[l.auxName:])))
+			name, err := strs.at(uint64(order.Uint32(a[l.auxName:])))
+			if err != nil {
+				return err
+			}
+			v.names[order.Uint16(idx[l.index:])&0x7fff] = name
 			next := uint64(order.Uint32(a[l.auxNex:]))
 			if next == 0 || !l.indexInAux { // the first name of a Verdef is its own, the others its parents'
 				break

@@ -87,7 +87,7 @@ var layers = []struct {
 }{
 	{dirs: []string{"cmd"}, own: true},
 	{dirs: []string{"elfdiff", "ptrace/inject"}},
-	{dirs: []string{"elfdiff/image"}},
+	{dirs: []string{"elfdiff/image"}, own: true},
 	{dirs: []string{"trampoline", "ptrace", "elfdiff/patch", "ptrace/unwind"}, own: true},
 	{dirs: []string{"arch"}, own: true},
 }
@@ -142,6 +142,7 @@ func TestDependencies(t *testing.T) {
 		"github.com/spf13/cobra":               "verbs, help, completion",
 		"github.com/spf13/pflag":               "of cobra",
 		"github.com/inconshreveable/mousetrap": "of cobra",
+		"github.com/ulikunitz/xz":              "LZMA2: .gnu_debugdata is compressed with it",
 	}
 	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", "./...")
 	cmd.Dir = victim.Root(t)

@@ -1,11 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,7 +21,7 @@ import (
 func newDiff(a *app) *cobra.Command {
 	var (
 		output, debugOld, debugNew string
-		acks                       []string
+		acks, debugDirs            []string
 		lines, asJSON, timed       bool
 	)
 	c := &cobra.Command{
@@ -38,7 +38,7 @@ replaced only by a new one; any other file is left alone.`,
   hotpatch diff a.out b.out -o fix.patch --ack remove:old_handler`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			job := &diffJob{app: a, json: asJSON, output: output, inputs: []inputFile{
+			job := &diffJob{app: a, json: asJSON, output: output, debugDirs: debugDirs, inputs: []inputFile{
 				{"OLD", args[0]}, {"NEW", args[1]}, {"--debug-old", debugOld}, {"--debug-new", debugNew},
 			}}
 			if err := job.outputFree(); err != nil {
@@ -68,6 +68,7 @@ replaced only by a new one; any other file is left alone.`,
 	f.BoolVar(&lines, "lines", false, "take in functions that differ only in line numbers")
 	f.StringVar(&debugOld, "debug-old", "", "separate debug `FILE` of OLD")
 	f.StringVar(&debugNew, "debug-new", "", "separate debug `FILE` of NEW")
+	f.StringArrayVar(&debugDirs, "debug-dir", nil, "look for debug files below `DIR` before "+image.DebugRoot+" (repeatable)")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	f.BoolVar(&timed, "time", false, "show how long each phase took")
 	completeFiles(c, "output", "patch")
@@ -77,10 +78,11 @@ replaced only by a new one; any other file is left alone.`,
 // diffJob is one comparison on its way to the report.
 type diffJob struct {
 	*app
-	json   bool
-	output string // FILE, or ""
-	inputs []inputFile
-	phases phases
+	json      bool
+	output    string   // FILE, or ""
+	debugDirs []string // directories of separate debug files
+	inputs    []inputFile
+	phases    phases
 
 	old, new *image.Image
 	lines    bool
@@ -116,19 +118,11 @@ func (j *diffJob) loadImage(path, debug string) (*image.Image, error) {
 	if err := checkELF(path); err != nil {
 		return nil, err
 	}
-	im, err := image.Load(path, image.Options{Debug: debug})
-	if err != nil || debug == "" || im.DebugPath != "" {
-		return im, err
+	opt := image.Options{Debug: debug}
+	if len(j.debugDirs) > 0 {
+		opt.DebugRoots = append(slices.Clone(j.debugDirs), image.DebugRoot)
 	}
-	d, err := image.Load(debug, image.Options{})
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("debug file of %s: %w", path, err)
-	case im.HasBuildID && d.HasBuildID && !bytes.Equal(im.BuildID, d.BuildID):
-		return nil, fmt.Errorf("debug file of %s: %s belongs to another build: its build-id is %x, not %x; none is needed, because %s has symbols of its own",
-			path, debug, d.BuildID, im.BuildID, path)
-	}
-	return im, nil
+	return image.Load(path, opt)
 }
 
 // run compares the images and writes the patch if there is one to write.

@@ -185,7 +185,7 @@ func TestDiffWrongDebugFile(t *testing.T) {
 		t.Errorf("its own debug file: exit code %d\n%s", r.code, r.err)
 	}
 	hotpatch("diff", old, next, "--debug-new", right).wantError(t, exitFailed, "greet.debug belongs to another build")
-	hotpatch("diff", old, next, "--debug-old", filepath.Join(t.TempDir(), "none")).wantError(t, exitFailed, "no such file")
+	hotpatch("diff", old, next, "--debug-old", filepath.Join(t.TempDir(), "none")).wantError(t, exitFailed, "none does not exist")
 }
 
 // What no patch can deliver is said, and what was not looked at.
