@@ -205,7 +205,7 @@ func (d *differ) atomsEqual(a, b *image.Atom) bool {
 		return a.Name == b.Name // the start files' and the linker's are the same everywhere
 	}
 	return d.fwd.of(a) == nil && d.rev.of(b) == nil && readOnly(a) && readOnly(b) && a.Local && b.Local &&
-		sameGroup(a, b) && d.objectContentEqual(a, b)
+		sameGroup(a, b, namesWithoutFile) && d.objectContentEqual(a, b)
 }
 
 func importsEqual(a, b *image.Import) bool {

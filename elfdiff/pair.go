@@ -82,19 +82,28 @@ func (d *differ) pair() {
 	d.pairUnique(localNames)
 	d.pairUnique(strippedNames)
 	d.pairUnique(namesOfAnyScope)
-	for {
-		n := d.fwd.n
-		d.pairByPosition()
-		d.pairTwins(d.userKey)
-		d.pairTwins(d.contentKey)
-		d.pairUnique(strippedNames)
-		if d.fwd.n == n {
-			break
-		}
-	}
+	d.pairRepeatedly(strippedNames)
 	d.pairUnique(namesWithoutFile)
+	// Where an object brings no STT_FILE along, as in libc.a, linkers but GNU ld let its static symbols follow those of the file
+	// in front: which file that is depends on the order of the link.
+	d.pairRepeatedly(namesWithoutFile)
 	d.pairUnique(namesOfAnyScope)
 	d.markAmbiguous()
+}
+
+// pairRepeatedly pairs members of groups by all that is known of their content and use, until nothing new pairs.
+func (d *differ) pairRepeatedly(by names) {
+	for {
+		n := d.fwd.n
+		d.pairByPosition(by)
+		d.pairTwins(by, d.userKey)
+		d.pairTwins(by, d.linkedKey)
+		d.pairTwins(by, d.contentKey)
+		d.pairUnique(by)
+		if d.fwd.n == n {
+			return
+		}
+	}
 }
 
 // plausible reports whether two atoms of one name may be the same thing. For a variable whose name the compiler
@@ -233,9 +242,9 @@ func (d *differ) pairUnique(by names) {
 
 // pairTwins tells apart the members of groups that hold several atoms, by a key
 // that is the same for one atom on each side.
-func (d *differ) pairTwins(key func(s *side, a *image.Atom) string) {
-	olds := groups(d.old.im, &d.fwd, strippedNames)
-	news := groups(d.new.im, &d.rev, strippedNames)
+func (d *differ) pairTwins(by names, key func(s *side, a *image.Atom) string) {
+	olds := groups(d.old.im, &d.fwd, by)
+	news := groups(d.new.im, &d.rev, by)
 	for _, g := range sortedGroups(olds) {
 		la, lb := olds[g], news[g]
 		if len(lb) == 0 || (len(la) == 1 && len(lb) == 1) {
@@ -282,6 +291,32 @@ func (d *differ) contentKey(s *side, a *image.Atom) string {
 	return "data " + string(maskPointers(s.dataRefs(a), data))
 }
 
+// linkedKey is equal for data atoms of equal content whose addresses lead to the same paired atoms.
+func (d *differ) linkedKey(s *side, a *image.Atom) string {
+	if s.unitOf(a) != nil {
+		return ""
+	}
+	data, ok := s.im.Content(a)
+	refs := s.dataRefs(a)
+	if !ok || len(refs) == 0 {
+		return ""
+	}
+	var key strings.Builder
+	key.Write(maskPointers(refs, data))
+	for i := range refs {
+		p := &refs[i].Place
+		old := p.Atom
+		if s == &d.new {
+			old = d.rev.of(old)
+		}
+		if d.fwd.of(old) == nil || p.Ambiguous() {
+			return ""
+		}
+		fmt.Fprintf(&key, " %d+%d", old.ID, p.Addend)
+	}
+	return key.String()
+}
+
 // maskPointers returns the bytes of a data atom with zeros where it holds addresses.
 func maskPointers(refs []image.DataRef, data []byte) []byte {
 	if len(refs) == 0 {
@@ -319,68 +354,13 @@ func (d *differ) userKey(s *side, a *image.Atom) string {
 	return fmt.Sprint(a.Size) + ":" + strings.Join(names, ",")
 }
 
-// pairByPosition pairs atoms that stand at the same place in functions that are
-// paired already and have the same shape. A contradiction leaves the atoms unpaired.
-func (d *differ) pairByPosition() {
-	votes := make(map[*image.Atom]*image.Atom)
-	spoilt := make(map[*image.Atom]bool)
-	vote := func(a, b *image.Atom) {
-		if a == nil || b == nil || d.fwd.of(a) != nil || d.rev.of(b) != nil {
-			return
-		}
-		have, ok := votes[a]
-		switch {
-		case ok && have == b:
-		case !sameGroup(a, b):
-		case ok:
-			spoilt[a] = true
-		default:
-			votes[a] = b
-		}
-	}
-	for _, u := range d.old.units {
-		b := d.fwd.of(u.atom())
-		if b == nil {
-			continue
-		}
-		v := d.new.unitOf(b)
-		if v == nil || u.err != nil || v.err != nil || u.shape != v.shape || len(u.refs) != len(v.refs) {
-			continue
-		}
-		for i := range u.refs {
-			p, q := u.place(&u.refs[i]), v.place(&v.refs[i])
-			if p.Kind == q.Kind && p.Addend == q.Addend && !p.Ambiguous() && !q.Ambiguous() {
-				vote(p.Atom, q.Atom)
-			}
-		}
-	}
-	taken := make(map[*image.Atom]int)
-	for a, b := range votes {
-		if !spoilt[a] {
-			taken[b]++
-		}
-	}
-	for a, b := range votes {
-		if !spoilt[a] && taken[b] == 1 {
-			d.link(a, b)
-		}
-	}
-}
-
-// sameGroup reports whether two atoms agree in a group of [strippedNames].
-func sameGroup(a, b *image.Atom) bool {
-	if classOf(a) != classOf(b) {
-		return false
-	}
-	for i := range a.Syms {
-		for j := range b.Syms {
-			s, t := &a.Syms[i], &b.Syms[j]
-			if isLocal(s) && isLocal(t) && s.File == t.File && (s.Name == t.Name || stripSuffix(s.Name) == stripSuffix(t.Name)) {
-				return true
-			}
-		}
-	}
-	return false
+// sameGroup reports whether two atoms agree in a group.
+func sameGroup(a, b *image.Atom, by names) bool {
+	same := false
+	by(a, func(g group) {
+		by(b, func(h group) { same = same || g == h })
+	})
+	return same
 }
 
 // markAmbiguous remembers variables that stayed unpaired although the old build has unpaired ones of
