@@ -51,12 +51,12 @@ type Operand struct {
 // Inst is a decoded instruction. It does not know its own address: targets are
 // relative to its first byte.
 type Inst struct {
-	Len     int
-	Flow    Flow
 	Target  int64 // FlowJump, FlowBranch, FlowCall: relative to the instruction's first byte
-	BrOff   uint8 // offset of the branch displacement field
-	BrSize  uint8 // bytes of it; 0 if there is none
 	Ops     [2]Operand
 	NumOps  int
-	TLSBase bool // loads the thread pointer (mov %fs:0, %reg; mrs tpidr_el0)
+	Len     int
+	Flow    Flow
+	BrOff   uint8 // offset of the branch displacement field
+	BrSize  uint8 // bytes of it; 0 if there is none
+	TLSBase bool  // loads the thread pointer (mov %fs:0, %reg; mrs tpidr_el0)
 }

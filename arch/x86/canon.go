@@ -11,6 +11,33 @@ import "hotpatch/arch"
 // 67 where no address is computed, 66 that REX.W overrides.
 func Canon(dst, code []byte, in *arch.Inst) []byte {
 	code = code[:in.Len]
+	if prefixKinds[code[0]] != prefixLegacy {
+		return canonPlain(dst, code, in)
+	}
+	return generalCanon(dst, code, in)
+}
+
+// canonPlain is Canon for an instruction without legacy prefixes.
+func canonPlain(dst, code []byte, in *arch.Inst) []byte {
+	next := 0
+	if prefixKinds[code[0]] == prefixREX {
+		dst = append(dst, code[0])
+		next = 1
+	}
+	switch op := code[next]; {
+	case op == 0xe9 || op == 0xeb:
+		return append(dst, 0xe9)
+	case op&0xf0 == 0x70:
+		return append(dst, 0x0f, 0x80|op&0xf)
+	case op == 0x0f && code[next+1]&0xf0 == 0x80:
+		return append(dst, 0x0f, code[next+1])
+	}
+	return appendRest(dst, code, next, in)
+}
+
+// generalCanon is Canon for all others.
+func generalCanon(dst, code []byte, in *arch.Inst) []byte {
+	code = code[:in.Len]
 	var e encoding
 	err := e.head(code)
 	if err == nil && (e.addr32 || e.data16) { // only then does the rest tell what a prefix does
@@ -27,7 +54,11 @@ func Canon(dst, code []byte, in *arch.Inst) []byte {
 	case ok:
 		return append(dst, 0x0f, op)
 	}
-	next := e.prefixes.len // where escapes and opcode, or a VEX prefix, begin
+	return appendRest(dst, code, e.prefixes.len, in)
+}
+
+// appendRest appends the bytes from next on, where escapes and opcode or a VEX prefix begin, without those of the operands.
+func appendRest(dst, code []byte, next int, in *arch.Inst) []byte {
 	for i := range in.Ops[:in.NumOps] {
 		op := &in.Ops[i] // in the order of their fields
 		dst = append(dst, code[next:op.Off]...)

@@ -59,6 +59,9 @@ func (e *encoding) wbit() uint8 {
 
 // Decode decodes the first instruction of code: [arch.Arch.Decode].
 func Decode(code []byte) (in arch.Inst, err error) {
+	if quick(code, &in) {
+		return in, nil
+	}
 	var e encoding
 	if err = e.decode(code); err == nil {
 		e.describe(code, &in)

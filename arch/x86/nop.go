@@ -6,7 +6,28 @@ import "hotpatch/arch"
 // nop in all its lengths, and what assemblers emit in its place: a 64-bit mov, xchg or
 // lea of a register to itself. A 32-bit one clears the upper half of the
 // register; pause (f3 90) is a hint, and neither is padding.
-func IsNop(code []byte, in *arch.Inst) bool {
+func IsNop(code []byte, in *arch.Inst) bool { return mayBeNop(code) && generalNop(code, in) }
+
+// mayBeNop tells by the opcode, and for moves by the registers, what is worth a closer look.
+func mayBeNop(code []byte) bool {
+	i := 0
+	for i+1 < len(code) && isPrefix(code[i]) {
+		i++
+	}
+	switch code[i] {
+	case 0x90:
+		return true
+	case 0x0f:
+		return i+1 < len(code) && code[i+1] == 0x1f
+	case 0x87, 0x89, 0x8b, 0x8d:
+		// 64-bit, and both registers of one number; with a SIB byte (4), that says which.
+		return i+1 < len(code) && i > 0 && code[i-1]&0xf8 == 0x48 && (code[i+1]>>3&7 == code[i+1]&7 || code[i+1]&7 == 4)
+	}
+	return false
+}
+
+// generalNop is IsNop for all instructions.
+func generalNop(code []byte, in *arch.Inst) bool {
 	var e encoding
 	if e.decode(code) != nil || e.n != in.Len || e.lock || e.vector.kind != vectorNone {
 		return false
