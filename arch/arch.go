@@ -58,6 +58,12 @@ type Arch struct {
 	// slot with the operand's address. It is false for all but plain loads of a register.
 	Detour func(code []byte, in *Inst, from, to Addr) (site, detour []byte, field int, ok bool)
 
+	// Outline appends what an instruction does, without saying in which general registers and, where a memory operand counts
+	// from the stack pointer, in which slot: two instructions with equal outlines do the same with other registers or slots,
+	// but for what the operands that it does not cover hold. covers says which of in.Ops are slots or sizes of the frame, and covered in that
+	// way. What it has no better description of, it gives as Canon does.
+	Outline func(dst, code []byte, in *Inst) (outline []byte, covers [2]bool)
+
 	// IsNop reports whether the instruction has no effect and serves as padding.
 	IsNop func(code []byte, in *Inst) bool
 

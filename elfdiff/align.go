@@ -1,18 +1,20 @@
 package elfdiff
 
+// maxEdits is the number of instructions put in or taken out up to which bodies are aligned; memory grows with its square.
+const maxEdits = 1500
+
 // alignInstructions finds which instructions of two bodies correspond, by the
 // greedy algorithm of E. Myers ("An O(ND) Difference Algorithm and Its Variations",
-// 1986) over their canonical bytes. It returns in how many places instructions were put in,
+// 1986): those that are the same but for registers, stack slots and operands. It returns in how many places instructions were put in,
 // taken out or exchanged, and the pairs of indices that correspond. Bodies that differ in
-// more than a bounded number of instructions are not aligned (hunks is -1).
+// more than [maxEdits] instructions are not aligned (hunks is -1).
 func alignInstructions(old, new []instruction) (hunks int, pairs [][2]int) {
-	const most = 400 // insertions and deletions; memory grows with its square
 	lo := 0
-	for lo < len(old) && lo < len(new) && old[lo].code == new[lo].code {
+	for lo < len(old) && lo < len(new) && old[lo].same(&new[lo]) {
 		lo++
 	}
 	n, m := len(old), len(new)
-	for n > lo && m > lo && old[n-1].code == new[m-1].code {
+	for n > lo && m > lo && old[n-1].same(&new[m-1]) {
 		n--
 		m--
 	}
@@ -20,7 +22,7 @@ func alignInstructions(old, new []instruction) (hunks int, pairs [][2]int) {
 		pairs = append(pairs, [2]int{i, i})
 	}
 	if n > lo || m > lo {
-		middle, ok := myers(old[lo:n], new[lo:m], most)
+		middle, ok := myers(old[lo:n], new[lo:m], maxEdits)
 		if !ok {
 			return -1, nil
 		}
@@ -41,23 +43,29 @@ func alignInstructions(old, new []instruction) (hunks int, pairs [][2]int) {
 	return hunks, pairs
 }
 
+// furthest holds, for each diagonal k from -d-1 to d+1 after d edits, the furthest x on it, at k+d+1.
+type furthest []int32
+
+func (v furthest) on(k int) int { return int(v[k+len(v)/2]) }
+
 // myers returns the pairs of equal elements on a shortest edit path of at most limit edits.
 func myers(a, b []instruction, limit int) ([][2]int, bool) {
 	limit = min(limit, len(a)+len(b))
-	v := make([]int, 2*limit+3) // furthest x on diagonal k, at v[k+limit+1]
-	var trace [][]int
+	v := make(furthest, 2*limit+3)
+	mid := len(v) / 2
+	var trace []furthest
 	for d := 0; d <= limit; d++ {
-		trace = append(trace, append([]int(nil), v...))
+		trace = append(trace, append(furthest(nil), v[mid-d-1:mid+d+2]...))
 		for k := -d; k <= d; k += 2 {
-			x := step(v, k, d, limit)
+			x := step(v, k, d)
 			y := x - k
-			for x < len(a) && y < len(b) && a[x].code == b[y].code {
+			for x < len(a) && y < len(b) && a[x].same(&b[y]) {
 				x++
 				y++
 			}
-			v[k+limit+1] = x
+			v[mid+k] = int32(x)
 			if x >= len(a) && y >= len(b) {
-				return backtrack(trace, len(a), len(b), limit), true
+				return backtrack(trace, len(a), len(b)), true
 			}
 		}
 	}
@@ -65,22 +73,22 @@ func myers(a, b []instruction, limit int) ([][2]int, bool) {
 }
 
 // step returns where diagonal k begins after one more edit.
-func step(v []int, k, d, limit int) int {
-	down, right := v[k+1+limit+1], v[k-1+limit+1]+1
+func step(v furthest, k, d int) int {
+	down, right := v.on(k+1), v.on(k-1)+1
 	if k == -d || k != d && right-1 < down {
 		return down
 	}
 	return right
 }
 
-func backtrack(trace [][]int, x, y, limit int) [][2]int {
+func backtrack(trace []furthest, x, y int) [][2]int {
 	var pairs [][2]int
 	for d := len(trace) - 1; d >= 0; d-- {
 		v := trace[d]
 		k := x - y
 		start := 0
 		if d > 0 {
-			start = step(v, k, d, limit)
+			start = step(v, k, d)
 		}
 		for x > start && x > 0 && y > 0 && (d > 0 || x > 0) {
 			x--
@@ -90,7 +98,7 @@ func backtrack(trace [][]int, x, y, limit int) [][2]int {
 		if d == 0 {
 			break
 		}
-		if k == -d || k != d && v[k-1+limit+1] < v[k+1+limit+1] {
+		if k == -d || k != d && v.on(k-1) < v.on(k+1) {
 			y-- // an insertion
 		} else {
 			x-- // a deletion

@@ -9,7 +9,7 @@ import (
 func code(s string) []instruction {
 	var out []instruction
 	for _, c := range strings.Fields(s) {
-		out = append(out, instruction{code: c})
+		out = append(out, instruction{canon: c, outline: c})
 	}
 	return out
 }
@@ -49,7 +49,8 @@ func TestAlignProperties(t *testing.T) {
 	body := func() []instruction {
 		out := make([]instruction, rnd.IntN(40))
 		for i := range out {
-			out[i].code = string(rune('a' + rnd.IntN(4)))
+			out[i].canon = string(rune('a' + rnd.IntN(4)))
+			out[i].outline = out[i].canon
 		}
 		return out
 	}
@@ -58,8 +59,8 @@ func TestAlignProperties(t *testing.T) {
 		hunks, pairs := alignInstructions(a, b)
 		last := [2]int{-1, -1}
 		for _, p := range pairs {
-			if a[p[0]].code != b[p[1]].code || p[0] <= last[0] || p[1] <= last[1] {
-				t.Fatalf("pair %v behind %v: %q %q", p, last, a[p[0]].code, b[p[1]].code)
+			if a[p[0]].canon != b[p[1]].canon || p[0] <= last[0] || p[1] <= last[1] {
+				t.Fatalf("pair %v behind %v: %q %q", p, last, a[p[0]].canon, b[p[1]].canon)
 			}
 			last = p
 		}
@@ -78,7 +79,7 @@ func longestCommon(a, b []instruction) int {
 		diagonal := 0
 		for j := range b {
 			up := row[j+1]
-			if a[i].code == b[j].code {
+			if a[i].canon == b[j].canon {
 				row[j+1] = diagonal + 1
 			} else {
 				row[j+1] = max(up, row[j])
@@ -90,9 +91,10 @@ func longestCommon(a, b []instruction) int {
 }
 
 func TestAlignGivesUp(t *testing.T) {
-	a, b := make([]instruction, 300), make([]instruction, 300)
+	a, b := make([]instruction, maxEdits), make([]instruction, maxEdits)
 	for i := range a {
-		a[i].code, b[i].code = "old", "new"
+		a[i].canon, b[i].canon = "old", "new"
+		a[i].outline, b[i].outline = "old", "new"
 	}
 	if hunks, pairs := alignInstructions(a, b); hunks != -1 || pairs != nil {
 		t.Errorf("%d places and %d pairs for bodies without anything in common", hunks, len(pairs))

@@ -12,16 +12,16 @@ import (
 type funcChange struct {
 	old, new *unit // one of them may be nil
 	how      patch.How
-	line     bool   // differs in nothing but line numbers
-	moved    string // an object that it refers to and that gets a new place, so that it is carried whatever it differs in
-	closure  bool   // does not differ itself
+	line     bool       // differs in nothing but line numbers
+	moved    *objChange // an object that it refers to and that gets a new place, so that it is carried whatever it differs in
+	closure  bool       // does not differ itself
 	entry
 	verdict
 }
 
 // carried reports whether the new body goes into the patch.
 func (c *funcChange) carried(opt *Options) bool {
-	return c.new != nil && (!c.line || opt.Lines || c.moved != "")
+	return c.new != nil && (!c.line || opt.Lines || c.moved != nil)
 }
 
 // compare finds every function and object that differs.
@@ -66,9 +66,7 @@ func (d *differ) compare() {
 		}
 	}
 	d.closeOverObjects()
-	for _, c := range d.funcs {
-		d.explain(c)
-	}
+	d.explain()
 }
 
 func (d *differ) addChange(c *funcChange) {
@@ -90,7 +88,7 @@ func (d *differ) closeOverObjects() {
 				d.equal--
 				d.addChange(c)
 			}
-			c.moved = o.new.Name
+			c.moved = o
 		}
 	}
 }

@@ -12,8 +12,9 @@
 //	                   data, constants without a name                                 content.go
 //	                   data that no reference leads to                                unclaimed.go
 //	                   code that is not understood                                    rawcode.go
-//	explain          why a function differs                                           reason.go, align.go
-//	                   functions inlined into it, line numbers, constants as text     inlined.go, linenumber.go, constant.go
+//	explain          why a function differs                                           explain.go, align.go, shape.go
+//	                   functions inlined into it, and what is the cause of what       inlined.go, cause.go
+//	                   line numbers, operands in words                                linenumber.go, reason.go, constant.go
 //	judge            whether a change can be delivered: functions                     judge.go
 //	                   data, and the file as a whole                                  judgedata.go, judgefile.go
 //	                   what stays reachable by its address                            reach.go
@@ -136,6 +137,10 @@ type differ struct {
 	objNew  map[*image.Atom]*objChange // by the new build's atom
 	equal   int
 	other   []patch.Change // constructors, the whole file
+
+	stems         map[string][]*unit       // the new build's functions by their name in the source; see [differ.bodies]
+	inlineChanges []*inlineChange          // functions that exist only where they are inlined, in a fixed order
+	inlineRoots   map[string]*inlineChange // and by name
 
 	stored  map[*image.Atom]string   // old atoms whose address is held somewhere, and where
 	inbound map[*image.Atom][]uint32 // old functions: offsets behind the entry that others branch to

@@ -19,9 +19,17 @@ type reason struct {
 	cause *entry // the change that this one follows from; nil: none is known
 }
 
+func newReason(kind patch.ReasonKind, cause *entry, format string, args ...any) reason {
+	return reason{kind, fmt.Sprintf(format, args...), cause}
+}
+
 // because adds a reason, once. The cause may be nil.
 func (e *entry) because(kind patch.ReasonKind, cause *entry, format string, args ...any) {
-	r := reason{kind, fmt.Sprintf(format, args...), cause}
+	e.add(newReason(kind, cause, format, args...))
+}
+
+// add adds a reason, once.
+func (e *entry) add(r reason) {
 	for _, have := range e.reasons {
 		if have.text == r.text {
 			return
@@ -35,7 +43,7 @@ func (e *entry) reported() []patch.Reason {
 	out := make([]patch.Reason, len(e.reasons))
 	for i, r := range e.reasons {
 		out[i] = patch.Reason{Kind: r.kind, Text: r.text}
-		if r.cause != nil {
+		if r.cause != nil && r.cause != e {
 			out[i].Cause = r.cause.id
 		}
 	}

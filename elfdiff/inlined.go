@@ -1,85 +1,194 @@
 package elfdiff
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
 )
 
-// inlinedReasons says which of the places where a body differs belong to functions that were inlined (HAZARDS
-// D5), and how many belong to the function itself.
-func (x *explainer) inlinedReasons() (own int, reasons []string) {
+// inlineChange is a function without a body of its own in either build that functions which changed have in common: they differ
+// in nothing but code that is inlined from it. It is no change that could be applied, but the cause of some.
+type inlineChange struct {
+	name string
+	in   []*funcChange // where it is the only difference
+	entry
+}
+
+// frames returns the names of the functions that an address of a body was inlined from, the outermost first.
+func (x *explainer) frames(which int, at arch.ImageAddr) []string {
+	u := [2]*unit{x.c.old, x.c.new}[which]
+	if x.inlines[which] == nil {
+		all := u.inlines()
+		x.inlines[which] = &all
+	}
+	var found []*image.Inline
+	for i := range *x.inlines[which] {
+		if in := &(*x.inlines[which])[i]; at >= in.Start && at < in.End {
+			found = append(found, in)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *image.Inline) int { return a.Depth - b.Depth })
 	var names []string
-	count := make(map[string]int)
-	own = x.own
-	for _, at := range x.places {
-		name := x.inlinedAt(at)
-		if name == "" {
-			continue
+	for _, in := range found {
+		if in.Name != stem(u.name()) { // the rest of a function that was split, put back where it was: its own code
+			names = append(names, in.Name)
 		}
-		if count[name] == 0 {
-			names = append(names, name)
-		}
-		count[name]++
-		own--
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return count[b] - count[a] })
-	for i, n := range names {
-		if i == maxReasons/2 {
-			reasons = append(reasons, fmt.Sprintf("and %d more inlined functions", len(names)-i))
-			break
+	return names
+}
+
+// inlines returns what is inlined into all parts of a function; nothing, if there is no DWARF data to tell.
+func (u *unit) inlines() []image.Inline {
+	var out []image.Inline
+	for _, p := range u.parts {
+		l, err := u.im.Inlines(p)
+		if err != nil {
+			return nil
 		}
-		reasons = append(reasons, fmt.Sprintf("inlines %s%s (%s)", n, x.d.changedToo(n), places(count[n])))
+		out = append(out, l...)
 	}
-	return own, reasons
+	return out
+}
+
+// framesOf returns what all instructions of a place were inlined from, in both bodies.
+func (x *explainer) framesOf(p span) []string {
+	var common []string
+	first := true
+	meet := func(names []string) {
+		if first {
+			common, first = names, false
+			return
+		}
+		n := 0
+		for n < min(len(common), len(names)) && common[n] == names[n] {
+			n++
+		}
+		common = common[:n]
+	}
+	for i := p.i; i < p.iEnd; i++ {
+		meet(x.frames(0, x.c.old.parts[x.old[i].part].Addr+arch.ImageAddr(x.old[i].off)))
+	}
+	for j := p.j; j < p.jEnd; j++ {
+		meet(x.frames(1, x.c.new.parts[x.new[j].part].Addr+arch.ImageAddr(x.new[j].off)))
+	}
+	return common
+}
+
+// ownPlaces returns the places that do not belong to an inlined function as a whole.
+func (x *explainer) ownPlaces() []span {
+	return slices.DeleteFunc(slices.Clone(x.places), func(p span) bool { return len(x.framesOf(p)) > 0 })
+}
+
+// inlinedReasons says which of the places where the bodies differ belong to functions that were inlined (HAZARDS
+// D5), and puts the operands there down to them.
+func (x *explainer) inlinedReasons() []reason {
+	counts := make(map[string]int)
+	chosen := func(p span) string {
+		names := x.framesOf(p)
+		if len(names) == 0 {
+			return ""
+		}
+		for i := len(names) - 1; i >= 0; i-- {
+			if x.d.inlinedCause(names[i], x.c) != nil {
+				return names[i]
+			}
+		}
+		return names[len(names)-1]
+	}
+	for _, p := range x.places {
+		counts[chosen(p)]++
+	}
+	for i := range x.findings {
+		f := &x.findings[i]
+		name := chosen(f.at)
+		counts[name]++
+		if cause := x.d.inlinedCause(name, x.c); cause != nil && f.reason.cause == nil {
+			f.reason.cause = cause
+		}
+	}
+	delete(counts, "")
+	return x.wordInlined(counts)
+}
+
+// wordInlined puts into words how many places belong to which function, those that changed first.
+func (x *explainer) wordInlined(counts map[string]int) []reason {
+	var changed, others []reason
+	for _, name := range sortedByCount(counts) {
+		n := places(counts[name])
+		switch cause := x.d.inlinedCause(name, x.c); {
+		case cause != nil && x.d.inlineRoots[name] != nil:
+			changed = append(changed, newReason(patch.ReasonInlined, cause, "inlines %s (%s)", name, n))
+		case cause != nil:
+			changed = append(changed, newReason(patch.ReasonInlined, cause, "inlines %s, which changed (%s)", name, n))
+		case x.d.unchanged(name, x.c):
+			others = append(others, newReason(patch.ReasonInlined, nil, "code inlined from %s, itself unchanged (%s)", name, n))
+		default:
+			others = append(others, newReason(patch.ReasonInlined, nil, "code inlined from %s (%s)", name, n))
+		}
+	}
+	all := slices.Concat(changed, others)
+	const most = maxReasons / 2
+	if len(all) > most {
+		more := newReason(patch.ReasonInlined, nil, "code of %s", count(len(all)-most, "more inlined function"))
+		all = append(all[:most], more)
+	}
+	return all
+}
+
+// inliningReasons says what one build inlines into the function and the other calls.
+func (x *explainer) inliningReasons() []reason {
+	old, new := inlinedNames(x.c.old), inlinedNames(x.c.new)
+	var out []reason
+	say := func(has, lacks map[string]bool, calls *unit, format string) {
+		for i := range calls.refs {
+			r := &calls.refs[i]
+			target := calls.place(r).Atom
+			if r.kind != image.RefCall && r.kind != image.RefJump || target == nil {
+				continue
+			}
+			name := stem(target.Name)
+			if !has[name] || lacks[name] || name == stem(x.c.new.name()) {
+				continue
+			}
+			one := newReason(patch.ReasonInlining, x.d.bodyCause(name, x.c), format, name)
+			if !slices.ContainsFunc(out, func(r reason) bool { return r.text == one.text }) {
+				out = append(out, one)
+			}
+		}
+	}
+	say(new, old, x.c.old, "inlines %s, which it called before")
+	say(old, new, x.c.new, "calls %s, which it inlined before")
+	return out[:min(len(out), maxReasons)]
+}
+
+func inlinedNames(u *unit) map[string]bool {
+	names := make(map[string]bool)
+	for _, in := range u.inlines() {
+		names[in.Name] = true
+	}
+	return names
+}
+
+// sortedByCount returns the names, those with the most places first.
+func sortedByCount(counts map[string]int) []string {
+	var names []string
+	for n := range counts {
+		names = append(names, n)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if counts[a] != counts[b] {
+			return counts[b] - counts[a]
+		}
+		return strings.Compare(a, b)
+	})
+	return names
 }
 
 // stem returns the name that a function has in the source: without what compilers append.
 func stem(name string) string {
 	base, _, _ := strings.Cut(name, ".")
 	return base
-}
-
-// changedToo says whether a function that is inlined also exists by itself and changed.
-func (d *differ) changedToo(name string) string {
-	for _, a := range d.new.im.Named(name) {
-		if v := d.new.unitOf(a); v != nil && d.byNew[v] != nil {
-			return ", which changed"
-		}
-	}
-	return ""
-}
-
-func places(n int) string {
-	if n == 1 {
-		return "1 place"
-	}
-	return fmt.Sprintf("%d places", n)
-}
-
-// inlinedAt returns the innermost inlined function that an address of the new body belongs to, or "".
-func (x *explainer) inlinedAt(at arch.ImageAddr) string {
-	if x.inlines == nil {
-		x.inlines = []image.Inline{}
-		for _, p := range x.c.new.parts {
-			l, err := x.c.new.im.Inlines(p)
-			if err != nil {
-				break // without DWARF data there is no telling
-			}
-			x.inlines = append(x.inlines, l...)
-		}
-	}
-	name, depth := "", 0
-	for i := range x.inlines {
-		if in := &x.inlines[i]; at >= in.Start && at < in.End && in.Depth > depth {
-			name, depth = in.Name, in.Depth
-		}
-	}
-	if name == stem(x.c.new.name()) {
-		return "" // the rest of a function that was split, put back where it was: its own code
-	}
-	return name
 }

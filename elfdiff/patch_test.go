@@ -119,7 +119,7 @@ func TestReasons(t *testing.T) {
 		{"jumptable", "name", "a jump table of another size"},
 		{"newdata", "bump", "only the new build has it"},
 		{"removed", "twice", "only the old build has it"},
-		{"catches", "_Z5guardi", "what it catches, data among its code, or what could follow its jump table"},
+		{"catches", "_Z5guardi", "what it catches, or where it cleans up"},
 		{"nullist", "answer", "data behind one of its constants without a name"},
 		{"resized", "primes", "size 12 -> 20"},
 		{"inlinedcode", "user", "inlines check, which changed (2 places)"},

@@ -41,6 +41,9 @@ func (d *differ) result(p *patch.Patch) *Result {
 		r.Counts.Objects++
 		add(o.report(), &o.verdict)
 	}
+	for _, c := range d.inlineChanges {
+		add(patch.Change{What: "inline", Name: c.name, Change: "changed", Verdict: patch.OK, Reasons: c.reported()}, nil)
+	}
 	for _, c := range d.other {
 		add(c, nil)
 	}
@@ -73,6 +76,9 @@ func (d *differ) number() {
 		if o.delta != objRemoved {
 			next(&o.entry)
 		}
+	}
+	for _, c := range d.inlineChanges {
+		next(&c.entry)
 	}
 }
 

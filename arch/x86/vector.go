@@ -19,6 +19,7 @@ type vectorPrefix struct {
 	l     uint8 // vector length: 128 << l bits
 	vvvv  uint8 // with EVEX.V' as bit 4
 	x     bool  // extends the index register
+	b     bool  // extends the base register, or that in ModRM.rm
 	round bool  // EVEX.b: broadcast, or embedded rounding
 	z     bool  // EVEX.z: zeroing
 	mask  uint8 // EVEX.aaa
@@ -52,6 +53,7 @@ func (e *encoding) vectorOpcode(code []byte, first byte) error {
 		m = p[0] & 0x1f
 		last = p[1]
 		v.x = p[0]&0x40 == 0
+		v.b = p[0]&0x20 == 0
 		v.w = last >> 7
 	}
 	v.vvvv = ^last >> 3 & 0xf
@@ -81,6 +83,7 @@ func (e *encoding) evex(p []byte) error {
 		l:     p[2] >> 5 & 3,
 		vvvv:  ^p[1]>>3&0xf | ^p[2]&8<<1,
 		x:     p[0]&0x40 == 0,
+		b:     p[0]&0x20 == 0,
 		round: p[2]&0x10 != 0,
 		z:     p[2]&0x80 != 0,
 		mask:  p[2] & 7,

@@ -27,6 +27,7 @@ var Arch = &arch.Arch{
 	Canon:      Canon,
 	Relax:      Relax,
 	Detour:     Detour,
+	Outline:    Outline,
 	IsNop:      IsNop,
 	Text:       text,
 	CallBefore: callBefore,

@@ -2,6 +2,7 @@ package image
 
 import (
 	"debug/dwarf"
+	"errors"
 	"sort"
 
 	"hotpatch/arch"
@@ -12,28 +13,35 @@ type Inline struct {
 	Name       string // of the function that was inlined
 	Start, End arch.ImageAddr
 	Depth      int // 1: inlined into the function itself; 2: into what was inlined; ...
+	CallLine   int // line of the call that it took the place of; 0: not known
 }
 
-// maxInlines bounds what is kept for one function, against hostile DWARF data.
-const maxInlines = 1 << 16
+// subprogram is what a compilation unit's entries say of one function with code.
+type subprogram struct {
+	ranges  [][2]uint64
+	line    int // of its declaration; 0: not known
+	inlines []Inline
+}
+
+// maxInlines bounds what is kept for one compilation unit, against hostile DWARF data.
+const maxInlines = 1 << 20
 
 // Inlines lists the inlined calls in a function by the DWARF data of the file or its debug file (DWARF 5, 3.3.8), by Start, the
-// enclosing ones first. It reads the compilation unit's entries, as far as they are needed, on each call.
+// enclosing ones first. The entries of the function's compilation unit are read when one of its functions is first asked for.
 func (im *Image) Inlines(a *Atom) ([]Inline, error) {
-	t := &im.lines
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	units, err := im.dwarfUnits(a)
+	var out []Inline
+	err := im.eachSubprogram(a, func(s *subprogram) {
+		if !s.covers(a) {
+			return
+		}
+		for _, in := range s.inlines {
+			if in.Start < a.End() && in.End > a.Addr {
+				out = append(out, in)
+			}
+		}
+	})
 	if err != nil {
 		return nil, err
-	}
-	var out []Inline
-	for _, u := range units {
-		w := &inlineWalk{dwarf: t.dwarf, cursor: t.dwarf.Cursor(u.cu.Offset), atom: a}
-		if err := w.unit(); err != nil {
-			return nil, err
-		}
-		out = append(out, w.out...)
 	}
 	sort.SliceStable(out, func(i, j int) bool {
 		if out[i].Start != out[j].Start {
@@ -44,15 +52,77 @@ func (im *Image) Inlines(a *Atom) ([]Inline, error) {
 	return out, nil
 }
 
+// DeclLine returns the line on which a function is declared, by its compilation unit; 0 if nothing says.
+func (im *Image) DeclLine(a *Atom) (int, error) {
+	line := 0
+	err := im.eachSubprogram(a, func(s *subprogram) {
+		if s.covers(a) {
+			line = s.line
+		}
+	})
+	return line, err
+}
+
+// Inliners returns where the functions of a's compilation unit start into which the function of that name is inlined.
+func (im *Image) Inliners(a *Atom, name string) ([]arch.ImageAddr, error) {
+	var out []arch.ImageAddr
+	err := im.eachSubprogram(a, func(s *subprogram) {
+		for i := range s.inlines {
+			if s.inlines[i].Name == name {
+				out = append(out, arch.ImageAddr(s.ranges[0][0]))
+				return
+			}
+		}
+	})
+	return out, err
+}
+
+// covers reports whether the function's ranges touch the atom.
+func (s *subprogram) covers(a *Atom) bool {
+	for _, x := range s.ranges {
+		if arch.ImageAddr(x[0]) < a.End() && arch.ImageAddr(x[1]) > a.Addr {
+			return true
+		}
+	}
+	return false
+}
+
+// eachSubprogram calls visit for the functions of the compilation units that describe an atom.
+func (im *Image) eachSubprogram(a *Atom, visit func(*subprogram)) error {
+	t := &im.lines
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	units, err := im.dwarfUnits(a)
+	if err != nil {
+		return err
+	}
+	for _, u := range units {
+		if !u.walked {
+			u.walked = true
+			w := &inlineWalk{dwarf: t.dwarf, cursor: t.dwarf.Cursor(u.cu.Offset), names: make(map[dwarf.Offset]string)}
+			u.walkErr = w.unit()
+			u.functions = w.out
+		}
+		if u.walkErr != nil {
+			return u.walkErr
+		}
+		for i := range u.functions {
+			visit(&u.functions[i])
+		}
+	}
+	return nil
+}
+
 // inlineWalk goes through the entries of one unit.
 type inlineWalk struct {
 	dwarf  *DWARF
 	cursor *Cursor
-	atom   *Atom
-	out    []Inline
+	names  map[dwarf.Offset]string // of functions, by their entries in the same file
+	out    []subprogram
+	count  int // inlined calls
 }
 
-// unit finds the function among the unit's entries, and follows those below it.
+// unit reads the functions among the unit's entries.
 func (w *inlineWalk) unit() error {
 	if _, err := w.cursor.Next(); err != nil { // the unit's own entry
 		return err
@@ -66,8 +136,8 @@ func (w *inlineWalk) unit() error {
 			return nil
 		case e.Tag == 0:
 			depth--
-		case e.Tag == dwarf.TagSubprogram && e.Children && w.covers(e):
-			if err := w.inside(); err != nil {
+		case e.Tag == dwarf.TagSubprogram:
+			if err := w.function(e); err != nil {
 				return err
 			}
 		case e.Tag == dwarf.TagNamespace && e.Children:
@@ -81,78 +151,124 @@ func (w *inlineWalk) unit() error {
 	return nil
 }
 
-// covers reports whether an entry's ranges touch the atom.
-func (w *inlineWalk) covers(e *dwarf.Entry) bool {
+// function reads a function's entry and those below it, if it has code.
+func (w *inlineWalk) function(e *dwarf.Entry) error {
 	ranges, err := w.cursor.Ranges(e)
 	if err != nil {
-		return false
+		return err
 	}
-	for _, x := range ranges {
-		if arch.ImageAddr(x[0]) < w.atom.End() && arch.ImageAddr(x[1]) > w.atom.Addr {
-			return true
+	if len(ranges) == 0 {
+		return w.cursor.Skip()
+	}
+	s := subprogram{ranges: ranges}
+	if s.line, err = w.line(e); err != nil {
+		return err
+	}
+	if e.Children {
+		if s.inlines, err = w.inside(); err != nil {
+			return err
 		}
 	}
-	return false
+	w.out = append(w.out, s)
+	return nil
 }
 
 // inside collects the inlined calls below a function's entry, up to the entry's end.
-func (w *inlineWalk) inside() error {
-	inlined := []bool{false} // for each level: it belongs to an inlined call
-	calls := 0               // levels that do
-	for len(inlined) > 0 {
+func (w *inlineWalk) inside() ([]Inline, error) {
+	var out []Inline
+	levels := []int{0} // for each level below the function: inlined calls around it
+	for len(levels) > 0 {
 		e, err := w.cursor.Next()
 		if err != nil || e == nil {
-			return err
+			return out, err
 		}
-		if e.Tag == 0 {
-			if inlined[len(inlined)-1] {
-				calls--
-			}
-			inlined = inlined[:len(inlined)-1]
+		depth := levels[len(levels)-1]
+		switch e.Tag {
+		case 0:
+			levels = levels[:len(levels)-1]
 			continue
-		}
-		call := e.Tag == dwarf.TagInlinedSubroutine
-		switch {
-		case call:
-			if err := w.add(e, calls+1); err != nil {
-				return err
+		case dwarf.TagInlinedSubroutine:
+			depth++
+			if out, err = w.add(out, e, depth); err != nil {
+				return nil, err
 			}
-		case e.Tag == dwarf.TagLexDwarfBlock:
+		case dwarf.TagLexDwarfBlock:
 		default:
 			if err := w.cursor.Skip(); err != nil {
-				return err
+				return nil, err
 			}
 			continue
 		}
 		if e.Children {
-			inlined = append(inlined, call)
-			if call {
-				calls++
-			}
+			levels = append(levels, depth)
 		}
 	}
-	return nil
+	return out, nil
 }
 
-func (w *inlineWalk) add(e *dwarf.Entry, depth int) error {
+func (w *inlineWalk) add(out []Inline, e *dwarf.Entry, depth int) ([]Inline, error) {
 	ranges, err := w.cursor.Ranges(e)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	name, err := w.origin(e)
+	name, err := w.name(e)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	call, _ := e.Val(dwarf.AttrCallLine).(int64)
 	for _, x := range ranges {
-		if start, end := arch.ImageAddr(x[0]), arch.ImageAddr(x[1]); start < end && name != "" && len(w.out) < maxInlines {
-			w.out = append(w.out, Inline{Name: name, Start: start, End: end, Depth: depth})
+		if start, end := arch.ImageAddr(x[0]), arch.ImageAddr(x[1]); start < end && name != "" {
+			out = append(out, Inline{Name: name, Start: start, End: end, Depth: depth, CallLine: int(call)})
+			w.count++
 		}
 	}
-	return nil
+	if w.count > maxInlines {
+		return nil, errors.New("too many inlined calls in one compilation unit")
+	}
+	return out, nil
 }
 
-// origin returns the name of the function that an entry is a copy of.
-func (w *inlineWalk) origin(e *dwarf.Entry) (string, error) {
+// name returns the name of the function that an entry is a copy of.
+func (w *inlineWalk) name(e *dwarf.Entry) (string, error) {
+	f := e.AttrField(dwarf.AttrAbstractOrigin)
+	if f == nil {
+		return "", nil
+	}
+	off, here := f.Val.(dwarf.Offset) // not in the alternate file
+	if name, known := w.names[off]; known && here {
+		return name, nil
+	}
+	name := ""
+	err := w.follow(e, func(in *DWARF, o *dwarf.Entry) (bool, error) {
+		for _, attr := range [...]dwarf.Attr{dwarf.AttrLinkageName, dwarf.AttrName} {
+			var err error
+			if name, err = in.String(o, attr); err != nil || name != "" {
+				return true, err
+			}
+		}
+		return false, nil
+	})
+	if here {
+		w.names[off] = name
+	}
+	return name, err
+}
+
+// line returns the line of a function's declaration.
+func (w *inlineWalk) line(e *dwarf.Entry) (int, error) {
+	line, ok := e.Val(dwarf.AttrDeclLine).(int64)
+	if ok {
+		return int(line), nil
+	}
+	err := w.follow(e, func(_ *DWARF, o *dwarf.Entry) (found bool, _ error) {
+		line, found = o.Val(dwarf.AttrDeclLine).(int64)
+		return found, nil
+	})
+	return int(line), err
+}
+
+// follow goes from an entry to what it is a copy or the definition of, until visit is satisfied.
+func (w *inlineWalk) follow(e *dwarf.Entry, visit func(in *DWARF, o *dwarf.Entry) (done bool, err error)) error {
 	const most = 8 // steps from entry to entry
 	d := w.dwarf
 	for range most {
@@ -161,14 +277,12 @@ func (w *inlineWalk) origin(e *dwarf.Entry) (string, error) {
 			in, next, err = d.Follow(e, dwarf.AttrSpecification)
 		}
 		if err != nil || next == nil {
-			return "", err
+			return err
+		}
+		if done, err := visit(in, next); done || err != nil {
+			return err
 		}
 		d, e = in, next
-		for _, attr := range [...]dwarf.Attr{dwarf.AttrLinkageName, dwarf.AttrName} {
-			if name, err := d.String(e, attr); err != nil || name != "" {
-				return name, err
-			}
-		}
 	}
-	return "", nil
+	return nil
 }

@@ -31,6 +31,10 @@ type lineUnit struct {
 	read bool
 	rows []LineEntry // by Addr; a row with Line 0 ends a sequence
 	err  error
+
+	walked    bool // the entries of its functions have been read
+	functions []subprogram
+	walkErr   error
 }
 
 // ErrNoLines is returned where the files hold no line table.

@@ -1,0 +1,245 @@
+package elfdiff
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
+)
+
+// explain finds the reasons of every function's change, and which are in line numbers only.
+//
+// First each pair of bodies is compared by itself; only then is it known which changes are more than
+// line numbers, and can be the cause of others.
+func (d *differ) explain() {
+	all := make([]*explainer, len(d.funcs))
+	parallel(len(all), func() func(i int) {
+		return func(i int) { all[i] = d.explainer(d.funcs[i]) }
+	})
+	d.findInlineChanges(all)
+	for i, c := range d.funcs {
+		if c.moved != nil {
+			c.because(patch.ReasonData, &c.moved.entry, "reads %s, whose size changed: it has a new place", c.moved.new.Name)
+		}
+		if all[i] != nil {
+			all[i].explain()
+		} else if c.how == patch.Changed && !c.closure && len(c.reasons) == 0 {
+			c.because(patch.ReasonUnknown, nil, "its bytes differ, or it moved, and it cannot be decoded")
+		}
+	}
+	for _, c := range d.funcs {
+		d.explainLone(c)
+	}
+}
+
+// explainer compares the bodies of a changed function; nil if there are not two, or nothing that their instructions show.
+func (d *differ) explainer(c *funcChange) *explainer {
+	if c.how != patch.Changed || c.closure || len(c.reasons) > 0 || c.old.err != nil || c.new.err != nil {
+		return nil
+	}
+	x := &explainer{d: d, c: c, old: instructions(c.old), new: instructions(c.new)}
+	x.compare()
+	c.line = x.lineOnly() && c.moved == nil
+	return x
+}
+
+// instruction is a token that outlives the walk over its unit.
+type instruction struct {
+	canon   string // canonical bytes, and those operands that the outline covers
+	outline string // see [arch.Arch.Outline]
+	local   int
+	table   bool // the literals are a jump table's targets
+	lits    []int64
+	imm     int // index in lits of an immediate that could be a line number, or -1
+	refs    []*image.Ref
+	part    int
+	off     uint32
+}
+
+// same reports whether two instructions do the same, but for registers, stack slots and operands.
+func (a *instruction) same(b *instruction) bool { return a.canon == b.canon || a.outline == b.outline }
+
+func instructions(u *unit) []instruction {
+	out := make([]instruction, 0, u.count)
+	var scratch []byte
+	u.tokens(func(t *token) { // the unit was decoded before, so that there is no error
+		in := instruction{canon: string(t.canon), local: t.local, table: t.table, imm: -1, part: t.part, off: t.off,
+			lits: slices.Clone(t.lits), refs: slices.Clone(t.refs)}
+		outline, covers := u.im.Arch.Outline(scratch[:0], t.body.Code[t.off:], &t.in)
+		scratch = outline
+		switch in.outline = string(outline); {
+		case slices.ContainsFunc(t.refs, func(r *image.Ref) bool { return r.Place.ViaSlot }):
+			in.outline = "slot " + in.outline // it is not the slot's content that counts, but what the slot names
+		case covers[0] && !t.table && len(in.lits) > 0:
+			in.canon += string(binary.LittleEndian.AppendUint64(nil, uint64(in.lits[0])))
+			in.lits = in.lits[1:]
+		case t.in.NumOps == 1 && len(t.lits) == 1 && t.in.Ops[0].Kind == arch.OpImm && !t.in.Ops[0].Arith:
+			in.imm = 0
+		}
+		out = append(out, in)
+	})
+	return out
+}
+
+// explainer compares two bodies of one function, instruction by instruction.
+type explainer struct {
+	d        *differ
+	c        *funcChange
+	old, new []instruction
+
+	places   []span    // where instructions differ
+	tooMany  bool      // more than can be told apart
+	findings []finding // operands that differ
+	branches int       // branches that lead elsewhere
+	shifted  int       // instructions with other registers or stack slots
+	lines    int       // line numbers that differ
+
+	rows    *[2][]int          // lines of both bodies, once they were asked for
+	inlines [2]*[]image.Inline // of both bodies, once they were asked for
+}
+
+// span is a place where the bodies differ: instructions [i, iEnd) of the old one stand for [j, jEnd) of the new one.
+type span struct{ i, iEnd, j, jEnd int }
+
+// finding is a pair of corresponding instructions with different operands.
+type finding struct {
+	at     span
+	reason reason
+}
+
+// clearly is the number of places up to which operands are described: what the alignment brings together in bodies that
+// are less alike need not belong together.
+const clearly = 6
+
+// compare aligns the two bodies by the outlines of their instructions, and compares what the outlines leave out.
+func (x *explainer) compare() {
+	places, aligned := alignInstructions(x.old, x.new)
+	x.tooMany = places < 0
+	if places != 0 {
+		x.places = between(aligned, len(x.old), len(x.new))
+	}
+	for _, p := range aligned {
+		a, b := &x.old[p[0]], &x.new[p[1]]
+		if a.canon != b.canon {
+			x.shifted++
+		}
+		if places == 0 && a.local != b.local {
+			x.branches++
+		}
+		if places <= clearly {
+			x.operands(a, b, span{p[0], p[0] + 1, p[1], p[1] + 1})
+		}
+	}
+}
+
+// between returns the instructions that correspond to nothing, place by place.
+func between(aligned [][2]int, n, m int) []span {
+	var out []span
+	i, j := 0, 0
+	for _, p := range append(aligned, [2]int{n, m}) {
+		if p[0] != i || p[1] != j {
+			out = append(out, span{i, p[0], j, p[1]})
+		}
+		i, j = p[0]+1, p[1]+1
+	}
+	return out
+}
+
+// operands compares what two instructions of the same form work on.
+func (x *explainer) operands(a, b *instruction, at span) {
+	add := func(kind patch.ReasonKind, cause *entry, format string, args ...any) {
+		x.findings = append(x.findings, finding{at, newReason(kind, cause, format, args...)})
+	}
+	for i := range min(len(a.lits), len(b.lits)) {
+		switch {
+		case a.lits[i] == b.lits[i] || a.table && b.table:
+		case i == a.imm && i == b.imm && x.isLine(a, b):
+			x.lines++
+		default:
+			add(patch.ReasonConstant, nil, "constant %s -> %s", number(a.lits[i]), number(b.lits[i]))
+		}
+	}
+	switch {
+	case a.table && b.table && len(a.lits) != len(b.lits):
+		add(patch.ReasonTable, nil, "a jump table of another size")
+	case a.table && b.table && len(x.places) == 0 && !slices.Equal(a.lits, b.lits):
+		add(patch.ReasonTable, nil, "a jump table that leads elsewhere")
+	case len(a.lits) != len(b.lits):
+		add(patch.ReasonConstant, nil, "a number where an address was, or the reverse")
+	}
+	for i := range min(len(a.refs), len(b.refs)) {
+		if r, s := a.refs[i], b.refs[i]; !x.sameRef(r, s) {
+			x.findings = append(x.findings, finding{at, x.d.describe(r, s)})
+		}
+	}
+	if len(a.refs) != len(b.refs) {
+		add(patch.ReasonReference, nil, "an address where a number was, or the reverse")
+	}
+}
+
+func (x *explainer) sameRef(r, s *image.Ref) bool {
+	return x.d.placesEqual(x.c.old.placeOf(r), x.c.new.placeOf(s), useOf(r.Kind, r.Width, s.Width))
+}
+
+// lineOnly reports whether nothing but line numbers differs.
+func (x *explainer) lineOnly() bool {
+	return x.lines > 0 && len(x.places) == 0 && x.branches == 0 && x.shifted == 0 && len(x.findings) == 0 &&
+		sameGaps(x.c.old, x.c.new) && x.d.tablesEqual(x.c.old, x.c.new) && x.d.catchesEqual(x.c.old, x.c.new)
+}
+
+// catchesEqual compares what the exception tables of two units of equal instructions say.
+func (d *differ) catchesEqual(u, v *unit) bool {
+	var tables [2]canonicalizer
+	for i, side := range []*unit{u, v} {
+		var bodies []*image.Body
+		for _, p := range side.parts {
+			b, err := side.im.Body(p)
+			if err != nil {
+				return false
+			}
+			bodies = append(bodies, b)
+		}
+		tables[i].number(side, bodies)
+		if tables[i].exceptions(side) != nil {
+			return false
+		}
+	}
+	same := func(a, b operand) bool { return d.placesEqual(a.place, b.place, use{address: true}) }
+	return slices.Equal(tables[0].shape, tables[1].shape) && slices.EqualFunc(tables[0].operands, tables[1].operands, same)
+}
+
+// explainLone says what one build has a function for that the other lacks.
+func (d *differ) explainLone(c *funcChange) {
+	switch c.how {
+	case patch.Added:
+		if by := d.changedUser(&d.new, c.new.atom(), func(u *unit) *funcChange { return d.byNew[u] }); by != nil {
+			c.because(patch.ReasonAdded, &by.entry, "only the new build has it, for %s", by.new.name())
+		} else {
+			c.because(patch.ReasonAdded, nil, "only the new build has it")
+		}
+	case patch.Removed:
+		of := func(u *unit) *funcChange { return d.byNew[d.new.unitOf(d.fwd.of(u.atom()))] }
+		if by := d.changedUser(&d.old, c.old.atom(), of); by != nil {
+			c.because(patch.ReasonRemoved, &by.entry, "only the old build has it; %s no longer uses it", by.new.name())
+		} else {
+			c.because(patch.ReasonRemoved, nil, "only the old build has it")
+		}
+	}
+}
+
+// changedUser returns the first function that refers to an atom, is in both builds, and changed for reasons other than
+// a clone's new name.
+func (d *differ) changedUser(s *side, a *image.Atom, of func(*unit) *funcChange) *funcChange {
+	for _, u := range s.usersOf(a) {
+		c := of(u)
+		if c == nil || c.how != patch.Changed || c.line {
+			continue
+		}
+		if !slices.ContainsFunc(c.reasons, func(r reason) bool { return r.kind == patch.ReasonClone }) {
+			return c
+		}
+	}
+	return nil
+}
