@@ -39,6 +39,7 @@ func (d *differ) assemble() (*patch.Patch, error) {
 		Needed:  d.new.im.Needed,
 	}
 	p.Consts = e.constants()
+	p.Moves = e.moves()
 	e.frames()
 	for _, o := range d.objects {
 		if o.delta == objAdded && len(o.refused) == 0 && o.new.Kind == image.Object && !o.new.CRT {
@@ -225,6 +226,9 @@ func localsFirst(p *patch.Patch) {
 		if p.Funcs[i].New >= 0 {
 			p.Funcs[i].New = renumber[p.Funcs[i].New]
 		}
+	}
+	for i := range p.Moves {
+		p.Moves[i].New = renumber[p.Moves[i].New]
 	}
 	for i := range p.Map {
 		if p.Map[i].Sym >= 0 {

@@ -74,25 +74,6 @@ func (d *differ) addChange(c *funcChange) {
 	d.byNew[c.new] = c
 }
 
-// closeOverObjects takes the readers of every object that gets a new place into the patch:
-// an unchanged function would go on reading the old one.
-func (d *differ) closeOverObjects() {
-	for _, o := range d.objects {
-		if !o.moves() {
-			continue
-		}
-		for _, v := range d.new.usersOf(o.new) {
-			c := d.byNew[v]
-			if c == nil {
-				c = &funcChange{old: d.old.unitOf(d.rev.of(v.atom())), new: v, how: patch.Changed, closure: true}
-				d.equal--
-				d.addChange(c)
-			}
-			c.moved = o
-		}
-	}
-}
-
 // unitsEqual reports whether two paired functions have the same canonical form.
 func (d *differ) unitsEqual(u, v *unit) bool {
 	if u.err != nil || v.err != nil {

@@ -18,7 +18,8 @@ const (
 	objContent objDelta = iota // constant: content, equal size
 	objResized                 // constant: size
 	objInit                    // variable: initial value
-	objGrown                   // variable: size
+	objGrown                   // variable: more bytes
+	objShrunk                  // variable: fewer bytes
 	objMoved                   // between read-only and writable memory
 	objAdded
 	objRemoved
@@ -34,7 +35,15 @@ type objChange struct {
 }
 
 // moves reports whether the object gets a new place, so that its direct readers must be in the patch.
-func (o *objChange) moves() bool { return o.delta == objResized }
+func (o *objChange) moves() bool {
+	switch o.delta {
+	case objResized, objGrown:
+		return true
+	case objMoved:
+		return o.old.Section != nil && o.new.Section != nil
+	}
+	return false
+}
 
 // readOnly reports whether an object is constant once the dynamic linker has relocated it.
 func readOnly(a *image.Atom) bool {
@@ -80,8 +89,10 @@ func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 		return objMoved, true
 	case ro && (a.Size != b.Size || !d.objectContentEqual(a, b) && hasDistances(d.new.dataRefs(b))):
 		return objResized, true
-	case a.Size != b.Size:
+	case a.Size < b.Size:
 		return objGrown, true
+	case a.Size > b.Size:
+		return objShrunk, true
 	case d.objectContentEqual(a, b):
 		return 0, false
 	case ro:

@@ -427,7 +427,7 @@ func (e *emitter) imported(p *image.Place) (int, int64, error) {
 		if im.Local.Kind == image.IFunc {
 			return 0, 0, fmt.Errorf("%s is an IFUNC of this image: which of its implementations runs is not known", im.Local.Name)
 		}
-		if e.d.rev.of(im.Local) == nil {
+		if o := e.d.objNew[im.Local]; e.d.rev.of(im.Local) == nil || o != nil && o.moves() {
 			sym, err := e.atom(im.Local, 0)
 			return sym, p.Addend, err
 		}

@@ -1,6 +1,7 @@
 package elfdiff
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -27,7 +28,7 @@ func (v *verdict) needAck(id, format string, args ...any) {
 		v.ack += "; "
 	}
 	v.ack += fmt.Sprintf(format, args...)
-	v.ackID = id
+	v.ackID = cmp.Or(v.ackID, id)
 }
 
 func (v *verdict) value() patch.Verdict {

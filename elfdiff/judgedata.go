@@ -22,9 +22,12 @@ func (d *differ) judgeObject(o *objChange) {
 		o.because(patch.ReasonInitial, nil, "initial value changed; the running value is kept")
 	case objGrown:
 		o.because(patch.ReasonSize, nil, "size %d -> %d", o.old.Size, o.new.Size)
-		o.refuse("a variable that changes its size cannot be moved yet; keep its size, or add a variable beside it")
+		d.judgeMoved(o)
+	case objShrunk:
+		o.because(patch.ReasonSize, nil, "size %d -> %d", o.old.Size, o.new.Size)
+		o.needAck("shrunk:"+o.old.Name, "it stays where it is, with its value: what it holds behind its first %d bytes is lost to the new code", o.new.Size)
 	case objMoved:
-		o.refuse("it moved between read-only and writable memory")
+		d.judgeSection(o)
 	case objTLS:
 		o.because(patch.ReasonInitial, nil, "initial value or size of a thread-local variable")
 		if d.usedByPatch(o.new) {
@@ -33,6 +36,20 @@ func (d *differ) judgeObject(o *objChange) {
 	case objAdded:
 		d.judgeAdded(o)
 	}
+}
+
+// judgeSection judges what was a constant and is a variable now, or the reverse.
+func (d *differ) judgeSection(o *objChange) {
+	if !o.moves() {
+		o.refuse("what it is in one of the builds cannot be told: it is in no section")
+		return
+	}
+	if readOnly(o.new) {
+		o.because(patch.ReasonData, nil, "it was a variable, and is a constant now")
+	} else {
+		o.because(patch.ReasonData, nil, "it was a constant, and is a variable now")
+	}
+	d.judgeMoved(o)
 }
 
 func (d *differ) judgeAdded(o *objChange) {

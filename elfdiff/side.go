@@ -21,6 +21,8 @@ type side struct {
 	relTables map[arch.ImageAddr]bool // tables of distances from their own start
 	// takenData are those that words of data hold.
 	takenData []arch.ImageAddr
+	// holders are the data objects that hold the address of an atom; see holdersOf.
+	holders map[*image.Atom][]*image.Atom
 }
 
 // has reports whether a is an atom of the build, and not one that stands for a constant without a symbol.

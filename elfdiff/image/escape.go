@@ -11,7 +11,7 @@ import (
 // says that the address serves to access memory and for nothing else. What is not understood sets all fields.
 type PointerFlow struct {
 	Escapes bool // the address, or one computed from it, may be stored or passed on
-	Returns bool // a register that could be a result has the address, or a word loaded through it, at a return
+	Returns bool // a register that could be a result has the address at a return
 	Writes  bool // memory may be written through it
 	Yields  bool // a word loaded through it may be used otherwise than by a jump to it
 }
@@ -26,19 +26,26 @@ func anyFlow() PointerFlow {
 	return PointerFlow{Escapes: true, Returns: true, Writes: true, Yields: true}
 }
 
-// PointerFlow follows the address that instruction k of a body computes or accesses through all registers that it may come to, along
+// PointerFlow follows the address that a reference of a body names through all registers that it may come to, along
 // all paths. It is proof that something does not happen, as far as the body's control flow is known; that it happens need not be so.
-func (im *Image) PointerFlow(b *Body, k int) PointerFlow {
+func (im *Image) PointerFlow(b *Body, r *Ref) PointerFlow {
+	k := int(r.Inst)
 	if im.Arch.Machine != elf.EM_X86_64 {
 		return anyFlow()
 	}
 	t := &tracker{im: im, b: b, in: make([]regSets, len(b.Insts))}
-	x, ok := im.operandsAt(b, k)
-	if !ok {
-		return anyFlow()
-	}
+	inst := b.Code[b.Insts[k].Off:b.Insts[k].End()]
+	x, ok := parseX86(inst)
 	var out regSets
 	switch {
+	case r.Kind == RefImm && inst[0]&0xf8 == 0xb8: // mov of the address to a register
+		out.addr = bit(int8(inst[0] & 7))
+	case r.Kind == RefImm || !ok:
+		return anyFlow()
+	case r.Place.ViaSlot && !x.twoByte && x.opcode == 0x8b: // the slot holds the address
+		out.addr = bit(x.reg)
+	case r.Place.ViaSlot:
+		return anyFlow()
 	case !x.twoByte && x.opcode == 0x8d: // lea
 		out.addr = bit(x.reg)
 	case !x.twoByte && x.opcode == 0x8b && x.rm < 0: // a load of what lies there
@@ -141,7 +148,8 @@ func (t *tracker) leave(k int, s regSets) {
 		t.out(s, regsArguments)
 		next()
 	case arch.FlowReturn:
-		t.found.Returns = t.found.Returns || s.any()&regsReturned != 0
+		t.found.Returns = t.found.Returns || s.addr&regsReturned != 0
+		t.found.Yields = t.found.Yields || s.val&regsReturned != 0
 	case arch.FlowJumpInd:
 		t.indirect(s)
 	}

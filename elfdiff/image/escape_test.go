@@ -27,7 +27,7 @@ func TestPointerFlow(t *testing.T) {
 				{name: "stored", want: PointerFlow{Escapes: true}, not: PointerFlow{Writes: true}},
 				{name: "returned", want: PointerFlow{Returns: true}, not: PointerFlow{Escapes: true, Writes: true, Yields: true}},
 				{name: "passed", want: PointerFlow{Escapes: true}, not: PointerFlow{Writes: true}},
-				{name: "yielded", want: PointerFlow{Returns: true}, not: PointerFlow{Escapes: true, Writes: true}},
+				{name: "yielded", want: PointerFlow{Yields: true}, not: PointerFlow{Escapes: true, Writes: true}},
 				{name: "after", not: PointerFlow{Escapes: true, Writes: true}},
 				{name: "called", want: PointerFlow{Yields: true}, not: PointerFlow{Writes: true}},
 				{name: "jumped", table: "labels", not: PointerFlow{Escapes: true, Writes: true, Yields: true}},
@@ -35,6 +35,9 @@ func TestPointerFlow(t *testing.T) {
 				got, refs := flowIn(t, im, c.name, c.table)
 				if refs == 0 {
 					t.Errorf("%s %s %s: no reference to the array", cc, level, c.name)
+				}
+				if level == "-Os" { // the register of a label may be left as it is
+					c.not.Yields = false
 				}
 				missed := c.want.Escapes && !got.Escapes || c.want.Returns && !got.Returns || c.want.Writes && !got.Writes || c.want.Yields && !got.Yields
 				invented := c.not.Escapes && got.Escapes || c.not.Writes && got.Writes || c.not.Yields && got.Yields
@@ -59,7 +62,7 @@ func flowIn(t *testing.T, im *Image, function, table string) (flow PointerFlow, 
 	for i := range body.Refs {
 		r := &body.Refs[i]
 		if a := r.Place.Atom; a != nil && a.Kind == Object && len(a.Name) >= len(table) && (a.Name[:len(table)] == table || a.Name == function+"."+table) {
-			flow.Add(im.PointerFlow(body, int(r.Inst)))
+			flow.Add(im.PointerFlow(body, r))
 			refs++
 		}
 	}

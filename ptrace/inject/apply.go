@@ -43,6 +43,7 @@ func Apply(ctx context.Context, pid int, patches []*patch.File, opt Options) (*R
 				return false, pl.halfDone(m)
 			}
 		}
+		pl.moveNotes(mixed, true)
 		return true, pl.planTransit(mixed, true, "finished")
 	})
 }
@@ -61,6 +62,7 @@ func Revert(ctx context.Context, pid int, id string, opt Options) (*Report, erro
 					return false, pl.halfDone(m)
 				}
 			}
+			pl.moveNotes(mixed, false)
 			return false, pl.planTransit(mixed, false, "undone")
 		}
 		if links := pl.abandoned(); len(links) > 0 {
@@ -73,6 +75,9 @@ func Revert(ctx context.Context, pid int, id string, opt Options) (*Report, erro
 			return false, nil
 		}
 		if err != nil {
+			return false, err
+		}
+		if err := pl.moveBack(links); err != nil {
 			return false, err
 		}
 		return false, pl.planTransit(links, false, "reverted")
@@ -180,13 +185,15 @@ func transact(ctx context.Context, pid int, verb string, opt *Options, choose ch
 		return report, err
 	}
 	defer p.Close()
+	var notes []string // of what was finished before
 	for n := 0; n < maxPlans; n++ {
-		report = &Report{PID: pid, Comm: p.Comm, Verb: verb, DryRun: opt.DryRun, Tries: report.Tries, Phases: report.Phases}
+		report = &Report{PID: pid, Comm: p.Comm, Verb: verb, DryRun: opt.DryRun, Tries: report.Tries, Phases: report.Phases, Notes: slices.Clone(notes)}
 		again, err := once(ctx, p, opt, end, report, choose)
 		switch {
 		case err == nil && (!again || opt.DryRun):
 			return report, nil
 		case err == nil:
+			notes = report.Notes
 		case errors.Is(err, errChanged) && ctx.Err() == nil:
 			opt.log().Debug("planning again", "cause", err)
 		case errors.Is(err, ptrace.ErrTraced) && waitTraced(ctx, opt, err, end):
@@ -315,6 +322,9 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 	again, err := choose(pl)
 	if err != nil {
 		return false, err
+	}
+	if !again {
+		pl.needless()
 	}
 	if j := t.plan.journal; j != nil {
 		status, err := statusFields(t.p.PID)

@@ -6,7 +6,7 @@
 //	  takeSnapshot  snapshot.go     mappings, modules (modules.go), the dynamic linker's list (loader.go), journals (journal.go)
 //	  views         view.go         for each module the patches in it, judged by the bytes in its text
 //	  planApply     plan.go         which patch goes to which module; bodies and jumps (planbody.go), constants
-//	                                (planconst.go), the payload's place (place.go) and its symbols (resolve.go, dynamic.go)
+//	                                (planconst.go), moved variables (planmove.go), the payload's place (place.go) and its symbols (resolve.go, dynamic.go)
 //	  planTransit   transit.go      revert; finish or undo what a dead hotpatch left
 //	  run           transaction.go  the only code that changes the process
 //	    prepare     stage.go        one borrowed thread maps journal and payloads; both are written; pages are touched

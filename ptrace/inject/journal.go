@@ -36,7 +36,7 @@ import (
 // the only bytes that change once the journal is written.
 const (
 	journalMagic   = "hotpatch-journal"
-	journalVersion = 1
+	journalVersion = 2
 	journalHeader  = 512
 	offSum         = 64
 	offStates      = 96
@@ -84,10 +84,11 @@ func (s state) String() string {
 
 // A record is what a transaction says of itself.
 type record struct {
-	User    string    `json:"user"`
-	Time    time.Time `json:"time"`
-	Patches []rawFile `json:"patches"`
-	Entries []entry   `json:"entries"`
+	User    string      `json:"user"`
+	Time    time.Time   `json:"time"`
+	Patches []rawFile   `json:"patches"`
+	Entries []entry     `json:"entries"`
+	Acks    []patch.Ack `json:"acks,omitempty"` // given for this process; those of the patches stand in them
 }
 
 // rawFile is where a patch file lies in the journal, from the end of the JSON.
@@ -112,6 +113,7 @@ type entry struct {
 	Writes  []write       `json:"writes"`  // in the order in which they are made
 	Bodies  []body        `json:"bodies"`
 	Readers []placedRange `json:"readers,omitempty"` // functions that refer to a renewed constant
+	Moves   []moveRecord  `json:"moves,omitempty"`   // variables that have a new place
 }
 
 // segRecord is a segment of the payload.
@@ -378,6 +380,12 @@ func (e *entry) check(patches int) (uint64, error) {
 		if w.Func < 0 || w.Kind != writeConst && w.Func >= len(e.Bodies) {
 			return 0, fmt.Errorf("write at %#x: function %d of %d", uint64(w.Addr), w.Func, len(e.Bodies))
 		}
+	}
+	for i := range e.Moves {
+		if err := e.Moves[i].check(e); err != nil {
+			return 0, err
+		}
+		total += e.Moves[i].Size
 	}
 	return total, nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -193,6 +195,39 @@ func TestPreempted(t *testing.T) {
 	v := victim.Start(t, host(t, 1, "-DOWN", "-rdynamic"))
 	ask(t, v, "go", "7 2020")
 	refused(t, v.PID, []*patch.File{diff(t, lib(t, 1), lib(t, 2))}, "lib_value", "comes first", "host")
+}
+
+// TestPreemptedWord applies such a patch when the user says that it is known: the program is as it was, and the list has the word. A library
+// that was preloaded hides the function as well as the program does.
+func TestPreemptedWord(t *testing.T) {
+	t.Parallel()
+	f := diff(t, lib(t, 1), lib(t, 2))
+	for name, start := range map[string]func() *victim.Victim{
+		"program": func() *victim.Victim { return victim.Start(t, host(t, 1, "-DOWN", "-rdynamic")) },
+		"preloaded": func() *victim.Victim {
+			cmd := exec.Command(host(t, 1))
+			cmd.Env = append(os.Environ(), "LD_PRELOAD="+build(t, "host", 2, "-DOWN", "-shared", "-fPIC", "-Wl,-soname,libown.so"))
+			return victim.StartCmd(t, cmd)
+		},
+	} {
+		v := start()
+		before := v.Ask("go")
+		refused(t, v.PID, []*patch.File{f}, "lib_value", "comes first", "--ack preempted:lib_value")
+		opt := quick
+		opt.Acks = []string{"preempted:lib_value", "preempted:nothing"}
+		r, err := Apply(context.Background(), v.PID, []*patch.File{f}, opt)
+		if err != nil || !slices.Contains(r.Notes, "nothing asked for --ack preempted:nothing") {
+			t.Fatalf("%s: with the word given: %v, notes %q", name, err, r.Notes)
+		}
+		ask(t, v, "go", before)
+		s, err := Inspect(v.PID, nil)
+		if err != nil || len(s.Patches) != 1 || len(s.Patches[0].Acks) != 1 || s.Patches[0].Acks[0].ID != "preempted:lib_value" || s.Patches[0].Acks[0].User != "test" {
+			t.Errorf("%s: list: %+v, %v", name, s, err)
+		}
+		revert(t, v.PID, "")
+		ask(t, v, "go", before)
+		v.End()
+	}
 }
 
 // TestNewImport binds imports that the running build does not have, or says why it cannot.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,7 +85,7 @@ func (s *Status) module(v *moduleView, own owner) {
 	add := func(l *link, what string) {
 		s.Patches = append(s.Patches, PatchStatus{
 			PatchReport: v.reportOf(l, what), State: what, Journal: l.state().String(), Seq: l.j.Seq,
-			Since: l.j.Record.Time, User: l.j.Record.User, Inherited: !own.of(l.j), Acks: l.file.Acks,
+			Since: l.j.Record.Time, User: l.j.Record.User, Inherited: !own.of(l.j), Acks: slices.Concat(l.file.Acks, l.j.Record.Acks),
 		})
 	}
 	for _, l := range v.chain {

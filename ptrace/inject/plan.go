@@ -23,6 +23,7 @@ type plan struct {
 	targets []target   // code that must not be active
 	bodies  []expected // whole old bodies, as the plan found and compared them
 	writes  []write    // in order; at most one for each address
+	copies  []copyStep // moved variables, in front of the writes
 	steps   []*step
 	journal *journal   // the transaction's own, to be staged; nil: none is needed
 	raw     []byte     // its bytes
@@ -58,6 +59,7 @@ type planner struct {
 	opt   *Options
 	taken []placedRange // address space of planned payloads
 	vmf   func(arch.Addr) (string, error)
+	acked []string // IDs of Options.Acks that a refusal asked for
 }
 
 // planApply plans to apply files. A plan without steps has nothing to do: everything is applied.
@@ -165,6 +167,9 @@ func (pl *planner) planStep(v *moduleView, f *patch.File) error {
 		return err
 	}
 	if err := b.constants(); err != nil {
+		return err
+	}
+	if err := b.moves(); err != nil {
 		return err
 	}
 	pl.steps = append(pl.steps, s)
@@ -309,6 +314,7 @@ func (pl *planner) finish() error {
 		r.Reused = s.reused
 		pl.report.Patches = append(pl.report.Patches, r)
 	}
+	j.Record.Acks = pl.acks()
 	pl.dropIdle()
 	pl.writes = coalesce(pl.writes)
 	pl.measure()
@@ -420,6 +426,9 @@ func (v *moduleView) reportOf(l *link, result string) PatchReport {
 		if w.Kind == writeConst {
 			r.Consts = append(r.Consts, w.Name)
 		}
+	}
+	for _, m := range l.e.Moves {
+		r.Moved = append(r.Moved, MoveReport{Name: m.Name, Old: m.Old, New: m.New, OldSize: m.Keep, NewSize: m.Size})
 	}
 	return r
 }

@@ -3,6 +3,7 @@ package inject
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -31,8 +32,7 @@ func (b *bodyPlan) oldBodies() error {
 				return fmt.Errorf("%s: %w", fn.Name, err)
 			}
 			bd.Entry = entry
-			r := resolver{snap: b.pl.snap, mod: b.s.view, p: f.Patch}
-			if err := r.preempted(fn.Name, entry); err != nil {
+			if err := b.preempted(fn.Name, entry); err != nil {
 				return err
 			}
 		}
@@ -46,6 +46,16 @@ func (b *bodyPlan) oldBodies() error {
 		b.s.link.e.Bodies = append(b.s.link.e.Bodies, bd)
 	}
 	return nil
+}
+
+// preempted refuses a function, constant or variable that another module's hides in this process, unless the user says that it is known.
+func (b *bodyPlan) preempted(name string, at arch.Addr) error {
+	r := resolver{snap: b.pl.snap, mod: b.s.view, p: b.s.link.file.Patch}
+	err := r.preempted(name, at)
+	if errors.Is(err, patch.ErrRefused) && b.pl.given("preempted:"+name) {
+		return nil
+	}
+	return err
 }
 
 // check compares one part of an old body with what runs, and has it compared again in the stop.

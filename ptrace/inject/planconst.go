@@ -18,6 +18,9 @@ func (b *bodyPlan) constants() error {
 		if err != nil {
 			return fmt.Errorf("constant %s: %w", c.Name, err)
 		}
+		if err := b.preempted(c.Name, at); err != nil {
+			return err
+		}
 		old, err := b.current(at, len(c.Old))
 		if err != nil {
 			return fmt.Errorf("constant %s: %w", c.Name, err)

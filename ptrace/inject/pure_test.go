@@ -193,6 +193,7 @@ func TestHostileJournal(t *testing.T) {
 		{"functions", entries(1, entry{Readers: slices.Repeat([]placedRange{{Size: maxBody}}, 9)}), 1, "at most"},
 		{"frames", entries(1, entry{Frames: placedRange{Size: 1 << 63}}), 1, "frames"},
 		{"segments", entries(1, entry{Size: 8, Segs: []segRecord{{Size: 16}}}), 1, "outside the payload"},
+		{"moves", entries(1, entry{Size: 8, Moves: []moveRecord{{Keep: 4, Size: 16, Rest: make([]byte, 32)}}}), 1, "moved from"},
 	} {
 		b := append(make([]byte, journalHeader), c.js...)
 		copy(b, journalMagic)

@@ -14,6 +14,7 @@ type Options struct {
 	MaxPause time.Duration // abort rather than stop the process longer; 0: no limit
 	Log      *slog.Logger  // nil: silent
 	User     string        // recorded in the journal
+	Acks     []string      // IDs of refusals that the user takes upon himself, as the refusal names them
 	Progress func(string)  // told what is being done; may be nil
 
 	// Symbolize names a place in a module for the stacks of busy threads; it may be nil, and may return "".
@@ -82,6 +83,7 @@ type PatchReport struct {
 	Reused  bool         `json:"payload_reused,omitempty"` // an earlier application's memory: its variables keep their values
 	Funcs   []FuncReport `json:"functions"`
 	Consts  []string     `json:"constants,omitempty"`
+	Moved   []MoveReport `json:"moved,omitempty"` // variables that the patch gives a new place
 }
 
 // FuncReport is a function of a patch in the process.
@@ -94,6 +96,15 @@ type FuncReport struct {
 	Chain  int       `json:"versions,omitempty"` // bodies that replace version 0, this one included
 	From   arch.Addr `json:"from,omitempty"`     // the body that ran before the transaction; 0: the function did not exist, or nothing moved
 	To     arch.Addr `json:"to,omitempty"`       // the body that runs now
+}
+
+// MoveReport is a variable that has another place with the patch than without it.
+type MoveReport struct {
+	Name    string    `json:"name"`
+	Old     arch.Addr `json:"old"`
+	New     arch.Addr `json:"new"`
+	OldSize uint64    `json:"kept"` // bytes that both places have: the first ones
+	NewSize uint64    `json:"size"`
 }
 
 // clock measures phases.

@@ -252,7 +252,7 @@ func (s *snapshot) find(scope []*module, name, version string) (*definition, err
 	return nil, nil
 }
 
-// preempted checks that the functions that a patch changes are the ones that run: an exported function
+// preempted checks that the functions and data that a patch changes are the ones that are used: an exported one
 // of a library may be hidden behind another module's of the same name. Where this image's own references lead
 // is seen in memory. Others' follow the global scope; a module that dlopen brought is as a rule not in it,
 // and does not count.
@@ -270,7 +270,7 @@ func (r *resolver) preempted(name string, at arch.Addr) error {
 		hidden := func(by *module, where arch.Addr) error {
 			return &patch.Refusal{
 				What: name, Why: fmt.Sprintf("%s of %s is not the one that is bound: %s defines it as well and comes first", sym.Name, m.name(), by.name()),
-				Found: fmt.Sprintf("%s at %#x", by.name(), uint64(where)), Help: "make a patch for that module",
+				Found: fmt.Sprintf("%s at %#x", by.name(), uint64(where)), Help: "make a patch for that module; if it needs none, --ack preempted:" + name,
 			}
 		}
 		if other, bound, err := r.boundTo(d, sym.Name); err != nil {

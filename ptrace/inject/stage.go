@@ -220,12 +220,18 @@ func (t *transaction) drop() error {
 }
 
 // touch writes a byte of every page that the commit will change over itself, so that the kernel has made the
-// process's own copies before the stop. Nobody else writes there: text and constants are read-only.
+// process's own copies before the stop. Nobody else writes there: text and constants are read-only, new places of variables not in use.
 func (t *transaction) touch() error {
 	pages := make(map[uint64]arch.Addr)
 	for _, w := range t.plan.writes {
 		for a := uint64(w.Addr) & pageMask; a < uint64(w.Addr)+uint64(len(w.New)); a += 0x1000 {
 			pages[a] = max(w.Addr, arch.Addr(a))
+		}
+	}
+	for i := range t.plan.copies {
+		c := &t.plan.copies[i]
+		for a := uint64(c.to) & pageMask; c.fresh && a < uint64(c.to)+uint64(len(c.buf)); a += 0x1000 {
+			pages[a] = max(c.to, arch.Addr(a))
 		}
 	}
 	var b [1]byte

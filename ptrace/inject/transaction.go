@@ -243,7 +243,7 @@ func (t *transaction) check(s *ptrace.Stopped) error {
 	return nil
 }
 
-// commit writes the states, the text and the states again. If a write fails, those before it are undone.
+// commit writes the states, copies moved variables, and writes the text and the states again. If a write fails, those before it are undone.
 // Preconditions: every thread is stopped and all checks have passed.
 func (t *transaction) commit(s *ptrace.Stopped) error {
 	t.changed = true
@@ -251,6 +251,11 @@ func (t *transaction) commit(s *ptrace.Stopped) error {
 	err := t.writeStates(s, func(w *stateWrite) []byte { return w.during })
 	if err == nil {
 		err = t.at("committing")
+	}
+	for i := 0; err == nil && i < len(t.plan.copies); i++ {
+		if err = t.plan.copies[i].run(s); err == nil {
+			err = t.at("copied")
+		}
 	}
 	for ; err == nil && done < len(t.plan.writes); done++ {
 		w := &t.plan.writes[done]

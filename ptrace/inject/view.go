@@ -270,8 +270,11 @@ func (v *moduleView) walk(at arch.ImageAddr, size uint64, depth int, body bool) 
 		}
 		return l.e.Syms[e.Sym] + arch.Addr(off), nil
 	}
-	if f := changedAt(l.file.Patch, e.Old); f != nil && body {
-		return l.e.Syms[f.New] + arch.Addr(off), nil
+	if f := changedAt(l.file.Patch, e.Old); f != nil {
+		if body {
+			return l.e.Syms[f.New] + arch.Addr(off), nil
+		}
+		size = min(size, f.Old[0].Size) // it may have become longer
 	}
 	return v.walk(e.Old+off, size, depth-1, body)
 }

@@ -19,11 +19,21 @@ type patchFileJSON struct {
 	New       buildJSON      `json:"new"`
 	Bodies    []bodyJSON     `json:"bodies"`    // the function table
 	Constants []constantJSON `json:"constants"` // renewed in place
+	Moved     []movedJSON    `json:"moved,omitempty"`
 	Imports   []string       `json:"imports"`   // "name" or "name@version"
 	Needed    []string       `json:"needed"`    // libraries where they may be found
 	Functions []changeJSON   `json:"functions"` // the report of diff
 	Others    []changeJSON   `json:"others"`
 	Acks      []patch.Ack    `json:"acks"`
+}
+
+// movedJSON is a variable that gets a new place in the patch.
+type movedJSON struct {
+	Name    string         `json:"name"`
+	File    string         `json:"file,omitempty"`
+	Addr    arch.ImageAddr `json:"address"` // in the old build
+	Size    uint64         `json:"size"`    // there, in bytes; all of them are kept
+	NewSize uint64         `json:"new_size"`
 }
 
 // bodyJSON is one function of the table.
@@ -92,6 +102,9 @@ func (a *app) inspectJSON(path string, f *patch.File, m *arch.Arch, disasm bool)
 	}
 	for _, c := range f.Consts {
 		out.Constants = append(out.Constants, constantJSON{c.Name, c.File, c.Addr, len(c.Old)})
+	}
+	for _, m := range f.Moves {
+		out.Moved = append(out.Moved, movedJSON{m.Name, m.File, m.Old, m.Size, f.Symbols[m.New].Size})
 	}
 	a.json(&out)
 	return nil

@@ -153,6 +153,13 @@ func (a *app) patchStatus(p *inject.PatchStatus) {
 	if len(p.Consts) > 0 {
 		a.printf("    constants %s", clean(strings.Join(p.Consts, ", ")))
 	}
+	if len(p.Moved) > 0 {
+		var moved []string
+		for _, m := range p.Moved {
+			moved = append(moved, display(m.Name))
+		}
+		a.printf("    moved %s", strings.Join(moved, ", "))
+	}
 	for _, k := range p.Acks {
 		a.printf("    acknowledged %s by %s, %s", clean(k.ID), clean(k.User), clean(k.Date))
 	}

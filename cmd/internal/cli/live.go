@@ -27,6 +27,7 @@ type liveFlags struct {
 	dryRun   bool
 	wait     time.Duration
 	maxPause time.Duration
+	acks     []string
 	json     bool
 	time     bool
 }
@@ -38,6 +39,7 @@ func (l *liveFlags) add(c *cobra.Command) {
 	l.wait = defaultWait
 	f.Var((*timeValue)(&l.wait), "wait", "keep trying for this `TIME` (as in 30s) while a function is busy; 0: try once")
 	f.Var((*timeValue)(&l.maxPause), "max-pause", "give up rather than stop the process for more than this `TIME` (as in 5ms); 0: no limit")
+	f.StringArrayVar(&l.acks, "ack", nil, "give the word for what is refused under this `ID` (repeatable)")
 	f.BoolVar(&l.json, "json", false, "print the result as JSON")
 	f.BoolVar(&l.time, "time", false, "show how long each phase took")
 	completePIDs(c)
@@ -105,7 +107,7 @@ func (a *app) transaction(l *liveFlags, opt inject.Options, f func(context.Conte
 	}
 	show, end := a.progress()
 	defer end()
-	opt.DryRun, opt.Wait, opt.MaxPause, opt.User, opt.Progress = l.dryRun, l.wait, l.maxPause, who, show
+	opt.DryRun, opt.Wait, opt.MaxPause, opt.Acks, opt.User, opt.Progress = l.dryRun, l.wait, l.maxPause, l.acks, who, show
 	start := time.Now()
 	r, err := f(ctx, opt)
 	took := time.Since(start)
@@ -276,6 +278,13 @@ func (a *app) patchText(p *inject.PatchReport) {
 	}
 	for _, c := range p.Consts {
 		a.printf("  renewed  %s", display(c))
+	}
+	for _, m := range p.Moved {
+		from, to := m.Old, m.New
+		if back {
+			from, to = to, from
+		}
+		a.printf("  moved  %s  %s -> %s, its first %s as they were", display(m.Name), hexAddr(uint64(from)), hexAddr(uint64(to)), bytesText(m.OldSize))
 	}
 	if p.Reused {
 		a.printf("  its memory was still there and is used again: its variables keep their values")
