@@ -2,6 +2,7 @@ package elfdiff
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"sort"
 	"strings"
@@ -116,7 +117,7 @@ func (d *differ) contentEqual(a, b *image.Atom, depth int) bool {
 	if !ok1 || !ok2 {
 		return zeros(x) && zeros(y)
 	}
-	ra, rb := d.old.dataRefs(a), d.new.dataRefs(b)
+	ra, rb := likelyAddresses(d.old.dataRefs(a), d.new.dataRefs(b))
 	if len(ra) != len(rb) {
 		return false
 	}
@@ -127,6 +128,31 @@ func (d *differ) contentEqual(a, b *image.Atom, depth int) bool {
 		}
 	}
 	return bytes.Equal(maskPointers(ra, x), maskPointers(rb, y))
+}
+
+// likelyAddresses returns the fields of two objects, without those that could as well be numbers and are none of the other's. A word that is
+// the address of something in both builds is one: should it be a number in truth, it is the same number in both, and
+// told to differ unless it also is the address of the same thing.
+func likelyAddresses(ra, rb []image.DataRef) (_, _ []image.DataRef) {
+	return likelyAmong(ra, rb), likelyAmong(rb, ra)
+}
+
+// likelyAmong returns the fields that are addresses for certain, or that others has at their offsets.
+func likelyAmong(refs, others []image.DataRef) []image.DataRef {
+	if !slices.ContainsFunc(refs, func(r image.DataRef) bool { return r.Place.Number }) {
+		return refs
+	}
+	var out []image.DataRef
+	for _, r := range refs {
+		i, ok := slices.BinarySearchFunc(others, r.Off, func(o image.DataRef, off uint64) int { return cmp.Compare(o.Off, off) })
+		if ok && others[i].Size == r.Size {
+			r.Place.Number = false
+		}
+		if !r.Place.Number {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // relative reports whether the atom is a table of distances from its own start, as the code that uses it shows, or the name that clang

@@ -304,7 +304,8 @@ func (d *differ) linkedKey(s *side, a *image.Atom) string {
 	var key strings.Builder
 	key.Write(maskPointers(refs, data))
 	for i := range refs {
-		p := &refs[i].Place
+		p := refs[i].Place
+		p.Number = false // the other build's has to lead to the same
 		old := p.Atom
 		if s == &d.new {
 			old = d.rev.of(old)

@@ -20,8 +20,7 @@ func (d *differ) pairByPosition(by names) {
 			continue
 		}
 		for i := range u.refs {
-			p, q := u.place(&u.refs[i]), v.place(&v.refs[i])
-			b.vote(&p, &q)
+			b.vote(u.place(&u.refs[i]), v.place(&v.refs[i]))
 		}
 	}
 	if b.wanted() {
@@ -34,9 +33,12 @@ func (d *differ) pairByPosition(by names) {
 	b.count()
 }
 
-// vote says that two places stand for each other.
-func (b *ballot) vote(p, q *image.Place) {
+// vote says that two places stand for each other. Two fields that could hold plain numbers, and are addresses of namesakes, are addresses.
+func (b *ballot) vote(p, q image.Place) {
 	x, y := p.Atom, q.Atom
+	if p.Number && q.Number {
+		p.Number, q.Number = false, false
+	}
 	if p.Kind != q.Kind || p.Addend != q.Addend || p.Ambiguous() || q.Ambiguous() ||
 		x == nil || y == nil || b.d.fwd.of(x) != nil || b.d.rev.of(y) != nil {
 		return
@@ -70,13 +72,13 @@ func (b *ballot) data(x, y *image.Atom) {
 	if y == nil || x.Size != y.Size {
 		return
 	}
-	p, q := b.d.old.dataRefs(x), b.d.new.dataRefs(y)
+	p, q := likelyAddresses(b.d.old.dataRefs(x), b.d.new.dataRefs(y))
 	if len(p) != len(q) {
 		return
 	}
 	for i := range p {
 		if p[i].Off == q[i].Off {
-			b.vote(&p[i].Place, &q[i].Place)
+			b.vote(p[i].Place, q[i].Place)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"debug/elf"
 	"fmt"
 	"slices"
@@ -10,7 +11,8 @@ import (
 
 // DataRefs returns the fields of a data atom that hold places: those that the dynamic linker relocates, and, if the file has
 // link-time relocations, those as well. In an ET_EXEC file without link-time relocations, nothing tells the linked-in
-// pointers from numbers, and they are not listed; nor are the entries of a table of distances, see [Image.RelativeRefs].
+// pointers from numbers: every aligned word that could be an address is listed, with Place.Number set. The entries of a
+// table of distances are not listed, see [Image.RelativeRefs].
 func (im *Image) DataRefs(a *Atom) []DataRef {
 	if a.Kind == TLSObject {
 		return im.DataRefsIn(a.Addr, min(a.End(), im.TLS.Addr+arch.ImageAddr(im.TLS.FileSize)))
@@ -47,7 +49,47 @@ func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
 			refs = append(refs, r)
 		}
 	}
+	if im.Type == elf.ET_EXEC && !im.HasRelocs {
+		refs = im.addWords(refs, start, end)
+	}
 	return refs
+}
+
+// addWords adds the words in [start, end) whose value is an address in a section to the fields that are known, which are by offset.
+func (im *Image) addWords(known []DataRef, start, end arch.ImageAddr) []DataRef {
+	const size = 8 // of an address, and its alignment
+	first := arch.ImageAddr(alignUp(uint64(start), size))
+	if first >= end || end-first < size {
+		return known
+	}
+	data, ok := im.Bytes(first, uint64(end-first))
+	if s := im.SectionAt(start); !ok || s == nil || s.Exec() || isGOT(s) {
+		return known
+	}
+	var found []DataRef
+	var used []arch.ImageAddr
+	next := known
+	for off := 0; off+size <= len(data); off += size {
+		at := uint64(first-start) + uint64(off)
+		for len(next) > 0 && next[0].Off+uint64(next[0].Size) <= at {
+			next = next[1:]
+		}
+		v := arch.ImageAddr(order.Uint64(data[off:]))
+		if len(next) > 0 && next[0].Off < at+size || im.SectionAt(v) == nil {
+			continue
+		}
+		found = append(found, DataRef{Off: at, Size: size, Type: uint32(elf.R_X86_64_64), Place: Place{Addr: v}})
+		used = append(used, v)
+	}
+	slices.Sort(used)
+	for i := range found {
+		p := &found[i].Place
+		*p = im.addressPlace(p.Addr, "", &evidence{used: used})
+		p.Number, p.Proven = true, false
+	}
+	known = append(known, found...)
+	slices.SortFunc(known, func(a, b DataRef) int { return cmp.Compare(a.Off, b.Off) })
+	return known
 }
 
 // stored lists the addresses that dynamic relocations store, sorted.

@@ -42,7 +42,7 @@ func (im *Image) markCRT(a *Atom, crt bool) {
 	if !crt {
 		return
 	}
-	is := a.Local && (a.File == "crtstuff.c" || strings.HasSuffix(a.File, "crt1.o"))
+	is := a.Local && (a.File == "crtstuff.c" || strings.HasSuffix(a.File, "crt1.o")) && isStartFileName(a.Name)
 	switch a.Name {
 	case "_start", "_dl_relocate_static_pie":
 		is = is || a.IsCode()
@@ -58,6 +58,26 @@ func (im *Image) markCRT(a *Atom, crt bool) {
 	if a.IsCode() {
 		a.Kind = Code
 	}
+}
+
+// isStartFileName reports whether gcc's crtstuff.c or glibc's start files define a static symbol of this name. The name of the file alone says too
+// little: gold and others let the static symbols of an object without STT_FILE, as those of libc.a are, follow those of the
+// file in front, which can be crtstuff.c.
+func isStartFileName(name string) bool {
+	base, number, _ := strings.Cut(name, ".")
+	if number != "" && !isNumber(number) {
+		return false
+	}
+	switch base {
+	case "deregister_tm_clones", "register_tm_clones", "frame_dummy", "fini_dummy", "init_dummy", "force_to_data",
+		"__do_global_dtors_aux", "__do_global_dtors_aux_1", "__do_global_ctors_aux", "__do_global_ctors_1",
+		"__do_global_dtors_aux_fini_array_entry", "__frame_dummy_init_array_entry",
+		"__EH_FRAME_BEGIN__", "__FRAME_END__", "__TMC_LIST__", "__JCR_LIST__", "__JCR_END__",
+		"__CTOR_LIST__", "__CTOR_END__", "__DTOR_LIST__", "__DTOR_END__",
+		"completed", "object", "dtor_idx", "called", "__abi_tag":
+		return true
+	}
+	return false
 }
 
 // linkerMark returns the linker-defined symbol at addr, or "".

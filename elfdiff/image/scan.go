@@ -153,9 +153,13 @@ func (im *Image) absolute(op *arch.Operand) bool {
 	return op.Value > 0 && im.contains(arch.ImageAddr(op.Value))
 }
 
-// scanData adds what relocated words of data hold.
+// scanData adds what relocated words of data hold, and, in an ET_EXEC file without link-time relocations, what words
+// hold that could be addresses.
 func (im *Image) scanData() {
 	x := &im.places
+	if im.Type == elf.ET_EXEC && !im.HasRelocs {
+		im.scanWords()
+	}
 	for i := range im.dyn.relocs {
 		r := &im.dyn.relocs[i]
 		var v arch.ImageAddr
@@ -182,6 +186,22 @@ func (im *Image) scanData() {
 			v := l.Value + arch.ImageAddr(l.Addend)
 			x.addrs = append(x.addrs, v)
 			im.noteLabel(v, l.Addr)
+		}
+	}
+}
+
+// scanWords adds the aligned words of data whose value is an address of the image.
+func (im *Image) scanWords() {
+	x := &im.places
+	for _, s := range im.Sections {
+		if s.Exec() || s.Type != elf.SHT_PROGBITS || isGOT(s) || strings.HasPrefix(s.Name, ".eh_frame") || s.Name == ".gcc_except_table" {
+			continue
+		}
+		for off := alignUp(uint64(s.Addr), 8) - uint64(s.Addr); off+8 <= uint64(len(s.Data)); off += 8 {
+			if v := arch.ImageAddr(order.Uint64(s.Data[off:])); im.SectionAt(v) != nil {
+				x.addrs = append(x.addrs, v)
+				im.noteLabel(v, s.Addr+arch.ImageAddr(off))
+			}
 		}
 	}
 }

@@ -101,3 +101,23 @@ func TestUnitMarks(t *testing.T) {
 		t.Errorf("%d marks in .debug_info", marks)
 	}
 }
+
+// TestStartFiles tells the functions of crtstuff.c from those of an object without STT_FILE behind it.
+func TestStartFiles(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		kind AtomKind
+	}{
+		{name: "frame_dummy", kind: Code},
+		{name: "frame_dummy.0", kind: Code},
+		{name: "read_int", kind: Func},
+		{name: "completed.cold", kind: Func},
+	} {
+		im := textFile(append(bytes.Repeat([]byte{0x90}, 15), 0xc3), nil,
+			testSymbol{name: "crtstuff.c", typ: elf.STT_FILE, shndx: elf.SHN_ABS},
+			testSymbol{name: c.name, typ: elf.STT_FUNC, shndx: inText, value: textAddr, size: 16}).load(t)
+		if got := im.atom(t, c.name).Kind; got != c.kind {
+			t.Errorf("%s is a %v, want a %v", c.name, got, c.kind)
+		}
+	}
+}
