@@ -24,6 +24,8 @@ type app struct {
 	out, err io.Writer
 	live     bool // err is a terminal: progress may be shown there
 	color    bool // out is a terminal and the user does not object to colour
+	width    int  // columns of that terminal; 0: out is none, lines may be of any length
+	mangled  bool // --no-demangle: names as the linker has them
 	start    time.Time
 	changed  int // the process that this command has changed; 0: none
 	// wantsJSON is whether --json was asked for. It is looked for in the arguments themselves, because an error in
@@ -39,6 +41,7 @@ func Run(args []string, stdout, stderr io.Writer) int {
 		err:   stderr,
 		live:  isTerminal(stderr),
 		color: isTerminal(stdout) && os.Getenv("NO_COLOR") == "",
+		width: terminalWidth(stdout),
 		start: time.Now(),
 
 		wantsJSON: asksJSON(args),
@@ -116,6 +119,7 @@ attention, "hotpatch list" says what.`,
 	c.SuggestionsMinimumDistance = 2
 	c.FParseErrWhitelist.UnknownFlags = true // those of a verb: that the verb is mistyped is the error
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	c.PersistentFlags().BoolVar(&a.mangled, "no-demangle", false, "show names as the linker has them")
 	c.AddCommand(verbs(a)...)
 	c.SetHelpCommand(newHelp())
 	c.InitDefaultCompletionCmd()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -22,7 +23,8 @@ func newDiff(a *app) *cobra.Command {
 	var (
 		output, debugOld, debugNew string
 		acks, debugDirs            []string
-		lines, asJSON, timed       bool
+		lines, asJSON, timed, all  bool
+		why                        string
 	)
 	c := &cobra.Command{
 		Use:   "diff OLD NEW [-o FILE]",
@@ -38,7 +40,7 @@ replaced only by a new one; any other file is left alone.`,
   hotpatch diff a.out b.out -o fix.patch --ack remove:old_handler`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			job := &diffJob{app: a, json: asJSON, output: output, debugDirs: debugDirs, inputs: []inputFile{
+			job := &diffJob{app: a, json: asJSON, output: output, all: all, why: why, debugDirs: debugDirs, inputs: []inputFile{
 				{"OLD", args[0]}, {"NEW", args[1]}, {"--debug-old", debugOld}, {"--debug-new", debugNew},
 			}}
 			if err := job.outputFree(); err != nil {
@@ -69,6 +71,8 @@ replaced only by a new one; any other file is left alone.`,
 	f.StringVar(&debugOld, "debug-old", "", "separate debug `FILE` of OLD")
 	f.StringVar(&debugNew, "debug-new", "", "separate debug `FILE` of NEW")
 	f.StringArrayVar(&debugDirs, "debug-dir", nil, "look for debug files below `DIR` before "+image.DebugRoot+" (repeatable)")
+	f.BoolVar(&all, "all", false, "list every change, however many follow from one")
+	f.StringVar(&why, "why", "", "show only why `FUNC` differs: the chain of causes, and what follows from it")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	f.BoolVar(&timed, "time", false, "show how long each phase took")
 	completeFiles(c, "output", "patch")
@@ -79,6 +83,8 @@ replaced only by a new one; any other file is left alone.`,
 type diffJob struct {
 	*app
 	json      bool
+	all       bool     // list everything
+	why       string   // a name, or ""
 	output    string   // FILE, or ""
 	debugDirs []string // directories of separate debug files
 	inputs    []inputFile
@@ -185,6 +191,9 @@ func (j *diffJob) report(timed bool) error {
 	err := j.verdictErr()
 	if timed {
 		j.times(j.phases)
+	}
+	if j.why != "" && !j.json {
+		return errors.Join(j.app.why(newReport(j.res.Changes, true), j.why), err)
 	}
 	if !j.json {
 		j.human()

@@ -61,7 +61,7 @@ type lister struct {
 const gap = 1 << 16
 
 // newLister gives every symbol and section of the patch an address.
-func newLister(a *arch.Arch, p *patch.Patch) *lister {
+func newLister(a *arch.Arch, p *patch.Patch, name func(string) string) *lister {
 	l := &lister{arch: a, p: p, addr: make([]uint64, len(p.Symbols)), got: make([]uint64, len(p.Symbols)), places: make([]uint64, len(p.Sections))}
 	var next uint64
 	known := func(name string, addr, size uint64) {
@@ -105,14 +105,14 @@ func newLister(a *arch.Arch, p *patch.Patch) *lister {
 		l.got[i] = invent(uint64(a.PtrSize))
 		l.new = append(l.new, label{l.addr[i], s.Size, s.Name}, label{l.got[i], uint64(a.PtrSize), s.Name + "@got"})
 	}
-	l.old, l.new = l.old.sorted(), l.new.sorted()
+	l.old, l.new = l.old.sorted(name), l.new.sorted(name)
 	return l
 }
 
 // sorted brings labels into the order of their addresses, one for each address: the largest.
-func (l labels) sorted() labels {
+func (l labels) sorted(name func(string) string) labels {
 	for i := range l {
-		l[i].name = display(l[i].name)
+		l[i].name = name(l[i].name)
 	}
 	slices.SortStableFunc(l, func(x, y label) int {
 		switch {

@@ -110,7 +110,7 @@ func (a *app) fail(verb *cobra.Command, err error) {
 	if verb.HasParent() {
 		where += verb.Name() + ": "
 	}
-	fmt.Fprintln(a.err, clean(where+strings.TrimPrefix(e.Message, verb.Name()+": ")))
+	fmt.Fprintln(a.err, a.words(where+strings.TrimPrefix(e.Message, verb.Name()+": ")))
 	for _, t := range e.Threads {
 		a.busyThread(t)
 	}

@@ -72,8 +72,8 @@ func TestClean(t *testing.T) {
 		"_ZN3foo3barEi.cold":          "foo::bar(int) [clone .cold]",
 		"_ZNKSt6vectorIiSaIiEE3endEv": "std::vector<int, std::allocator<int> >::end() const",
 	} {
-		if got := display(in); got != want {
-			t.Errorf("display(%q) is %q, want %q", in, got, want)
+		if got := new(app).name(in); got != want {
+			t.Errorf("new(app).name(%q) is %q, want %q", in, got, want)
 		}
 	}
 }

@@ -156,7 +156,7 @@ func TestInspectGolden(t *testing.T) {
 	f := &patch.File{Patch: p, ID: sha256.Sum256([]byte("sample")), Raw: make([]byte, 4321)}
 	t.Run("text", func(t *testing.T) {
 		a, b := textApp()
-		a.inspect(f, m)
+		a.inspect(f, m, newReport(f.Changes, true), false)
 		if err := a.disasm(p, m); err != nil {
 			t.Fatal(err)
 		}

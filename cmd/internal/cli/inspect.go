@@ -73,7 +73,8 @@ func startsELF(path string, b []byte) error {
 
 // newInspect makes the verb inspect.
 func newInspect(a *app) *cobra.Command {
-	var disasm, asJSON bool
+	var disasm, asJSON, all bool
+	var why string
 	c := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Show what a patch file holds",
@@ -99,7 +100,11 @@ differs at most in an old operand for which the patch has no name.`,
 			if asJSON {
 				return a.inspectJSON(args[0], f, m, disasm)
 			}
-			a.inspect(f, m)
+			r := newReport(f.Changes, true)
+			if why != "" {
+				return a.why(r, why)
+			}
+			a.inspect(f, m, r, all)
 			if disasm {
 				return a.disasm(f.Patch, m)
 			}
@@ -107,12 +112,14 @@ differs at most in an old operand for which the patch has no name.`,
 		},
 	}
 	c.Flags().BoolVar(&disasm, "disasm", false, "show old code beside new")
+	c.Flags().BoolVar(&all, "all", false, "list every change, however many follow from one")
+	c.Flags().StringVar(&why, "why", "", "show only why `FUNC` differs: the chain of causes, and what follows from it")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
 }
 
 // inspect prints a patch for people.
-func (a *app) inspect(f *patch.File, m *arch.Arch) {
+func (a *app) inspect(f *patch.File, m *arch.Arch, r *report, all bool) {
 	a.printf("patch %s, format %d, %s, %s", f.ID.Short(), patch.FormatVersion, m.Name, bytesText(uint64(len(f.Raw))))
 	a.printf("from  %s", buildText(f.Old))
 	a.printf("to    %s", buildText(f.New))
@@ -122,14 +129,14 @@ func (a *app) inspect(f *patch.File, m *arch.Arch) {
 	}
 	a.printf("holds %s of code, %s read-only, %s writable", bytesText(sizes[patch.Text]),
 		bytesText(sizes[patch.ROData]+sizes[patch.EHFrame]), bytesText(sizes[patch.Data]+sizes[patch.BSS]))
-	a.changes(f.Changes)
+	a.changes(r, all)
 	if len(f.Acks) > 0 {
 		a.printf("\n%s", a.paint(bold, "acknowledged"))
 		for _, k := range f.Acks {
 			a.printf("  %s by %s, %s", clean(k.ID), clean(k.User), clean(k.Date))
 			for _, c := range f.Changes {
 				if c.Ack == k.ID {
-					a.printf("      %s: %s", display(c.Name), clean(c.Why))
+					a.printf("      %s: %s", a.name(c.Name), a.words(c.Why))
 				}
 			}
 		}
@@ -137,7 +144,7 @@ func (a *app) inspect(f *patch.File, m *arch.Arch) {
 	if imports := importsOf(f.Patch); len(imports) > 0 {
 		a.printf("\n%s", a.paint(bold, "bound in the process"))
 		for _, s := range imports {
-			a.printf("  %s", display(s))
+			a.printf("  %s", a.name(s))
 		}
 	}
 }
@@ -168,14 +175,14 @@ func importsOf(p *patch.Patch) []string {
 
 // disasm prints the code of every function, old beside new.
 func (a *app) disasm(p *patch.Patch, m *arch.Arch) error {
-	l := newLister(m, p)
+	l := newLister(m, p, a.name)
 	for i := range p.Funcs {
 		f := &p.Funcs[i]
 		old, new, err := l.listing(f)
 		if err != nil {
 			return err
 		}
-		a.printf("\n%s", a.paint(bold, display(f.Name)+listingTitle(p, f)))
+		a.printf("\n%s", a.paint(bold, a.name(f.Name)+listingTitle(p, f)))
 		a.sideBySide(old, new)
 	}
 	return nil

@@ -88,7 +88,7 @@ func (a *app) inspectJSON(path string, f *patch.File, m *arch.Arch, disasm bool)
 		Acks:    filled(f.Acks),
 	}
 	out.Functions, out.Others = changesJSON(f.Changes)
-	l := newLister(m, f.Patch)
+	l := newLister(m, f.Patch, a.name)
 	for i := range f.Funcs {
 		b := functionJSON(f.Patch, &f.Funcs[i])
 		if disasm {

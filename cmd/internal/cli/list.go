@@ -120,10 +120,10 @@ func (a *app) status(s *inject.Status) {
 		a.patchStatus(&s.Patches[i])
 	}
 	for _, w := range s.Attention {
-		a.printf("  %s %s", a.paint(red, "needs attention:"), clean(w))
+		a.printf("  %s %s", a.paint(red, "needs attention:"), a.words(w))
 	}
 	for _, n := range s.Notes {
-		a.printf("  note: %s", clean(n))
+		a.printf("  note: %s", a.words(n))
 	}
 	if s.Tracer != 0 {
 		a.printf("  note: traced by process %d (%s)", s.Tracer, comm(s.Tracer))
@@ -145,7 +145,7 @@ func (a *app) patchStatus(p *inject.PatchStatus) {
 		p.Since.Local().Format(time.DateTime), clean(p.User), from)
 	var names []string
 	for _, f := range p.Funcs {
-		names = append(names, display(f.Name))
+		names = append(names, a.name(f.Name))
 	}
 	if len(names) > 0 {
 		a.printf("    %s", strings.Join(names, ", "))

@@ -186,7 +186,7 @@ func (a *app) transactionText(r *inject.Report) {
 		}
 	}
 	for _, s := range r.Notes {
-		a.printf("note: %s", clean(s))
+		a.printf("note: %s", a.words(s))
 	}
 	if len(r.Unread) > 0 {
 		a.printf("not checked: %s", clean(strings.Join(r.Unread, "; ")))
@@ -218,7 +218,7 @@ func writesText(r *inject.Report) string {
 func (a *app) backText(p *inject.PatchReport) {
 	var names []string
 	for _, f := range p.Funcs {
-		names = append(names, display(f.Name))
+		names = append(names, a.name(f.Name))
 	}
 	width := column(nameWidth, names...)
 	for i, f := range p.Funcs {
@@ -240,7 +240,7 @@ func (a *app) backText(p *inject.PatchReport) {
 		a.printf("%s", strings.TrimRight(s, " "))
 	}
 	for _, c := range p.Consts {
-		a.printf("  back  %s", display(c))
+		a.printf("  back  %s", a.name(c))
 	}
 }
 
@@ -248,7 +248,7 @@ func (a *app) backText(p *inject.PatchReport) {
 func (a *app) patchText(p *inject.PatchReport) {
 	var names []string
 	for _, f := range p.Funcs {
-		names = append(names, display(f.Name))
+		names = append(names, a.name(f.Name))
 	}
 	width := column(nameWidth, names...)
 	back := p.From != "" && p.From == p.New // a revert: what ran, and what runs now
@@ -277,7 +277,7 @@ func (a *app) patchText(p *inject.PatchReport) {
 		a.printf("%s", strings.TrimRight(s, " "))
 	}
 	for _, c := range p.Consts {
-		a.printf("  renewed  %s", display(c))
+		a.printf("  renewed  %s", a.name(c))
 	}
 	for _, m := range p.Moved {
 		from, to := m.Old, m.New
@@ -293,8 +293,8 @@ func (a *app) patchText(p *inject.PatchReport) {
 
 // busyThread prints the stack of a thread that is in the way.
 func (a *app) busyThread(t inject.BusyThread) {
-	a.note("  thread %d (%s) in %s:", t.TID, clean(t.Comm), display(t.Func))
+	a.note("  thread %d (%s) in %s:", t.TID, clean(t.Comm), a.words(t.Func))
 	for _, f := range t.Frames {
-		a.note("    %s", display(f))
+		a.note("    %s", a.words(f))
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/ianlancetaylor/demangle"
 	"golang.org/x/sys/unix"
 
 	"hotpatch/elfdiff/patch"
@@ -59,6 +58,19 @@ func isTerminal(w io.Writer) bool {
 	return err == nil
 }
 
+// terminalWidth returns the columns of a terminal; 0 for anything else.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col) // 0 where the terminal does not know
+}
+
 // The SGR colours (ECMA-48 8.3.117) of verdicts and headings.
 const (
 	bold   = "1"
@@ -93,19 +105,6 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
-}
-
-// display returns a link name as a person reads it: demangled.
-func display(name string) string {
-	return clean(demangle.Filter(name))
-}
-
-// demangled is display for JSON: empty where the link name says it all.
-func demangled(name string) string {
-	if d := demangle.Filter(name); d != name {
-		return d
-	}
-	return ""
 }
 
 // pad returns s, width columns wide; longer strings are kept whole.

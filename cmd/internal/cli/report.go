@@ -11,28 +11,81 @@ import (
 	"hotpatch/elfdiff/patch"
 )
 
-// nameWidth is the widest column of names; a longer name pushes its line to the right.
-const nameWidth = 40
-
-// human prints the report of a comparison.
+// human prints the report of a comparison: a summary, the list, and what has to be said of single changes.
 func (j *diffJob) human() {
 	j.printf("%s -> %s", buildLine(j.old), buildLine(j.new))
-	c := j.res.Counts
-	j.printf("%s compared: %d changed, %d added, %d removed", count(c.Functions, "function"), c.Changed, c.Added, c.Removed)
-	if c.Line > 0 && !j.lines {
-		j.printf("%d more in line numbers only, kept out of the patch (--lines takes them in)", c.Line)
-	}
-	shown := j.res.Changes
-	if !j.lines {
-		shown = without(shown, "line")
-	}
-	j.changes(shown)
-	if j.res.Layouts == "unchecked" && c.Changed+c.Added+c.Removed > 0 {
-		j.printf("\nnot checked: whether types have the same layout in both builds (sizes, member offsets, enum values)")
-	}
-	j.questions(shown)
-	j.refusals(shown)
+	r := newReport(j.res.Changes, j.lines)
+	j.summary(r)
+	j.changes(r, j.all)
+	j.questions(r)
+	j.refusals(r)
 	j.outcome()
+}
+
+// summary prints what can be taken in at a glance: the verdict, the totals, and what is asked of the user.
+func (j *diffJob) summary(r *report) {
+	line := func(what, format string, args ...any) {
+		j.printf("  "+pad(what, 9)+"  "+format, args...)
+	}
+	verdict, colour := j.verdictText()
+	line("verdict", "%s", j.paint(colour, verdict))
+	c := j.res.Counts
+	follow := ""
+	if _, n := r.counts(); n > 0 {
+		follow = " (" + itoa(n) + " because of others)"
+	}
+	line("functions", "%d compared: %d changed%s, %d added, %d removed", c.Functions, c.Changed, follow, c.Added, c.Removed)
+	if c.Line > 0 && !j.lines {
+		line("", "%d more in line numbers only, kept out of the patch (--lines takes them in)", c.Line)
+	}
+	if s := dataTotals(r); s != "" {
+		line("data", "%s", s)
+	}
+	if j.res.Layouts == "unchecked" && c.Changed+c.Added+c.Removed > 0 {
+		line("types", "not checked: whether types have the same layout in both builds (sizes, member offsets, enum values)")
+	}
+	switch n := len(j.res.Missing); {
+	case len(j.res.Changes) == 0:
+	case n > 0:
+		line("you", "%s: see below what only you can know", count(n, "acknowledgement")+" asked for")
+	default:
+		line("you", "nothing is asked of you")
+	}
+}
+
+// verdictText says what the changes amount to.
+func (j *diffJob) verdictText() (text, colour string) {
+	r := j.res
+	switch {
+	case r.Refused > 0:
+		return "refused: " + itoa(r.Refused) + " of " + count(len(r.Changes), "change") + " cannot be applied soundly", red
+	case len(r.Missing) > 0:
+		return "can be applied if you know that it is right", yellow
+	case len(r.Changes) == 0:
+		return "nothing differs", green
+	case r.Patch == nil && j.file == nil:
+		return "nothing that a patch could change differs", yellow
+	}
+	return "every change can be applied", green
+}
+
+// dataTotals counts what is not a function, by what it is and what happened to it.
+func dataTotals(r *report) string {
+	type sort struct{ what, change string }
+	counts := make(map[sort]int)
+	var order []sort
+	for _, id := range r.shown(func(c *patch.Change) bool { return c.What != "function" && c.What != "inline" }) {
+		s := sort{r.change(id).What, r.change(id).Change}
+		if counts[s] == 0 {
+			order = append(order, s)
+		}
+		counts[s]++
+	}
+	var parts []string
+	for _, s := range order {
+		parts = append(parts, count(counts[s], s.what)+" "+s.change)
+	}
+	return clean(strings.Join(parts, ", "))
 }
 
 // outcome prints the last line: what was written, or why nothing was.
@@ -41,15 +94,15 @@ func (j *diffJob) outcome() {
 	case j.file != nil:
 		j.printf("\nwrote %s: patch %s, %s", clean(j.output), j.file.ID.Short(), bytesText(uint64(len(j.file.Raw))))
 	case len(j.res.Changes) == 0:
-		j.printf("nothing differs: no patch is needed")
+		j.printf("\nno patch is needed")
 	case j.res.Refused > 0 || len(j.res.Missing) > 0 || len(j.res.UnknownAcks) > 0:
 		// The error says so.
 	case j.res.Patch == nil && onlyInitial(j.res.Changes):
 		j.printf("\nonly initial values of variables differ: no patch can deliver those, the running values stay")
 	case j.res.Patch == nil:
-		j.printf("nothing that a patch could change differs: none is written")
+		j.printf("\nno patch is written")
 	case j.output == "":
-		j.printf("\nevery change can be applied; -o FILE writes the patch")
+		j.printf("\n-o FILE writes the patch")
 	}
 	if st, err := os.Stat(j.output); j.file == nil && err == nil && st.Mode().IsRegular() && st.Size() > 0 {
 		j.printf("%s is of an earlier diff and stays as it is", clean(j.output))
@@ -81,98 +134,53 @@ func shortHex(b []byte) string {
 
 // without returns the changes that are not of one sort.
 func without(all []patch.Change, sort string) []patch.Change {
-	var out []patch.Change
-	for _, c := range all {
-		if c.Change != sort {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// changes prints every change on one line, functions first, grouped by what
-// happens to them, each group in the order of the list.
-func (a *app) changes(all []patch.Change) {
-	type group struct{ what, change string }
-	groups := []group{{"function", "changed"}, {"function", "added"}, {"function", "removed"}, {"function", "line"}}
-	of := make(map[group][]patch.Change)
-	for _, c := range all {
-		g := group{c.What, c.Change}
-		if of[g] == nil && c.What != "function" {
-			groups = append(groups, g)
-		}
-		of[g] = append(of[g], c)
-	}
-	var names, files []string
-	for _, c := range all {
-		names = append(names, display(c.Name))
-		files = append(files, clean(c.File))
-	}
-	nameCol, fileCol := column(nameWidth, names...), column(nameWidth, files...)
-	for _, g := range groups {
-		if len(of[g]) == 0 {
-			continue
-		}
-		title := g.what + "s " + g.change
-		if g.change == "line" {
-			title = "functions with other line numbers only"
-		}
-		a.printf("\n%s", a.paint(bold, clean(title)))
-		for _, c := range of[g] {
-			a.printf("%s", strings.TrimRight("  "+a.verdict(c.Verdict, 7)+"  "+pad(display(c.Name), nameCol)+"  "+
-				pad(clean(c.File), fileCol)+"  "+clean(reasonsText(c.Reasons)), " "))
-		}
-	}
-}
-
-// reasonsText returns the reasons on one line.
-func reasonsText(l []patch.Reason) string {
-	texts := make([]string, len(l))
-	for i := range l {
-		texts[i] = l[i].Text
-	}
-	return strings.Join(texts, "; ")
+	return slices.DeleteFunc(slices.Clone(all), func(c patch.Change) bool { return c.Change == sort })
 }
 
 // questions prints what only the user can know, and what to type to say so.
-func (j *diffJob) questions(all []patch.Change) {
-	given := make(map[string]bool)
-	for _, c := range all {
-		given[c.Ack] = true
-	}
-	for _, id := range j.res.Missing {
-		given[id] = false
-	}
-	title := false
-	for _, c := range all {
-		if c.Verdict != patch.NeedAck {
-			continue
-		}
-		if !title {
+func (j *diffJob) questions(r *report) {
+	ids := r.shown(func(c *patch.Change) bool { return c.Verdict == patch.NeedAck })
+	for i, id := range ids {
+		if i == 0 {
 			j.printf("\n%s", j.paint(bold, "only you can know whether these are right"))
-			title = true
 		}
-		j.printf("  %s: %s", display(c.Name), clean(c.Why))
-		if given[c.Ack] {
-			j.printf("      acknowledged")
-		} else {
+		c := r.change(id)
+		j.printf("  %s: %s", j.name(c.Name), j.words(c.Why))
+		if slices.Contains(j.res.Missing, c.Ack) {
 			j.printf("      to say so: --ack %s", clean(shellWord(c.Ack)))
+		} else {
+			j.printf("      acknowledged")
 		}
 	}
 }
 
-// refusals prints what cannot be applied, and why.
-func (a *app) refusals(all []patch.Change) {
-	title := false
-	for _, c := range all {
-		if c.Verdict != patch.Refused {
-			continue
+// refusals prints what cannot be applied, and why: what is refused for the same cause stands together.
+func (a *app) refusals(r *report) {
+	const most = 8 // names of one cause
+	names := make(map[string][]string)
+	var order []string
+	for _, id := range r.shown(func(c *patch.Change) bool { return c.Verdict == patch.Refused }) {
+		c := r.change(id)
+		if names[c.Why] == nil {
+			order = append(order, c.Why)
 		}
-		if !title {
+		names[c.Why] = append(names[c.Why], a.name(c.Name))
+	}
+	for i, why := range order {
+		if i == 0 {
 			a.printf("\n%s", a.paint(bold, "cannot be applied soundly"))
-			title = true
 		}
-		a.printf("  %s: %s", display(c.Name), clean(c.Why))
+		if l := names[why]; len(l) == 1 {
+			a.printf("  %s: %s", l[0], a.words(why))
+		} else {
+			a.printf("  %d changes: %s", len(l), a.words(why))
+			for _, n := range l[:min(len(l), most)] {
+				a.printf("      %s", n)
+			}
+			if more := len(l) - most; more > 0 {
+				a.printf("      and %d more", more)
+			}
+		}
 	}
 }
 
