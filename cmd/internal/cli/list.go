@@ -156,7 +156,7 @@ func (a *app) patchStatus(p *inject.PatchStatus) {
 	if len(p.Moved) > 0 {
 		var moved []string
 		for _, m := range p.Moved {
-			moved = append(moved, display(m.Name))
+			moved = append(moved, a.name(m.Name))
 		}
 		a.printf("    moved %s", strings.Join(moved, ", "))
 	}

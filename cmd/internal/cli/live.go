@@ -284,7 +284,7 @@ func (a *app) patchText(p *inject.PatchReport) {
 		if back {
 			from, to = to, from
 		}
-		a.printf("  moved  %s  %s -> %s, its first %s as they were", display(m.Name), hexAddr(uint64(from)), hexAddr(uint64(to)), bytesText(m.OldSize))
+		a.printf("  moved  %s  %s -> %s, its first %s as they were", a.name(m.Name), hexAddr(uint64(from)), hexAddr(uint64(to)), bytesText(m.OldSize))
 	}
 	if p.Reused {
 		a.printf("  its memory was still there and is used again: its variables keep their values")
