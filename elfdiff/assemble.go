@@ -141,7 +141,7 @@ func (e *emitter) constants() []patch.Const {
 	d := e.d
 	var out []patch.Const
 	for _, o := range d.objects {
-		if o.delta != objContent || len(o.refused) > 0 {
+		if !o.inPlace() || len(o.refused) > 0 {
 			continue
 		}
 		old, _ := d.old.im.Bytes(o.old.Addr, o.old.Size)
@@ -157,12 +157,20 @@ func (e *emitter) constants() []patch.Const {
 		for _, r := range d.old.dataRefs(o.old) {
 			k.Fields = append(k.Fields, patch.Field{Off: uint32(r.Off), Size: r.Size})
 		}
-		for _, u := range d.old.usersOf(o.old) {
-			k.Readers = append(k.Readers, parts(u)...)
+		readers := make(map[*unit]bool)
+		through, _ := d.reachedThrough(o.old)
+		for _, a := range append(through, o.old) {
+			for _, u := range d.old.usersOf(a) {
+				if !readers[u] {
+					readers[u] = true
+					k.Readers = append(k.Readers, parts(u)...)
+				}
+			}
 		}
 		sort.Slice(k.Readers, func(i, j int) bool { return k.Readers[i].Addr < k.Readers[j].Addr })
 		out = append(out, k)
 	}
+	slices.SortFunc(out, func(a, b patch.Const) int { return cmp.Compare(a.Addr, b.Addr) })
 	return out
 }
 

@@ -24,7 +24,8 @@ const (
 	objMoved                   // between read-only and writable memory
 	objAdded
 	objRemoved
-	objTLS // thread-local: offset, size or initial value
+	objTLS     // thread-local: size
+	objTLSInit // thread-local: initial value
 )
 
 // objChange is a data object that differs.
@@ -44,6 +45,15 @@ func (o *objChange) moves() bool {
 		return o.old.Section != nil && o.new.Section != nil
 	}
 	return false
+}
+
+// inPlace reports whether the object gets new content where it is: a constant, or the initial value that threads copy when they start,
+// if both builds' files hold it.
+func (o *objChange) inPlace() bool {
+	if o.delta == objTLSInit {
+		return !o.old.Section.NoBits() && !o.new.Section.NoBits()
+	}
+	return o.delta == objContent
 }
 
 // readOnly reports whether an object is constant once the dynamic linker has relocated it.
@@ -80,7 +90,10 @@ func (d *differ) compareObjects() {
 
 func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 	if a.Kind == image.TLSObject {
-		return objTLS, !d.objectContentEqual(a, b) // where it lies does not matter: accesses are rebound
+		if a.Size != b.Size { // where it lies does not matter: accesses are rebound
+			return objTLS, true
+		}
+		return objTLSInit, !d.objectContentEqual(a, b)
 	}
 	if a.Section == nil || b.Section == nil {
 		return objMoved, a.Size != b.Size

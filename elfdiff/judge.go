@@ -87,6 +87,7 @@ func (d *differ) judgeFunction(c *funcChange) {
 	}
 	if c.old != nil {
 		d.judgeSite(c)
+		d.judgeRan(c)
 	}
 	d.judgeNames(c.new.atom(), &c.verdict)
 	if why := d.unwinds(c.new); why != "" {

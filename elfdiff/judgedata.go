@@ -1,6 +1,8 @@
 package elfdiff
 
 import (
+	"cmp"
+	"fmt"
 	"strings"
 
 	"hotpatch/elfdiff/image"
@@ -11,13 +13,7 @@ func (d *differ) judgeObject(o *objChange) {
 	switch o.delta {
 	case objContent, objResized:
 		o.because(patch.ReasonContent, nil, "%s", d.contentReason(o))
-		if strings.HasPrefix(o.new.Name, "_ZTV") {
-			o.refuse("it is a vtable: objects that exist were built for the old one")
-		}
-		if how, ok := d.stored[o.old]; ok {
-			o.needAck("const:"+o.old.Name, "its address is stored (%s): what reads it from there sees %s", how,
-				map[objDelta]string{objContent: "the new content at once", objResized: "the old content for ever"}[o.delta])
-		}
+		d.judgeConstant(o)
 	case objInit:
 		o.because(patch.ReasonInitial, nil, "initial value changed; the running value is kept")
 	case objGrown:
@@ -29,13 +25,89 @@ func (d *differ) judgeObject(o *objChange) {
 	case objMoved:
 		d.judgeSection(o)
 	case objTLS:
-		o.because(patch.ReasonInitial, nil, "initial value or size of a thread-local variable")
+		o.because(patch.ReasonSize, nil, "size %d -> %d", o.old.Size, o.new.Size)
 		if d.usedByPatch(o.new) {
-			o.refuse("the initial value or the size of a thread-local variable changed, and functions of the patch use it")
+			o.refuse("the size of a thread-local variable changed, and functions of the patch use it: threads that exist have no room for it")
+		}
+	case objTLSInit:
+		o.because(patch.ReasonInitial, nil, "initial value changed; threads that run keep what they have, later ones start with the new one")
+		if !o.inPlace() {
+			o.needAck("threads:"+o.old.Name, "threads that start later begin with the old initial value, since one of the builds has none in its file but zeros")
 		}
 	case objAdded:
 		d.judgeAdded(o)
 	}
+}
+
+// judgeConstant judges a constant with other content, or of another size.
+func (d *differ) judgeConstant(o *objChange) {
+	name := o.old.Name
+	if strings.HasPrefix(o.new.Name, "_ZTV") { // Itanium C++ ABI, 5.1.2: the names of vtables
+		if o.delta == objResized {
+			o.refuse("it is a vtable of another size: objects that exist keep the old one, in which new virtual functions have no place")
+		} else {
+			o.needAck("const:"+name, "it is a vtable: objects that exist call what the new one has at once, whatever they were built for")
+		}
+		return
+	}
+	through, how := d.reachedThrough(o.old)
+	if how != "" {
+		o.needAck("const:"+name, "its address is stored (%s): what reads it from there sees %s", how,
+			map[objDelta]string{objContent: "the new content at once", objResized: "the old content for ever"}[o.delta])
+	}
+	if how == "" && d.readOnce(append(through, o.old)) {
+		o.needAck("startup:"+name, "each place that reads it runs at most once in the life of the program (%s): "+
+			"what was made of the old content when it started stays as it is", strings.Join(unitNames(d.old.usersOf(o.old)), ", "))
+	}
+}
+
+// reachedThrough lists the constants by way of which code reaches a constant of the old build, and says what else holds its address, or that
+// of one of these; "" if nothing does.
+func (d *differ) reachedThrough(a *image.Atom) (through []*image.Atom, how string) {
+	seen := map[*image.Atom]bool{a: true}
+	for work := []*image.Atom{a}; len(work) > 0; work = work[1:] {
+		b := work[0]
+		for _, h := range d.old.holdersOf(b) {
+			switch {
+			case !readOnly(h):
+				how = cmp.Or(how, "by "+h.Name)
+			case !seen[h]:
+				seen[h] = true
+				through, work = append(through, h), append(work, h)
+			}
+		}
+		for _, at := range d.old.namelessHolders(b) {
+			how = cmp.Or(how, fmt.Sprintf("at %#x", uint64(at)))
+		}
+		if b.Dynamic {
+			how = cmp.Or(how, b.Name+" is exported")
+		}
+	}
+	return through, how
+}
+
+// readOnce reports whether every place that refers to one of the constants runs at most once.
+func (d *differ) readOnce(constants []*image.Atom) bool {
+	if d.once == nil {
+		d.once = d.onceOnly()
+	}
+	used := false
+	for _, a := range constants {
+		if len(d.old.usersOf(a)) > 0 {
+			if used = true; !d.outsideLoops(a, d.once) {
+				return false
+			}
+		}
+	}
+	return used
+}
+
+func unitNames(units []*unit) []string {
+	var out []string
+	for _, u := range units {
+		out = append(out, u.name())
+	}
+	return out
 }
 
 // judgeSection judges what was a constant and is a variable now, or the reverse.

@@ -15,7 +15,7 @@ func (d *differ) judgeFile() {
 		carried = carried || c.carried(&d.opt)
 	}
 	for _, o := range d.objects {
-		carried = carried || o.delta == objContent || o.delta == objResized
+		carried = carried || o.inPlace() || o.moves()
 	}
 	whole := func(what, name, why string) {
 		d.other = append(d.other, patch.Change{What: what, Name: name, Change: "changed", Verdict: patch.Refused, Why: why, Reasons: []patch.Reason{}})
@@ -44,26 +44,29 @@ func (d *differ) judgeFile() {
 			}
 		}
 	}
-	d.judgeConstructors(whole)
+	d.judgeStart()
+	d.judgeCollected(whole)
 	d.joinedNames()
 }
 
-func (d *differ) judgeConstructors(whole func(what, name, why string)) {
-	old := make(map[*image.Atom]bool)
-	for _, addr := range d.old.im.Constructors {
-		if a := d.old.im.AtomAt(addr); a != nil {
-			old[a] = true
+// judgeCollected refuses linker-collected tables (__start_NAME, __stop_NAME) whose length differs: a running one can neither grow nor
+// shrink, and not every entry need have a name that was reported.
+func (d *differ) judgeCollected(whole func(what, name, why string)) {
+	size := func(im *image.Image, name string) (n uint64) {
+		for _, s := range im.Sections {
+			if s.Name == name {
+				n += s.Size
+			}
 		}
+		return n
 	}
-	for _, addr := range d.new.im.Constructors {
-		b := d.new.im.AtomAt(addr)
-		if b == nil {
-			whole("constructor", fmt.Sprintf("%#x", uint64(addr)), "an .init_array entry leads to no function")
+	for _, s := range d.new.im.Sections {
+		was := size(d.old.im, s.Name)
+		if !isCIdentifier(s.Name) || s.Exec() || was == s.Size || was == 0 {
 			continue
 		}
-		if a := d.rev.of(b); a == nil || !old[a] {
-			whole("constructor", b.Name, "the new build runs it when it starts (.init_array); a running program does not start again")
-		}
+		why := fmt.Sprintf("the linker-collected table (__start_%s) has %d bytes instead of %d, and that of a running program stays as it is", s.Name, s.Size, was)
+		whole("table", s.Name, why)
 	}
 }
 

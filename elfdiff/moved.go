@@ -102,6 +102,17 @@ func (s *side) holdersOf(a *image.Atom) []*image.Atom {
 	return s.holders[a]
 }
 
+// namelessHolders lists the words of data without a name that hold an address in a.
+func (s *side) namelessHolders(a *image.Atom) []arch.ImageAddr {
+	var out []arch.ImageAddr
+	for _, r := range s.im.DynRelocs(0, ^arch.ImageAddr(0)) {
+		if relocTarget(s.im, &r) == a && s.im.AtomAt(r.Addr) == nil {
+			out = append(out, r.Addr)
+		}
+	}
+	return out
+}
+
 // localImport returns the atom of this image that a place reaches by its name, or nil.
 func localImport(p *image.Place) *image.Atom {
 	if p.Import == nil {
@@ -149,10 +160,8 @@ func (d *differ) heldBy(a *image.Atom) []string {
 	for _, h := range d.old.holdersOf(a) {
 		out = append(out, "in "+h.Name)
 	}
-	for _, r := range d.old.im.DynRelocs(0, ^arch.ImageAddr(0)) {
-		if relocTarget(d.old.im, &r) == a && d.old.im.AtomAt(r.Addr) == nil {
-			out = append(out, fmt.Sprintf("in data without a name at %#x", uint64(r.Addr)))
-		}
+	for _, at := range d.old.namelessHolders(a) {
+		out = append(out, fmt.Sprintf("in data without a name at %#x", uint64(at)))
 	}
 	if a.Dynamic {
 		out = append(out, "by the dynamic linker, as it is exported")

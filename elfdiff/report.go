@@ -17,10 +17,12 @@ func (d *differ) result(p *patch.Patch) *Result {
 			c.Verdict, c.Why = v.value(), v.why()
 			if c.Verdict == patch.NeedAck {
 				c.Ack = v.ackID
-				asked[c.Ack] = true
-				if !given[c.Ack] {
-					r.Missing = append(r.Missing, c.Ack)
-				}
+			}
+		}
+		if c.Verdict == patch.NeedAck && !asked[c.Ack] {
+			asked[c.Ack] = true
+			if !given[c.Ack] {
+				r.Missing = append(r.Missing, c.Ack)
 			}
 		}
 		if c.Verdict == patch.Refused {
@@ -37,7 +39,7 @@ func (d *differ) result(p *patch.Patch) *Result {
 		if o.delta == objRemoved {
 			continue
 		}
-		carried = carried || o.delta == objContent
+		carried = carried || o.inPlace()
 		r.Counts.Objects++
 		add(o.report(), &o.verdict)
 	}

@@ -3,10 +3,14 @@ package elfdiff
 import (
 	"bytes"
 	"cmp"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
 )
 
 // Nothing says where a constant without a symbol ends. A string is compared up to its NUL, an access as wide as
@@ -55,6 +59,12 @@ func (s *side) claims() []claim {
 		if sec := s.im.SectionAt(a.Addr); sec != nil && sec.Data != nil && !sec.Exec() {
 			hit[sec] = true
 			out = append(out, claim{a.Addr, a.End()})
+		}
+	}
+	for _, sec := range s.im.Sections { // what stands in front of the first of them, or in a section that nothing refers to
+		if sec.Data != nil && !sec.Exec() && (hit[sec] || sec.Name == ".rodata" || strings.HasPrefix(sec.Name, ".rodata.")) {
+			hit[sec] = true
+			out = append(out, claim{sec.Addr, sec.Addr})
 		}
 	}
 	for _, a := range s.im.Atoms {
@@ -137,7 +147,8 @@ func (s *side) claimEntries(table *image.Atom, claim func(arch.ImageAddr)) {
 }
 
 // compareUnclaimed returns the functions of the new build, and of the old one, behind whose constants there is data
-// that the other build does not have.
+// that the other build does not have. What is behind the constants that named data leads to, or behind none, is a change of that data, or
+// of its own.
 func (d *differ) compareUnclaimed() map[*unit]bool {
 	old, new := d.old.unclaimed(), d.new.unclaimed()
 	found := make(map[*unit]bool)
@@ -145,24 +156,63 @@ func (d *differ) compareUnclaimed() map[*unit]bool {
 		s             *side
 		pieces, other map[string][]arch.ImageAddr
 	}{{&d.old, old, new}, {&d.new, new, old}} {
-		at := make(map[arch.ImageAddr]bool)
+		at := make(map[arch.ImageAddr]string) // a piece behind each address
 		for piece, addrs := range x.pieces {
 			if len(x.other[piece]) == 0 {
 				for _, a := range addrs {
-					at[a] = true
+					at[a] = max(at[a], piece)
 				}
 			}
 		}
 		if len(at) == 0 {
 			continue
 		}
+		told := make(map[arch.ImageAddr]bool)
 		for _, u := range x.s.units {
 			for i := range u.refs {
-				if r := &u.refs[i]; r.to == image.PlaceAnon && at[u.addr(r)] {
+				if r := &u.refs[i]; r.to == image.PlaceAnon && at[u.addr(r)] != "" {
 					found[u] = true
+					told[u.addr(r)] = true
 				}
 			}
 		}
+		if x.s == &d.new {
+			d.unclaimedData(at, told)
+		}
 	}
 	return found
+}
+
+// unclaimedData reports data behind constants without a name that no function refers to: at has a piece of it for each constant in front.
+func (d *differ) unclaimedData(at map[arch.ImageAddr]string, told map[arch.ImageAddr]bool) {
+	for _, b := range d.new.im.Atoms {
+		a := d.rev.of(b)
+		if b.Kind != image.Object || a == nil {
+			continue
+		}
+		for _, r := range d.new.dataRefs(b) {
+			if r.Place.Kind != image.PlaceAnon || at[r.Place.Addr] == "" {
+				continue
+			}
+			told[r.Place.Addr] = true
+			if d.objNew[b] == nil {
+				o := &objChange{old: a, new: b, delta: objContent}
+				if !readOnly(b) {
+					o.delta = objInit
+				}
+				d.objects = append(d.objects, o)
+				d.objNew[b] = o
+				o.because(patch.ReasonContent, nil, "data behind a constant without a name that it leads to: %.60q", at[r.Place.Addr])
+			}
+		}
+	}
+	for _, addr := range slices.Sorted(maps.Keys(at)) {
+		if told[addr] {
+			continue
+		}
+		name := fmt.Sprintf("%s+%#x", d.new.im.SectionAt(addr).Name, uint64(addr-d.new.im.SectionAt(addr).Addr))
+		d.other = append(d.other, patch.Change{What: "data", Name: name, Change: "changed", Verdict: patch.NeedAck, Ack: "data:" + name,
+			Reasons: []patch.Reason{{Kind: patch.ReasonContent, Text: fmt.Sprintf("the old build does not have %.60q, somewhere behind it", at[addr])}},
+			Why:     "no function and no data refers to it in a way that can be seen: whoever uses it goes on with what the old build has"})
+	}
 }

@@ -63,6 +63,7 @@ type Image struct {
 
 	TextRel      bool             // DT_TEXTREL: text is relocated at run time
 	Constructors []arch.ImageAddr // .preinit_array and .init_array entries, in order; crt's own left out
+	Destructors  []arch.ImageAddr // .fini_array entries, likewise
 	HasRelocs    bool             // linked with --emit-relocs: references are proven
 
 	// CanUnwind reports whether an exception or a forced unwind may cross functions of the image, as

@@ -97,26 +97,36 @@ func (im *Image) sharesMark(addr arch.ImageAddr, mark string) bool {
 	return isBoundMark(mark) && slices.ContainsFunc(im.marks[addr], func(n string) bool { return n != mark && isBoundMark(n) })
 }
 
-// findConstructors lists the functions that run before main, the start files' own left out.
+// findConstructors lists the functions that run before main and behind it, the start files' own left out.
 func (im *Image) findConstructors() {
 	for _, name := range []string{".preinit_array", ".init_array", ".ctors"} {
-		s := im.sectionNamed(name)
-		if s == nil || s.Data == nil {
+		im.Constructors = append(im.Constructors, im.functionArray(name)...)
+	}
+	for _, name := range []string{".fini_array", ".dtors"} {
+		im.Destructors = append(im.Destructors, im.functionArray(name)...)
+	}
+}
+
+// functionArray returns the entries of a section of function pointers, the start files' own left out.
+func (im *Image) functionArray(name string) []arch.ImageAddr {
+	s := im.sectionNamed(name)
+	if s == nil || s.Data == nil {
+		return nil
+	}
+	var out []arch.ImageAddr
+	for off := uint64(0); off+8 <= s.Size; off += 8 {
+		at := s.Addr + arch.ImageAddr(off)
+		v := arch.ImageAddr(order.Uint64(s.Data[off:]))
+		if r, ok := im.DynReloc(at); ok {
+			v = arch.ImageAddr(r.Addend)
+			if r.Defined {
+				v = r.SymDef + arch.ImageAddr(r.Addend)
+			}
+		}
+		if a := im.AtomAt(v); a != nil && a.CRT || v == 0 || v == ^arch.ImageAddr(0) {
 			continue
 		}
-		for off := uint64(0); off+8 <= s.Size; off += 8 {
-			at := s.Addr + arch.ImageAddr(off)
-			v := arch.ImageAddr(order.Uint64(s.Data[off:]))
-			if r, ok := im.DynReloc(at); ok {
-				v = arch.ImageAddr(r.Addend)
-				if r.Defined {
-					v = r.SymDef + arch.ImageAddr(r.Addend)
-				}
-			}
-			if a := im.AtomAt(v); a != nil && a.CRT || v == 0 || v == ^arch.ImageAddr(0) {
-				continue
-			}
-			im.Constructors = append(im.Constructors, v)
-		}
+		out = append(out, v)
 	}
+	return out
 }
