@@ -1,9 +1,9 @@
 # What every program of scripts/realworld uses: messages, the work directory, processes, ports.
 
-say() { echo "realworld: $*"; }
+say() { echo "${0##*/}: $*"; }
 
 fail() {
-    echo "realworld: $*" >&2
+    echo "${0##*/}: $*" >&2
     exit 1
 }
 
@@ -80,6 +80,7 @@ listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
 # alive PID: it exists and is no zombie.
 alive() { [[ -r /proc/$1/stat ]] && [[ $(sed 's/.*) //' "/proc/$1/stat") != [ZX]* ]]; }
 
-# The defaults of what a program may define.
+# The defaults of what a program may define. configure prepares a patched tree for build, which makes $built in it.
+configure() { :; }
 tools() { :; }
 acknowledged() { :; }

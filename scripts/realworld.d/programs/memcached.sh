@@ -21,15 +21,16 @@ patch_of() {
 
 tools() { echo memcaslap memcslap ss; }
 
+configure() {
+    # Restores the times of the release, so that make does not want to run the autotools.
+    touch aclocal.m4 && touch configure config.h.in Makefile.in
+    CFLAGS="-O2 -g -fPIE" LDFLAGS=-pie ./configure --enable-proxy --enable-sasl --enable-sasl-pwdb \
+        --disable-docs --disable-coverage
+}
+
 build() {
-    [[ -f Makefile ]] || {
-        # Restores the times of the release, so that make does not want to run the autotools.
-        touch aclocal.m4 && touch configure config.h.in Makefile.in
-        CFLAGS="-O2 -g -fPIE" LDFLAGS=-pie ./configure --enable-proxy --enable-sasl --enable-sasl-pwdb \
-            --disable-docs --disable-coverage
-        make -C vendor/lua -j2 all CFLAGS="-O2 -g -fPIE -std=c99 -DLUA_COMPAT_5_3"
-        make -C vendor/mcmc all
-    }
+    make -C vendor/lua -j2 all CFLAGS="-O2 -g -fPIE -std=c99 -DLUA_COMPAT_5_3"
+    make -C vendor/mcmc all
     make -j2 memcached
 }
 

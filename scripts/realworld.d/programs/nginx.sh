@@ -21,11 +21,12 @@ patch_of() {
 
 tools() { echo curl wrk; }
 
-build() {
-    [[ -f objs/Makefile ]] || ./configure --prefix=/nonexistent --with-cc-opt="-O2 -g -fPIE" --with-ld-opt=-pie \
+configure() {
+    ./configure --prefix=/nonexistent --with-cc-opt="-O2 -g -fPIE" --with-ld-opt=-pie \
         --with-http_sub_module --without-http_gzip_module
-    make -j2
 }
+
+build() { make -j2; }
 
 configuration() {
     local processes="master_process on; worker_processes 1;"

@@ -1,0 +1,7 @@
+package=zlib
+result=libz.so.1
+built=libz.so.1.2.11
+
+configure() { CFLAGS="-O2 -g" ./configure --shared; }
+
+build() { make -j2 libz.so.1.2.11; }
