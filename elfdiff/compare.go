@@ -138,6 +138,9 @@ type use struct {
 // placesEqual reports whether a place of the old build and one of the new mean the same thing.
 func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	if p.Ambiguous() || q.Ambiguous() {
+		if p.Number && q.Number && p.Addr == q.Addr && (insideCode(p) || insideCode(q)) {
+			return true
+		}
 		if p.Kind == image.PlaceLinker && q.Kind == image.PlaceLinker && p.Linker == q.Linker && p.Addend == q.Addend {
 			return true
 		}
@@ -164,6 +167,12 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 		return p.Addr == q.Addr && (d.nothingMoved(p.Addr, how.depth) || d.nowhere(p.Addr)) || d.nameless(p.Addr, q.Addr, how)
 	}
 	return true
+}
+
+// insideCode reports whether a place is in a function and not its entry. A number of the same value in both builds is then no
+// address: one that leads to other code in one build than in the other, and to the middle of it, has no use.
+func insideCode(p *image.Place) bool {
+	return p.Kind == image.PlaceAtom && p.Atom.IsCode() && p.Addend != 0
 }
 
 // tlsEqual reports whether two thread-local places are the same variable's.

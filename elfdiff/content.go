@@ -3,6 +3,7 @@ package elfdiff
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"sort"
 	"strings"
@@ -159,7 +160,8 @@ func likelyAmong(refs, others []image.DataRef) []image.DataRef {
 	for _, r := range refs {
 		i, ok := slices.BinarySearchFunc(others, r.Off, func(o image.DataRef, off uint64) int { return cmp.Compare(o.Off, off) })
 		if ok && others[i].Size == r.Size {
-			r.Place.Number = false
+			same := r.Place.Number && r.Place.Addr == others[i].Place.Addr
+			r.Place.Number = same && (insideCode(&r.Place) || insideCode(&others[i].Place))
 		}
 		if !r.Place.Number {
 			out = append(out, r)
@@ -218,6 +220,11 @@ func (d *differ) anonEqual(p, q arch.ImageAddr, how use) bool {
 	// What else follows a string is another's, or compared by [differ.unclaimed].
 	t, ok1 := text(x)
 	u, ok2 := text(y)
+	if ok1 || ok2 {
+		return ok1 && ok2 && t == u
+	}
+	t, ok1 = wideText(x)
+	u, ok2 = wideText(y)
 	return ok1 && ok2 && t == u
 }
 
@@ -256,6 +263,28 @@ func text(data []byte) (string, bool) {
 	}
 	if i >= certain || printable(bytes.ReplaceAll(data[i:], []byte{0}, nil)) {
 		return string(data[:i]), true
+	}
+	return "", false
+}
+
+// wideText returns the text of wide characters (wchar_t, 32 bits) that data begins with, if it is certain to be one: words that end
+// with a zero and are characters each, several of them printable ASCII.
+func wideText(data []byte) (string, bool) {
+	const certain = 4 // printable characters
+	var out strings.Builder
+	ascii := 0
+	for ; len(data) >= 4; data = data[4:] {
+		switch c := rune(binary.LittleEndian.Uint32(data)); {
+		case c == 0:
+			return out.String(), ascii >= certain
+		case c < 0x80 && !printable([]byte{byte(c)}), !utf8.ValidRune(c):
+			return "", false
+		default:
+			if c < 0x80 {
+				ascii++
+			}
+			out.WriteRune(c)
+		}
 	}
 	return "", false
 }

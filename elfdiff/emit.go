@@ -372,6 +372,9 @@ func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
 		if r.Place.Kind == image.PlaceNone {
 			continue
 		}
+		if r.Off+uint64(r.Size) > b.Size {
+			return fmt.Errorf("%s+%#x holds an address of which only a part belongs to it: where it ends cannot be told", b.Name, r.Off)
+		}
 		sym, addend, err := e.bind(&r.Place, nil, 0)
 		if err != nil {
 			return fmt.Errorf("%s+%#x holds an address that cannot be carried: %w", b.Name, r.Off, err)

@@ -21,6 +21,15 @@ func isLinkerName(name string) bool {
 	return isSectionMark(name)
 }
 
+// isStubName reports whether a symbol names a stub or a slot that the linker made: mold has puts$plt and puts$gotplt for them, and
+// lld gives the stub of an IFUNC its name.
+func isStubName(name string, home string) bool {
+	if home == ".plt" || home == ".iplt" || strings.HasPrefix(home, ".plt.") {
+		return true
+	}
+	return strings.Contains(name, "$") && (home == ".got" || strings.HasPrefix(home, ".got."))
+}
+
 // isSectionMark reports whether the name marks the bounds of a section that the linker collects.
 func isSectionMark(name string) bool {
 	return strings.HasPrefix(name, "__start_") || strings.HasPrefix(name, "__stop_")

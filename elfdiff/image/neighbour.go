@@ -45,11 +45,11 @@ func (im *Image) addressPlace(v arch.ImageAddr, sym string, c *evidence) Place {
 	cover := im.covering(room[:0], v)
 	s := im.SectionAt(v)
 	switch mark := im.linkerMark(v); {
-	case len(cover) > 0 && cover[0].IsCode():
+	case len(cover) > 0 && cover[0].IsCode() && (cover[0].Addr != v || !isBoundMark(mark)):
 		return Place{Kind: PlaceAtom, Atom: cover[0], Addend: int64(v - cover[0].Addr), Addr: v, Proven: cover[0].Addr == v}
 	case mark != "" && (len(cover) == 0 || isBoundMark(mark) || c.crt):
 		p = Place{Kind: PlaceLinker, Linker: mark, Addr: v, Proven: true}
-		if len(cover) > 0 && !cover[0].CRT && !c.crt {
+		if len(cover) > 0 && (!cover[0].CRT && !c.crt || cover[0].IsCode()) {
 			p.Proven, p.Candidates = false, []*Atom{cover[0]}
 		}
 		if im.sharesMark(v, mark) {

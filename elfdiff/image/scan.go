@@ -153,8 +153,8 @@ func (im *Image) absolute(op *arch.Operand) bool {
 	return op.Value > 0 && im.contains(arch.ImageAddr(op.Value))
 }
 
-// scanData adds what relocated words of data hold, and, in an ET_EXEC file without link-time relocations, what words
-// hold that could be addresses.
+// scanData adds what relocated words of data hold, and, in an ET_EXEC file without link-time relocations, labels
+// in words of data.
 func (im *Image) scanData() {
 	x := &im.places
 	if im.Type == elf.ET_EXEC && !im.HasRelocs {
@@ -190,20 +190,63 @@ func (im *Image) scanData() {
 	}
 }
 
-// scanWords adds the aligned words of data whose value is an address of the image.
+// scanWords finds labels in aligned words of data. A number can look like an address, so that it only counts in a row of them: tables of
+// labels (computed gotos) have several. For the same reason, words do not bound what lies where they lead.
 func (im *Image) scanWords() {
-	x := &im.places
+	starts := map[*Atom]map[arch.ImageAddr]bool{} // of instructions, of the functions that were looked at
 	for _, s := range im.Sections {
 		if s.Exec() || s.Type != elf.SHT_PROGBITS || isGOT(s) || strings.HasPrefix(s.Name, ".eh_frame") || s.Name == ".gcc_except_table" {
 			continue
 		}
+		var row []arch.ImageAddr // places of words in a row that lead into one function
+		var into *Atom
 		for off := alignUp(uint64(s.Addr), 8) - uint64(s.Addr); off+8 <= uint64(len(s.Data)); off += 8 {
-			if v := arch.ImageAddr(order.Uint64(s.Data[off:])); im.SectionAt(v) != nil {
-				x.addrs = append(x.addrs, v)
-				im.noteLabel(v, s.Addr+arch.ImageAddr(off))
+			v := arch.ImageAddr(order.Uint64(s.Data[off:]))
+			to := im.SectionAt(v)
+			if to == nil {
+				into, row = nil, nil
+				continue
 			}
+			a := im.labelled(to, v, starts)
+			if a == nil || a != into {
+				into, row = a, nil
+			}
+			if row = append(row, s.Addr+arch.ImageAddr(off)); into == nil || len(row) < 2 {
+				continue
+			}
+			for _, at := range row {
+				im.noteLabel(arch.ImageAddr(order.Uint64(s.Data[at-s.Addr:])), at)
+			}
+			row = row[1:]
 		}
 	}
+}
+
+// labelled returns the function inside which v is the start of an instruction, or nil: a reading from its entry straight on comes to it.
+func (im *Image) labelled(s *Section, v arch.ImageAddr, starts map[*Atom]map[arch.ImageAddr]bool) *Atom {
+	if !s.Exec() {
+		return nil
+	}
+	a := im.AtomAt(v)
+	if a == nil || !a.IsCode() || a.Addr == v {
+		return nil
+	}
+	if starts[a] == nil {
+		starts[a] = map[arch.ImageAddr]bool{}
+		code, _ := im.Bytes(a.Addr, a.Size)
+		for off := 0; off < len(code); {
+			in, err := im.Arch.Decode(code[off:])
+			if err != nil {
+				break
+			}
+			starts[a][a.Addr+arch.ImageAddr(off)] = true
+			off += in.Len
+		}
+	}
+	if !starts[a][v] {
+		return nil
+	}
+	return a.head()
 }
 
 // noteLabel remembers an address inside a function that the word at from holds.

@@ -41,14 +41,17 @@ func (im *Image) slotPlace(v arch.ImageAddr) (Place, bool) {
 		return nullPlace(v, true), true
 	}
 	if im.Type == elf.ET_EXEC {
-		if p := im.exactPlace(arch.ImageAddr(word)); p.Kind == PlaceAtom {
-			p.Addr, p.ViaSlot, p.Proven = v, true, true
+		if p := im.exactPlace(arch.ImageAddr(word)); p.Kind != PlaceUnknown {
+			p.Addr, p.ViaSlot, p.Proven = v, true, p.Kind == PlaceAtom
 			return p, true
 		}
 	}
 	if p := im.tlsPlace(int64(word)); p.Kind == PlaceTLS {
 		p.Addr, p.ViaSlot = v, true
 		return p, true
+	}
+	if im.SectionAt(arch.ImageAddr(word)) == nil {
+		return Place{Kind: PlaceLinker, Linker: fmt.Sprintf("absolute symbol %#x", word), Addr: v, ViaSlot: true, Proven: true}, true
 	}
 	return Place{Kind: PlaceUnknown, Addr: v, Why: fmt.Sprintf("GOT slot %#x holds %#x", uint64(v), word)}, true
 }

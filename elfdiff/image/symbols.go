@@ -151,6 +151,9 @@ func (p *symParser) entry(i int, b []byte) error {
 		p.syms = append(p.syms, s)
 		return nil
 	}
+	if isStubName(s.Name, home.Name) {
+		return nil
+	}
 	if s.size == 0 && s.value-home.Addr >= home.Size {
 		return nil // a label at the end of its section, or of an empty one; what follows is not its
 	}
