@@ -112,6 +112,11 @@ func Diff(old, new *image.Image, opt Options) (*Result, error) {
 	if err := d.phase("canonical form", d.canonicalize); err != nil {
 		return nil, err
 	}
+	return d.answer()
+}
+
+// answer goes on from the canonical forms to the result.
+func (d *differ) answer() (*Result, error) {
 	d.phase("pair", func() error { d.pair(); return nil })
 	d.phase("compare", func() error { d.compare(); return nil })
 	d.phase("judge", func() error { d.judge(); return nil })

@@ -179,29 +179,6 @@ func TestLonelyEndWithRelocs(t *testing.T) {
 	}
 }
 
-// BenchmarkDiff measures loading and comparing, in bytes of both builds' code per second. On another program, such as two builds of redis:
-//
-//	HOTPATCH_OLD=old/redis-server HOTPATCH_NEW=new/redis-server go test -run='^$' -bench=Diff ./elfdiff
-func BenchmarkDiff(b *testing.B) {
-	old, new := os.Getenv("HOTPATCH_OLD"), os.Getenv("HOTPATCH_NEW")
-	if old == "" || new == "" {
-		old, new = pairNamed(b, "jumptable").Build(b, "gcc", "-static-pie")
-	}
-	size := int64(0)
-	for _, s := range load(b, old).Sections {
-		if s.Exec() {
-			size += int64(s.Size)
-		}
-	}
-	b.SetBytes(2 * size)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := elfdiff.Diff(load(b, old), load(b, new), elfdiff.Options{}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // TestElsewhere: the same source, built in another directory, differs in nothing.
 func TestElsewhere(t *testing.T) {
 	p := pairNamed(t, "twins")

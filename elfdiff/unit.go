@@ -47,7 +47,7 @@ type token struct {
 	part  int
 	body  *image.Body
 	off   uint32 // of the instruction, from the start of its part
-	in    arch.Inst
+	in    *arch.Inst
 	canon []byte  // canonical bytes; valid until the next token
 	local int     // canonical index of the instruction that a branch leads to, or -1
 	table bool    // the literals are a jump table's targets
@@ -108,7 +108,8 @@ func (u *unit) walk(index []partIndex, visit func(t *token)) error {
 			if err != nil {
 				return fmt.Errorf("%s+%#x: %w", u.parts[p].Name, inst.Off, err)
 			}
-			t = token{part: p, body: body, off: inst.Off, in: in, canon: t.canon[:0], local: -1, lits: t.lits[:0], refs: t.refs[:0]}
+			t.part, t.body, t.off, t.in, t.local, t.table = p, body, inst.Off, in, -1, false
+			t.canon, t.lits, t.refs = t.canon[:0], t.lits[:0], t.refs[:0]
 			if inst.Target >= 0 {
 				t.local = int(index[p].canon[inst.Target])
 			}
@@ -148,10 +149,10 @@ func (u *unit) token(t *token, code []byte, refs []image.Ref, index []partIndex)
 		if u.im.Type == elf.ET_EXEC {
 			form = arch.RelaxAbs
 		}
-		t.canon, relaxed = a.Relax(t.canon, code, &t.in, form)
+		t.canon, relaxed = a.Relax(t.canon, code, t.in, form)
 	}
 	if !relaxed {
-		t.canon = a.Canon(t.canon, code, &t.in)
+		t.canon = a.Canon(t.canon, code, t.in)
 	}
 	for i := 0; i < t.in.NumOps; i++ {
 		if !named[i] {

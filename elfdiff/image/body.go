@@ -38,12 +38,13 @@ func (b *Body) keep() *Body {
 	return &c
 }
 
-// Operands returns instruction k of a body with its operands.
-func (im *Image) Operands(b *Body, k int) (arch.Inst, error) {
+// Operands returns instruction k of a body with its operands. The caller must not change it.
+func (im *Image) Operands(b *Body, k int) (*arch.Inst, error) {
 	if b.decoded != nil {
-		return b.decoded[b.order[k]], nil
+		return &b.decoded[b.order[k]], nil
 	}
-	return im.Arch.Decode(b.Code[b.Insts[k].Off:])
+	in, err := im.Arch.Decode(b.Code[b.Insts[k].Off:])
+	return &in, err
 }
 
 // InstAt returns the index of the instruction that starts at off bytes from the

@@ -35,9 +35,16 @@ func (d *Decoder) instructions(i int) {
 	*b = Body{Atom: d.atoms[i], Code: p.code, Insts: b.Insts[:0], Refs: b.Refs[:0], Gaps: b.Gaps[:0], Escapes: b.Escapes[:0],
 		Indirect: b.Indirect[:0], order: b.order[:0]}
 	for off := 0; off < len(p.state); off++ {
-		if s := p.state[off]; s == byteStart || s == byteUnseen {
-			b.Insts = append(b.Insts, Inst{Off: uint32(off), Target: -1, Unseen: s == byteUnseen})
-			b.order = append(b.order, p.at[off])
+		s := p.state[off]
+		if s != byteStart && s != byteUnseen {
+			continue
+		}
+		di := &d.insts[p.at[off]]
+		p.nth[off] = int32(len(b.Insts))
+		b.Insts = append(b.Insts, Inst{Off: uint32(off), Target: -1, Len: uint8(di.Len), Flow: di.Flow, TLSBase: di.TLSBase, Unseen: s == byteUnseen})
+		b.order = append(b.order, p.at[off])
+		if p.code[off] != lockPrefix { // behind which another instruction may start
+			off += di.Len - 1
 		}
 	}
 	b.decoded = d.insts
@@ -50,10 +57,11 @@ func (d *Decoder) references(i int) {
 	r := resolver{im: d.im, d: d, body: b, part: p, tls: d.tls}
 	for k := range b.Insts {
 		in, di := &b.Insts[k], &d.insts[b.order[k]]
-		in.Len, in.Flow, in.TLSBase = uint8(di.Len), di.Flow, di.TLSBase
 		in.Unlocked = k > 0 && in.Off < b.Insts[k-1].End()
-		in.Nop = d.im.Arch.IsNop(p.code[in.Off:], di)
-		r.inst(int32(k), in, di)
+		in.Nop = di.Flow == arch.FlowNext && d.im.Arch.IsNop(p.code[in.Off:], di)
+		if di.NumOps > 0 || di.BrSize > 0 || d.tls.any {
+			r.inst(int32(k), in, di)
+		}
 		if di.Flow == arch.FlowJumpInd && !d.isTableJump(Target{b.Atom, in.Off}) {
 			b.Indirect = append(b.Indirect, int32(k))
 		}

@@ -178,6 +178,7 @@ type part struct {
 	code  []byte
 	state []uint8
 	at    []int32 // where state is byteStart or byteUnseen: index in Decoder.insts
+	nth   []int32 // the same, once they are listed: index in body.Insts
 	body  Body
 }
 
@@ -204,8 +205,10 @@ func (d *Decoder) reset(atoms []*Atom) {
 	d.work, d.jumps, d.leas, d.disps, d.inner = d.work[:0], d.jumps[:0], d.leas[:0], d.disps[:0], d.inner[:0]
 	d.used, d.table, d.tls, d.insts = d.used[:0], nil, tlsUse{}, d.insts[:0]
 	d.triedLeas, d.triedDisps = 0, 0
-	clear(d.seen)
-	clear(d.tables)
+	if len(d.seen) > 0 {
+		clear(d.seen)
+		clear(d.tables)
+	}
 }
 
 // maxUnit bounds the bytes of one function: offsets are 32 bits wide.
@@ -229,6 +232,7 @@ func (d *Decoder) run() error {
 		p.state = slices.Grow(p.state[:0], len(code))[:len(code)]
 		clear(p.state)
 		p.at = slices.Grow(p.at[:0], len(code))[:len(code)]
+		p.nth = slices.Grow(p.nth[:0], len(code))[:len(code)]
 	}
 	d.seed()
 	if err := d.reach(); err != nil {
@@ -339,7 +343,9 @@ func (d *Decoder) follow(t Target, state uint8) error {
 			}
 			p.state[k] = byteInside
 		}
-		d.note(Target{t.Atom, off}, p.code[off:end], in)
+		if in.NumOps > 0 || in.BrSize > 0 || in.Flow == arch.FlowJumpInd || isLegacyPrefix(p.code[off]) {
+			d.note(Target{t.Atom, off}, p.code[off:end], in)
+		}
 		switch in.Flow {
 		case arch.FlowJump, arch.FlowJumpInd, arch.FlowReturn, arch.FlowStop:
 			return nil

@@ -76,7 +76,7 @@ func (d *Decoder) sensible(t Target, in *arch.Inst) bool {
 		if to, i, ok := d.locate(v); ok {
 			return d.parts[i].state[to.Off] != byteInside
 		}
-		if _, ok := d.im.stubs[v]; ok {
+		if d.im.stubAt(v) != nil {
 			return true
 		}
 		a := d.im.AtomAt(v)

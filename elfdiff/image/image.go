@@ -76,11 +76,13 @@ type Image struct {
 	dyn      dynamic
 	slots    map[arch.ImageAddr]*Import
 	stubs    map[arch.ImageAddr]*Import
-	links    []LinkReloc // by Addr
-	marks    marks
-	places   refIndex
-	bodies   bodyCache
-	lines    lineTable
+	// stubRange holds the start of the first section of stubs and the end of the last.
+	stubRange [2]arch.ImageAddr
+	links     []LinkReloc // by Addr
+	marks     marks
+	places    refIndex
+	bodies    bodyCache
+	lines     lineTable
 
 	options   Options
 	debugLink debugLink

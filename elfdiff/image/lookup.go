@@ -11,11 +11,16 @@ import (
 
 // index finds sections and atoms by address.
 type index struct {
-	sections []*Section // disjoint, by Addr; .tbss left out
-	atoms    []*Atom    // TLS objects left out, as in Image.Atoms
-	outer    []int32    // by index in atoms: the nearest atom in front that ends further on, or -1
-	tls      []*Atom    // by Addr
-	byName   map[string][]*Atom
+	sections []*Section       // disjoint, by Addr; .tbss left out
+	atoms    []*Atom          // TLS objects left out, as in Image.Atoms
+	starts   []arch.ImageAddr // by index in atoms: where it starts
+	outer    []int32          // by index in atoms: the nearest atom in front that ends further on, or -1
+	// buckets shortens the search for an address: by its distance from the first atom, in units of 1<<shift bytes, the first atom
+	// that starts there or behind. There are about as many as atoms.
+	buckets []int32
+	shift   uint
+	tls     []*Atom // by Addr
+	byName  map[string][]*Atom
 }
 
 // maxOverlap bounds how many atoms may hold the same address. Compilers nest none, hand-written code a few.
@@ -39,7 +44,28 @@ func (ix *index) build(atoms []*Atom) error {
 			return err
 		}
 	}
+	ix.fillBuckets()
 	return nil
+}
+
+// fillBuckets fills in what shortens searches.
+func (ix *index) fillBuckets() {
+	n := len(ix.starts)
+	if n == 0 {
+		return
+	}
+	extent := uint64(ix.starts[n-1] - ix.starts[0])
+	for ix.shift = 0; extent>>ix.shift > uint64(n); {
+		ix.shift++
+	}
+	ix.buckets = make([]int32, extent>>ix.shift+2)
+	i := 0
+	for b := range ix.buckets {
+		for i < n && uint64(ix.starts[i]-ix.starts[0]) < uint64(b)<<ix.shift {
+			i++
+		}
+		ix.buckets[b] = int32(i)
+	}
 }
 
 // add appends an atom that starts at or behind all others.
@@ -49,7 +75,7 @@ func (ix *index) add(a *Atom) error {
 	for o >= 0 && ix.atoms[o].End() <= a.End() {
 		o = ix.outer[o]
 	}
-	ix.atoms, ix.outer = append(ix.atoms, a), append(ix.outer, o)
+	ix.atoms, ix.starts, ix.outer = append(ix.atoms, a), append(ix.starts, a.Addr), append(ix.outer, o)
 	depth := 0
 	for i := last; i >= 0; {
 		b := ix.atoms[i]
@@ -67,17 +93,40 @@ func (ix *index) add(a *Atom) error {
 
 // after returns the index of the first atom that starts behind addr.
 func (ix *index) after(addr arch.ImageAddr) int {
-	return sort.Search(len(ix.atoms), func(i int) bool { return ix.atoms[i].Addr > addr })
+	n := len(ix.starts)
+	if n == 0 || addr < ix.starts[0] {
+		return 0
+	}
+	if addr >= ix.starts[n-1] {
+		return n
+	}
+	b := uint64(addr-ix.starts[0]) >> ix.shift
+	lo, hi := int(ix.buckets[b]), int(ix.buckets[b+1])
+	for lo < hi {
+		if m := (lo + hi) / 2; ix.starts[m] > addr {
+			hi = m
+		} else {
+			lo = m + 1
+		}
+	}
+	return lo
 }
 
 // SectionAt returns the section that holds addr, or nil. Thread-local zero data (.tbss) has no address.
 func (im *Image) SectionAt(addr arch.ImageAddr) *Section {
 	ss := im.index.sections
-	i := sort.Search(len(ss), func(i int) bool { return ss[i].Addr > addr }) - 1
-	if i < 0 || addr >= ss[i].End() {
+	lo, hi := 0, len(ss)
+	for lo < hi { // the first section behind addr
+		if m := (lo + hi) / 2; ss[m].Addr > addr {
+			hi = m
+		} else {
+			lo = m + 1
+		}
+	}
+	if lo == 0 || addr >= ss[lo-1].End() {
 		return nil
 	}
-	return ss[i]
+	return ss[lo-1]
 }
 
 func (im *Image) sectionNamed(name string) *Section {

@@ -13,9 +13,17 @@ type evidence struct {
 	// used are the addresses of data that the same unit refers to, sorted; the address in question occurs as often as
 	// it is used.
 	used []arch.ImageAddr
-	use  pointerUse // how the address itself is used
-	crt  bool       // the code belongs to the start files, which name linker symbols rather than objects
-	code bool       // the address is in code; else in a word of data
+	use  func() pointerUse // how the address itself is used; nil: not known
+	crt  bool              // the code belongs to the start files, which name linker symbols rather than objects
+	code bool              // the address is in code; else in a word of data
+}
+
+// pointerUse returns how the address itself is used, as far as that is known.
+func (c *evidence) pointerUse() pointerUse {
+	if c.use == nil {
+		return pointerUse{}
+	}
+	return c.use()
 }
 
 // refersTo reports whether the unit refers to a byte of a at another address than v.
@@ -97,7 +105,8 @@ func (im *Image) addEnding(p *Place, c *evidence) {
 		if a.End() != p.Addr || a.IsCode() || isFuncName(a.Name) {
 			continue
 		}
-		switch through := c.use.based && !c.use.compared; { // memory is accessed through it
+		use := c.pointerUse()
+		switch through := use.based && !use.compared; { // memory is accessed through it
 		case p.Kind == PlaceUnknown, c.refersTo(a, p.Addr) && !through:
 			p.Candidates = append(p.Candidates, a)
 		case a.Size > maxScalar && !through && !c.refersToStart(p):
@@ -137,7 +146,7 @@ func (im *Image) addFollowing(p *Place, s *Section, c *evidence) {
 		}
 	case p.Addend == 0:
 		// An object starts here. Only a scalar that is used with an index speaks against it.
-		if p.Atom.Size > maxScalar || !c.use.indexed {
+		if p.Atom.Size > maxScalar || !c.pointerUse().indexed {
 			return
 		}
 	default:

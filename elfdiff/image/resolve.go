@@ -54,7 +54,7 @@ func (r *resolver) branch(k int32, in *Inst, di *arch.Inst, at arch.ImageAddr) {
 	if t, _, ok := r.d.locate(to); ok {
 		entry := t.Off == 0 && t.Atom == r.d.atoms[0]
 		if t.Atom == a && !(ref.Kind == RefCall && entry) {
-			in.Target = int32(r.body.InstAt(int64(t.Off)))
+			in.Target = r.part.indexAt(t.Off)
 			return
 		}
 		ref.Place = Place{Kind: PlaceSelf, Atom: t.Atom, Addend: int64(t.Off), Addr: to, Proven: true}
@@ -64,9 +64,17 @@ func (r *resolver) branch(k int32, in *Inst, di *arch.Inst, at arch.ImageAddr) {
 	r.body.Refs = append(r.body.Refs, ref)
 }
 
+// indexAt returns the index in body.Insts of the instruction that starts at off, or -1, as Body.InstAt does.
+func (p *part) indexAt(off uint32) int32 {
+	if s := p.state[off]; s != byteStart && s != byteUnseen {
+		return -1
+	}
+	return p.nth[off]
+}
+
 // codePlace resolves an address that is called or jumped to.
 func (im *Image) codePlace(to arch.ImageAddr) Place {
-	if imp, ok := im.stubs[to]; ok {
+	if imp := im.stubAt(to); imp != nil {
 		return im.importPlace(imp, to, false)
 	}
 	var room [4]*Atom
@@ -149,7 +157,7 @@ func (r *resolver) place(v arch.ImageAddr, ref *Ref, link *LinkReloc) Place {
 		return r.im.accessPlace(v, uint64(ref.Width), sym, &c)
 	}
 	if ref.Kind == RefAddr {
-		c.use = r.part.pointerUse(r.im, int(r.body.Insts[ref.Inst].Off))
+		c.use = func() pointerUse { return r.d.pointerUse(r.part, r.body.Insts[ref.Inst].Off) }
 	}
 	return r.im.addressPlace(v, sym, &c)
 }

@@ -39,6 +39,10 @@ func (im *Image) findStubs() {
 		if !s.Exec() || s.Data == nil || s.Name != ".plt" && s.Name != ".iplt" && !strings.HasPrefix(s.Name, ".plt.") {
 			continue
 		}
+		if im.stubRange[1] == 0 {
+			im.stubRange[0] = s.Addr
+		}
+		im.stubRange[1] = s.End()
 		im.stubsIn(s)
 	}
 }
@@ -71,10 +75,18 @@ func (im *Image) stubsIn(s *Section) {
 
 // Stub returns what the PLT stub at addr leads to.
 func (im *Image) Stub(addr arch.ImageAddr) (Import, bool) {
-	if s, ok := im.stubs[addr]; ok {
+	if s := im.stubAt(addr); s != nil {
 		return *s, true
 	}
 	return Import{}, false
+}
+
+// stubAt returns what the PLT stub at addr leads to, or nil.
+func (im *Image) stubAt(addr arch.ImageAddr) *Import {
+	if addr < im.stubRange[0] || addr >= im.stubRange[1] {
+		return nil // as nearly all addresses
+	}
+	return im.stubs[addr]
 }
 
 // Slot returns the symbol whose address (or TLS offset, or module) the dynamic linker stores

@@ -12,35 +12,31 @@ type pointerUse struct {
 // useWindow is how many instructions behind a lea are looked at.
 const useWindow = 40
 
-// pointerUse looks at the instructions that follow the lea at off, in the order of their addresses, until the register gets
+// pointerUse looks at the instructions that follow the lea at start in part p, in the order of their addresses, until the register gets
 // another value than a higher one. It is evidence, not proof: the order of execution may be another, and an index negative.
 // Where it is wrong, an address is taken for the start of what lies there although it is the end of what lies in front.
-func (p *part) pointerUse(im *Image, off int) pointerUse {
+func (d *Decoder) pointerUse(p *part, start uint32) pointerUse {
 	var u pointerUse
-	in, err := im.Arch.Decode(p.code[off:])
-	if err != nil {
-		return u
-	}
-	lea, ok := parseX86(p.code[off : off+in.Len])
+	off := int(start)
+	next := off + d.instAt(p, start).Len
+	lea, ok := parseX86(p.code[off:next])
 	if !ok || lea.twoByte || lea.opcode != 0x8d {
 		return u
 	}
 	r := lea.reg
-	off += in.Len
+	off = next
 	for n := 0; n < useWindow && off < len(p.code); n++ {
 		if s := p.state[off]; s != byteStart && s != byteUnseen {
 			return u
 		}
-		in, err := im.Arch.Decode(p.code[off:])
-		if err != nil {
-			return u
-		}
+		in := d.instAt(p, uint32(off))
 		if (in.Flow == arch.FlowCall || in.Flow == arch.FlowCallInd) && !calleeSaved(r) {
 			return u
 		}
-		if x, ok := parseX86(p.code[off : off+in.Len]); ok {
+		code := p.code[off : off+in.Len]
+		if x, ok := parseX86(code); ok {
 			u.add(&x, r)
-			if up, ok := x.step(p.code[off : off+in.Len]); x.changes(r) && !(ok && up > 0) {
+			if up, ok := x.step(code); x.changes(r) && !(ok && up > 0) {
 				return u
 			}
 		}
