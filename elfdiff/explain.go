@@ -67,7 +67,7 @@ func instructions(u *unit) []instruction {
 	u.tokens(func(t *token) { // the unit was decoded before, so that there is no error
 		in := instruction{canon: string(t.canon), local: t.local, table: t.table, imm: -1, part: t.part, off: t.off,
 			lits: slices.Clone(t.lits), refs: slices.Clone(t.refs)}
-		outline, covers := u.im.Arch.Outline(scratch[:0], t.body.Code[t.off:], &t.in)
+		outline, covers := u.im.Arch.Outline(scratch[:0], t.body.Code[t.off:], t.in)
 		scratch = outline
 		switch in.outline = string(outline); {
 		case slices.ContainsFunc(t.refs, func(r *image.Ref) bool { return r.Place.ViaSlot }):
