@@ -67,7 +67,8 @@ type Arch struct {
 	// IsNop reports whether the instruction has no effect and serves as padding.
 	IsNop func(code []byte, in *Inst) bool
 
-	// Text disassembles one instruction at pc for people to read. symname may be nil.
+	// Text disassembles one instruction at pc for people to read. symname names the places that it refers to, which then stand in angle
+	// brackets; a name that begins with a sign is an offset and stands as it is. It may be nil.
 	Text func(code []byte, pc uint64, symname func(addr uint64) (name string, base uint64)) string
 
 	// CallBefore reports whether an instruction that ends at the end of code

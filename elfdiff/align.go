@@ -1,46 +1,47 @@
 package elfdiff
 
-// maxEdits is the number of instructions put in or taken out up to which bodies are aligned; memory grows with its square.
+// maxEdits is the number of elements put in or taken out up to which sequences are aligned; memory grows with its square.
 const maxEdits = 1500
 
-// alignInstructions finds which instructions of two bodies correspond, by the
+// Align finds which elements of two sequences of lengths n and m correspond, by the
 // greedy algorithm of E. Myers ("An O(ND) Difference Algorithm and Its Variations",
-// 1986): those that are the same but for registers, stack slots and operands. It returns in how many places instructions were put in,
-// taken out or exchanged, and the pairs of indices that correspond. Bodies that differ in
-// more than [maxEdits] instructions are not aligned (hunks is -1).
-func alignInstructions(old, new []instruction) (hunks int, pairs [][2]int) {
+// 1986): as many as possible for which same holds, in order. It is false for sequences that differ in
+// more than a bounded number of elements.
+func Align(n, m int, same func(i, j int) bool) (pairs [][2]int, ok bool) {
 	lo := 0
-	for lo < len(old) && lo < len(new) && old[lo].same(&new[lo]) {
+	for lo < n && lo < m && same(lo, lo) {
 		lo++
 	}
-	n, m := len(old), len(new)
-	for n > lo && m > lo && old[n-1].same(&new[m-1]) {
-		n--
-		m--
+	end, endNew := n, m
+	for end > lo && endNew > lo && same(end-1, endNew-1) {
+		end--
+		endNew--
 	}
 	for i := range lo {
 		pairs = append(pairs, [2]int{i, i})
 	}
-	if n > lo || m > lo {
-		middle, ok := myers(old[lo:n], new[lo:m], maxEdits)
-		if !ok {
-			return -1, nil
-		}
-		at := [2]int{-1, -1}
-		for _, p := range append(middle, [2]int{n - lo, m - lo}) {
-			if p[0] != at[0]+1 || p[1] != at[1]+1 {
-				hunks++
-			}
-			at = p
-			if p[0] < n-lo {
-				pairs = append(pairs, [2]int{lo + p[0], lo + p[1]})
-			}
-		}
+	middle, ok := myers(end-lo, endNew-lo, maxEdits, func(i, j int) bool { return same(lo+i, lo+j) })
+	if !ok {
+		return nil, false
 	}
-	for i := n; i < len(old); i++ {
-		pairs = append(pairs, [2]int{i, i - n + m})
+	for _, p := range middle {
+		pairs = append(pairs, [2]int{lo + p[0], lo + p[1]})
 	}
-	return hunks, pairs
+	for i := end; i < n; i++ {
+		pairs = append(pairs, [2]int{i, i - end + endNew})
+	}
+	return pairs, true
+}
+
+// alignInstructions finds which instructions of two bodies correspond: those that are the same but for registers, stack slots and
+// operands. It returns in how many places instructions were put in, taken out or exchanged, and the pairs of indices that correspond.
+// Bodies that differ in more than [maxEdits] instructions are not aligned (hunks is -1).
+func alignInstructions(old, new []instruction) (hunks int, pairs [][2]int) {
+	pairs, ok := Align(len(old), len(new), func(i, j int) bool { return old[i].same(&new[j]) })
+	if !ok {
+		return -1, nil
+	}
+	return len(between(pairs, len(old), len(new))), pairs
 }
 
 // furthest holds, for each diagonal k from -d-1 to d+1 after d edits, the furthest x on it, at k+d+1.
@@ -49,8 +50,8 @@ type furthest []int32
 func (v furthest) on(k int) int { return int(v[k+len(v)/2]) }
 
 // myers returns the pairs of equal elements on a shortest edit path of at most limit edits.
-func myers(a, b []instruction, limit int) ([][2]int, bool) {
-	limit = min(limit, len(a)+len(b))
+func myers(n, m, limit int, same func(i, j int) bool) ([][2]int, bool) {
+	limit = min(limit, n+m)
 	v := make(furthest, 2*limit+3)
 	mid := len(v) / 2
 	var trace []furthest
@@ -59,13 +60,13 @@ func myers(a, b []instruction, limit int) ([][2]int, bool) {
 		for k := -d; k <= d; k += 2 {
 			x := step(v, k, d)
 			y := x - k
-			for x < len(a) && y < len(b) && a[x].same(&b[y]) {
+			for x < n && y < m && same(x, y) {
 				x++
 				y++
 			}
 			v[mid+k] = int32(x)
-			if x >= len(a) && y >= len(b) {
-				return backtrack(trace, len(a), len(b)), true
+			if x >= n && y >= m {
+				return backtrack(trace, n, m), true
 			}
 		}
 	}

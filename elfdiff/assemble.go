@@ -48,6 +48,7 @@ func (d *differ) assemble() (*patch.Patch, error) {
 	}
 	p.Funcs = e.functions()
 	p.Map = e.atomMap()
+	p.Notes = e.notes(p.Funcs)
 	p.Sections, p.Symbols = e.sections, e.symbols
 	for _, s := range e.slots {
 		p.Slots = append(p.Slots, s)
@@ -233,6 +234,11 @@ func localsFirst(p *patch.Patch) {
 	for i := range p.Funcs {
 		if p.Funcs[i].New >= 0 {
 			p.Funcs[i].New = renumber[p.Funcs[i].New]
+		}
+	}
+	for i := range p.Notes {
+		if !p.Notes[i].Old {
+			p.Notes[i].Sym = renumber[p.Notes[i].Sym]
 		}
 	}
 	for i := range p.Moves {

@@ -92,7 +92,8 @@ type Result struct {
 	Missing     []string // IDs of acknowledgements that are needed and were not given
 	Refused     int      // changes that cannot be delivered soundly
 	UnknownAcks []string // IDs that were given and that no change asks for
-	Layouts     string   // what is known about type layouts: today always that they were not checked
+	d           *differ
+	Layouts     string // what is known about type layouts: today always that they were not checked
 }
 
 // Diff compares two builds. The images must be of one machine; that they are builds of

@@ -138,7 +138,7 @@ func (x *explainer) compare() {
 func between(aligned [][2]int, n, m int) []span {
 	var out []span
 	i, j := 0, 0
-	for _, p := range append(aligned, [2]int{n, m}) {
+	for _, p := range slices.Concat(aligned, [][2]int{{n, m}}) {
 		if p[0] != i || p[1] != j {
 			out = append(out, span{i, p[0], j, p[1]})
 		}

@@ -4,7 +4,7 @@ import "hotpatch/elfdiff/patch"
 
 // result makes the report.
 func (d *differ) result(p *patch.Patch) *Result {
-	r := &Result{Layouts: "unchecked"}
+	r := &Result{d: d, Layouts: "unchecked"}
 	r.Counts = Counts{Functions: len(d.new.units), Equal: d.equal}
 	carried := false
 	given := make(map[string]bool)

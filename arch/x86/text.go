@@ -28,16 +28,42 @@ func text(code []byte, pc uint64, symname func(addr uint64) (name string, base u
 		return bytesText(code)
 	}
 	if in.BrSize != 0 {
-		return x86asm.GNUSyntax(g, pc, x86asm.SymLookup(symname))
+		named := func(addr uint64) (string, uint64) { return namedPlace(addr, symname), addr }
+		return shortMnemonic(x86asm.GNUSyntax(g, pc, named))
 	}
 	s, ok := e.mend(x86asm.GNUSyntax(g, pc, nil), code)
 	if !ok {
 		return bytesText(code)
 	}
 	if e.rip {
-		s += "  # " + placeText(pc+uint64(in.Ops[0].Value), symname)
+		s = nameOperand(s, pc+uint64(in.Ops[0].Value), symname)
 	}
-	return s
+	return shortMnemonic(s)
+}
+
+// shortMnemonic takes off the suffix that a 64-bit mode instruction of one size needs none of.
+func shortMnemonic(s string) string {
+	word, rest, more := strings.Cut(s, " ")
+	switch word {
+	case "callq", "jmpq", "retq", "leaveq":
+		word = word[:len(word)-1]
+	}
+	if more {
+		return word + " " + rest
+	}
+	return word
+}
+
+// nameOperand puts the name of a place, in angle brackets, where the operand relative to %rip stands; without a name, the address follows.
+func nameOperand(s string, addr uint64, symname func(addr uint64) (name string, base uint64)) string {
+	const rip = "(%rip)"
+	end := strings.Index(s, rip)
+	name := namedPlace(addr, symname)
+	if name == "" || end < 0 {
+		return fmt.Sprintf("%s  # %#x", s, addr)
+	}
+	start := strings.LastIndexAny(s[:end], " ,*") + 1 // of the displacement
+	return s[:start] + name + s[end+len(rip):]
 }
 
 // agrees reports whether g describes the same instruction as e and in, so far
@@ -129,18 +155,19 @@ func mendAbsolute(s string, disp int64) (string, bool) {
 	return s, strings.Contains(s, want)
 }
 
-// placeText names an address.
-func placeText(addr uint64, symname func(addr uint64) (name string, base uint64)) string {
-	if symname != nil {
-		switch name, base := symname(addr); {
-		case name == "":
-		case addr == base:
-			return name
-		default:
-			return fmt.Sprintf("%s+%#x", name, addr-base)
-		}
+// namedPlace names an address: <name> or <name+0x8>; "" if it has no name. A name that begins with a sign is an offset, and stays as it is.
+func namedPlace(addr uint64, symname func(addr uint64) (name string, base uint64)) string {
+	if symname == nil {
+		return ""
 	}
-	return fmt.Sprintf("%#x", addr)
+	switch name, base := symname(addr); {
+	case name == "", name[0] == '+', name[0] == '-':
+		return name
+	case addr == base:
+		return "<" + name + ">"
+	default:
+		return fmt.Sprintf("<%s+%#x>", name, addr-base)
+	}
 }
 
 // bytesText shows code as data.

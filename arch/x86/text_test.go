@@ -129,8 +129,11 @@ func TestText(t *testing.T) {
 		code string
 		want string
 	}{
-		{name: "named call", code: "e8 fb 0f 00 00", want: "callq table"},
-		{name: "memory relative to rip", code: "48 8b 05 09 10 00 00", want: "mov 0x1009(%rip),%rax  # table+0x10"},
+		{name: "named call", code: "e8 fb 0f 00 00", want: "call <table>"},
+		{name: "memory relative to rip", code: "48 8b 05 09 10 00 00", want: "mov <table+0x10>,%rax"},
+		{name: "call of a pointer with a name", code: "ff 15 fa 0f 00 00", want: "call *<table>"},
+		{name: "immediate behind a named place", code: "c7 05 f6 0f 00 00 01 00 00 00", want: "movl $0x1,<table>"},
+		{name: "return", code: "c3", want: "ret"},
 		{name: "place without a symbol", code: "48 8b 05 00 00 00 00", want: "mov (%rip),%rax  # 0x1007"},
 		{name: "negative displacement", code: "66 0f 6f 95 e0 fe ff ff", want: "movdqa -0x120(%rbp),%xmm2"},
 		{name: "no index", code: "41 c6 04 24 00", want: "movb $0x0,(%r12)"},

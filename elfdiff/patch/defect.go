@@ -20,13 +20,14 @@ const (
 	tabMap
 	tabNeeded
 	tabChanges
+	tabNotes
 	tabAcks
 	numTables
 )
 
 var tableNames = [numTables]string{
 	"identity", "section", "relocation of section", "symbol", "function", "constant", "moved variable", "slot", "map entry", "needed library",
-	"change", "acknowledgement",
+	"change", "notes", "acknowledgement",
 }
 
 // place is an element of a table.

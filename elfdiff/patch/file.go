@@ -97,6 +97,12 @@ func (p *Patch) localsFirst() *Patch {
 	for i := range q.Moves {
 		q.Moves[i].New = at(q.Moves[i].New)
 	}
+	q.Notes = slices.Clone(p.Notes)
+	for i := range q.Notes {
+		if !q.Notes[i].Old {
+			q.Notes[i].Sym = at(q.Notes[i].Sym)
+		}
+	}
 	q.Map = slices.Clone(p.Map)
 	for i := range q.Map {
 		q.Map[i].Sym = at(q.Map[i].Sym)
@@ -192,6 +198,7 @@ func (r *elfReader) tables(p *Patch, identity *decoder, id ID, where *locator) e
 		func() error { return p.decodeMap(open(nameMap), where) },
 		func() error { return p.decodeNeeded(open(nameNeeded), where) },
 		func() error { return p.decodeChanges(open(nameChanges), where) },
+		func() error { return p.decodeNotes(open(nameNotes), where) },
 		func() error { return p.decodeAcks(open(nameAcks), id, where) },
 	} {
 		if err := step(); err != nil {

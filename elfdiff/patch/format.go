@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The patch file, format version 3
+// The patch file, format version 4
 //
 // A little-endian ELF64 file of type ET_REL. The sections, in this order:
 //
@@ -22,6 +22,7 @@ import (
 //	.hotpatch.map                             the new build's atoms
 //	.hotpatch.needed                          DT_NEEDED of the new build
 //	.hotpatch.changes                         the report
+//	.hotpatch.notes                           operands by name and source lines, for listings
 //	.hotpatch.acks                            acknowledgements; empty if there are none
 //	.symtab .strtab .shstrtab
 //
@@ -59,6 +60,7 @@ const (
 	nameMap      = ".hotpatch.map"
 	nameNeeded   = ".hotpatch.needed"
 	nameChanges  = ".hotpatch.changes"
+	nameNotes    = ".hotpatch.notes"
 	nameAcks     = ".hotpatch.acks"
 
 	// Kept for later versions.

@@ -24,7 +24,7 @@ import (
 )
 
 // FormatVersion is the version of the patch file that this package writes.
-const FormatVersion = 3
+const FormatVersion = 4
 
 // ID identifies a patch: the SHA-256 of its content, acknowledgements aside.
 type ID [32]byte
@@ -59,6 +59,7 @@ type Patch struct {
 	Map      []MapEntry // the new build's atoms, by New; lets a later patch be bound through this one
 	Needed   []string   // DT_NEEDED of the new build: where new imports may be found
 	Changes  []Change   // the report: everything that differs, in the patch or not
+	Notes    []Notes    // for listings: by function, old before new, by part
 	Acks     []Ack      // given acknowledgements; not part of the ID
 }
 

@@ -60,6 +60,11 @@ func samplePatch(t testing.TB) *Patch {
 			{What: "type", Name: "struct conn", Change: "changed", Verdict: NeedAck, Ack: "T1", Why: "member added at the end"},
 			{What: "function", Name: "helper", Change: "added", Verdict: OK, New: &Extent{0x1300, 7}},
 		},
+		Notes: []Notes{
+			{Func: 0, Old: true, Sym: -1, Operands: []Operand{{Off: 4, Text: "strtol"}}, Rows: []Row{{Off: 0, File: "kvd.c", Line: 40}, {Off: 9, File: "kvd.h", Line: 7}}},
+			{Func: 0, Old: true, Part: 1, Sym: -1, Rows: []Row{{File: "kvd.c", Line: 41}}},
+			{Func: 0, Sym: symBody, Operands: []Operand{{Off: 4, Text: "strtoul"}, {Off: 16, Text: `"a\n"`}}, Rows: []Row{{Off: 4, File: "kvd.c", Line: 40}}},
+		},
 		Acks: []Ack{{ID: "T1", User: "op", Date: "2026-11-21T01:02:03Z"}},
 	}
 }

@@ -29,6 +29,7 @@ func (p *Patch) ownSections(id ID) []ownSection {
 		{nameMap, p.encodeMap()},
 		{nameNeeded, p.encodeNeeded()},
 		{nameChanges, p.encodeChanges()},
+		{nameNotes, p.encodeNotes()},
 		{nameAcks, p.encodeAcks(id)},
 	}
 }

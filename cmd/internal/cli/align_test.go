@@ -9,7 +9,7 @@ import (
 func keys(s string) []line {
 	var out []line
 	for _, w := range strings.Fields(s) {
-		out = append(out, line{key: w})
+		out = append(out, line{key: w, outline: w})
 	}
 	return out
 }
@@ -60,7 +60,7 @@ func TestAlignComplete(t *testing.T) {
 		for side := range l {
 			for range rnd.IntN(30) {
 				k := string(rune('a' + rnd.IntN(4)))
-				l[side] = append(l[side], line{key: k})
+				l[side] = append(l[side], line{key: k, outline: k})
 			}
 		}
 		i, j := 0, 0

@@ -86,15 +86,17 @@ func (r *report) counts() (changed, follow int) {
 
 func changedFunction(c *patch.Change) bool { return c.What == "function" && c.Change == "changed" }
 
-// find returns the IDs of the changes that a name means: a link name, a demangled one, or the latter up to its arguments.
+// isNamed reports whether what a user typed means a link name: that itself, its demangled form, or the latter up to its arguments.
+func isNamed(link, name string) bool {
+	d := demangled(link)
+	return link == name || d != "" && (d == name || withoutArguments(d) == name)
+}
+
+// find returns the IDs of the changes that a name means.
 func (r *report) find(name string) []int {
-	matches := func(c *patch.Change) bool {
-		d := demangled(c.Name)
-		return c.Name == name || d != "" && (d == name || withoutArguments(d) == name)
-	}
 	var ids []int
 	for i := range r.all {
-		if matches(&r.all[i]) {
+		if isNamed(r.all[i].Name, name) {
 			ids = append(ids, i+1)
 		}
 	}

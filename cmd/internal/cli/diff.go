@@ -24,10 +24,11 @@ func newDiff(a *app) *cobra.Command {
 		output, debugOld, debugNew string
 		acks, debugDirs            []string
 		lines, asJSON, timed, all  bool
+		disasm                     bool
 		why                        string
 	)
 	c := &cobra.Command{
-		Use:   "diff OLD NEW [-o FILE]",
+		Use:   "diff OLD NEW [-o FILE] [--disasm [FUNC...]]",
 		Short: "Compare two builds and write what changed into a patch file",
 		Long: `Compare two linked builds of one program or shared library, say what differs and
 whether it can be applied to a process that runs OLD, and write the patch to FILE.
@@ -38,11 +39,14 @@ replaced only by a new one; any other file is left alone.`,
 		Example: `  hotpatch diff redis-server.old redis-server -o fix.patch
   hotpatch diff libexpat.so.1.8 build/libexpat.so.1.9 -o fix.patch --debug-old libexpat.debug
   hotpatch diff a.out b.out -o fix.patch --ack remove:old_handler`,
-		Args: usage(cobra.ExactArgs(2)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			job := &diffJob{app: a, json: asJSON, output: output, all: all, why: why, debugDirs: debugDirs, inputs: []inputFile{
+		Args: usage(cobra.MinimumNArgs(2)),
+		RunE: func(c *cobra.Command, args []string) error {
+			job := &diffJob{app: a, json: asJSON, output: output, all: all, why: why, list: disasm, funcs: args[min(2, len(args)):], debugDirs: debugDirs, inputs: []inputFile{
 				{"OLD", args[0]}, {"NEW", args[1]}, {"--debug-old", debugOld}, {"--debug-new", debugNew},
 			}}
+			if len(args) > 2 && !disasm {
+				return usagef("%s: two builds are compared, and only --disasm takes names of functions: usage: %s", args[2], c.UseLine())
+			}
 			if err := job.outputFree(); err != nil {
 				return err
 			}
@@ -71,7 +75,8 @@ replaced only by a new one; any other file is left alone.`,
 	f.StringVar(&debugOld, "debug-old", "", "separate debug `FILE` of OLD")
 	f.StringVar(&debugNew, "debug-new", "", "separate debug `FILE` of NEW")
 	f.StringArrayVar(&debugDirs, "debug-dir", nil, "look for debug files below `DIR` before "+image.DebugRoot+" (repeatable)")
-	f.BoolVar(&all, "all", false, "list every change, however many follow from one")
+	f.BoolVar(&disasm, "disasm", false, "show old code beside new, of all functions that differ or of FUNC alone")
+	f.BoolVar(&all, "all", false, "leave nothing out of long lists and listings")
 	f.StringVar(&why, "why", "", "show only why `FUNC` differs: the chain of causes, and what follows from it")
 	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
 	f.BoolVar(&timed, "time", false, "show how long each phase took")
@@ -85,6 +90,8 @@ type diffJob struct {
 	json      bool
 	all       bool     // list everything
 	why       string   // a name, or ""
+	list      bool     // --disasm
+	funcs     []string // names that --disasm is asked for; none: all
 	output    string   // FILE, or ""
 	debugDirs []string // directories of separate debug files
 	inputs    []inputFile
@@ -196,14 +203,47 @@ func (j *diffJob) report(timed bool) error {
 		return errors.Join(j.app.why(newReport(j.res.Changes, true), j.why), err)
 	}
 	if !j.json {
-		j.human()
-		return err
+		if len(j.funcs) == 0 {
+			j.human()
+		}
+		return errors.Join(j.listings(), err)
 	}
 	j.app.json(j.asJSON(err))
 	if err != nil {
 		return &shownError{err}
 	}
 	return nil
+}
+
+// listings prints the code of the functions that --disasm asks for.
+func (j *diffJob) listings() error {
+	if !j.list {
+		return nil
+	}
+	missing := slices.Clone(j.funcs)
+	r := newReport(j.res.Changes, j.lines || len(j.funcs) > 0)
+	for _, id := range r.shown(func(c *patch.Change) bool { return c.What == "function" }) {
+		c := r.change(id)
+		if len(j.funcs) > 0 {
+			k := slices.IndexFunc(j.funcs, func(n string) bool { return isNamed(c.Name, n) })
+			if k < 0 {
+				continue
+			}
+			missing = slices.DeleteFunc(missing, func(n string) bool { return n == j.funcs[k] })
+		}
+		j.sideBySide(j.listing(id, j.titled(c)), j.all)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("--disasm %s: no function of that name differs: it is the same in both builds, or in neither", missing[0])
+	}
+	return nil
+}
+
+// listing disassembles the function of a change in both builds.
+func (j *diffJob) listing(id int, title string) *listing {
+	l := &lister{j.old.Arch, j.words}
+	old, next := j.res.Code(id)
+	return &listing{title: title, old: l.lines(old), new: l.lines(next)}
 }
 
 // diffJSON is what diff --json prints.
@@ -235,7 +275,8 @@ type buildJSON struct {
 type changeJSON struct {
 	ID int `json:"id"` // its place in the report, from 1: what a reason's cause refers to
 	patch.Change
-	Demangled string `json:"demangled,omitempty"`
+	Demangled string    `json:"demangled,omitempty"`
+	Disasm    []rowJSON `json:"disasm,omitempty"` // with --disasm
 }
 
 type patchJSON struct {
@@ -256,6 +297,12 @@ func (j *diffJob) asJSON(err error) *diffJSON {
 		Phases: j.phases,
 	}
 	out.Functions, out.Others = changesJSON(j.res.Changes)
+	for i := range out.Functions {
+		f := &out.Functions[i]
+		if j.list && (len(j.funcs) == 0 || slices.ContainsFunc(j.funcs, func(n string) bool { return isNamed(f.Name, n) })) {
+			f.Disasm = j.listing(f.ID, "").json()
+		}
+	}
 	if j.file != nil {
 		out.Patch = &patchJSON{File: j.output, ID: j.file.ID.String(), Size: len(j.file.Raw)}
 	}

@@ -2,273 +2,225 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"hotpatch/arch"
+	"hotpatch/elfdiff"
 	"hotpatch/elfdiff/patch"
 )
 
-// labels names addresses for the disassembler.
-type labels []label // by addr
-
-type label struct {
-	addr, size uint64
-	name       string
-}
-
-// near is how far in front of a label an address is still spelled "label-n": code
-// refers to arr-8 where arr[i-1] is meant.
-const near = 256
-
-// find names the label that covers addr or ends at it, or that begins shortly behind it. It has the
-// signature that disassemblers expect: a name and the address that the name stands for.
-func (l labels) find(addr uint64) (string, uint64) {
-	i, exact := slices.BinarySearchFunc(l, addr, func(x label, a uint64) int {
-		switch {
-		case x.addr < a:
-			return -1
-		case x.addr > a:
-			return 1
-		}
-		return 0
-	})
-	if exact {
-		return l[i].name, addr
-	}
-	if i > 0 && addr-l[i-1].addr <= l[i-1].size {
-		return l[i-1].name, l[i-1].addr
-	}
-	if i < len(l) && l[i].addr-addr <= near {
-		return fmt.Sprintf("%s-%#x", l[i].name, l[i].addr-addr), addr
-	}
-	return "", 0
-}
-
-// lister disassembles the functions of a patch, old and new. The new code is linked for
-// display only: what lies in the old image gets its address there, everything else an address behind.
-type lister struct {
-	arch   *arch.Arch
-	p      *patch.Patch
-	old    labels   // the old image, as far as the patch knows it
-	new    labels   // symbols of the patch at their display addresses
-	addr   []uint64 // display address by symbol index
-	got    []uint64 // display address of the slot that holds the symbol's address
-	places []uint64 // display address by section index
-}
-
-// gap separates invented addresses, so that no offset of one label reaches the next.
-const gap = 1 << 16
-
-// newLister gives every symbol and section of the patch an address.
-func newLister(a *arch.Arch, p *patch.Patch, name func(string) string) *lister {
-	l := &lister{arch: a, p: p, addr: make([]uint64, len(p.Symbols)), got: make([]uint64, len(p.Symbols)), places: make([]uint64, len(p.Sections))}
-	var next uint64
-	known := func(name string, addr, size uint64) {
-		l.old = append(l.old, label{addr, size, name})
-		next = max(next, addr+size)
-	}
-	for _, f := range p.Funcs {
-		for _, part := range f.Old {
-			known(part.Name, uint64(part.Addr), part.Size)
-		}
-	}
-	for _, c := range p.Consts {
-		known(c.Name, uint64(c.Addr), uint64(len(c.Old)))
-	}
-	for _, s := range p.Slots {
-		known(s.Name+"@got", uint64(s.Addr), uint64(a.PtrSize))
-	}
-	for _, s := range p.Symbols {
-		if s.Kind == patch.SymImage {
-			known(s.Name, s.Value, s.Size)
-		}
-	}
-	invent := func(size uint64) uint64 {
-		next = (next + gap) &^ (gap - 1)
-		addr := next
-		next += size + gap
-		return addr
-	}
-	for i, s := range p.Sections {
-		l.places[i] = invent(s.Size)
-	}
-	for i, s := range p.Symbols {
-		switch s.Kind {
-		case patch.SymImage:
-			l.addr[i] = s.Value
-		case patch.SymDefined:
-			l.addr[i] = l.places[s.Section] + s.Value
-		case patch.SymImport:
-			l.addr[i] = invent(0)
-		}
-		l.got[i] = invent(uint64(a.PtrSize))
-		l.new = append(l.new, label{l.addr[i], s.Size, s.Name}, label{l.got[i], uint64(a.PtrSize), s.Name + "@got"})
-	}
-	l.old, l.new = l.old.sorted(name), l.new.sorted(name)
-	return l
-}
-
-// sorted brings labels into the order of their addresses, one for each address: the largest.
-func (l labels) sorted(name func(string) string) labels {
-	for i := range l {
-		l[i].name = name(l[i].name)
-	}
-	slices.SortStableFunc(l, func(x, y label) int {
-		switch {
-		case x.addr != y.addr && x.addr < y.addr:
-			return -1
-		case x.addr != y.addr:
-			return 1
-		case x.size > y.size:
-			return -1
-		case x.size < y.size:
-			return 1
-		}
-		return 0
-	})
-	return slices.CompactFunc(l, func(x, y label) bool { return x.addr == y.addr })
-}
-
-// oldLines disassembles a part of an old function.
-func (l *lister) oldLines(part *patch.Part) []line {
-	return l.lines(part.Bytes, uint64(part.Addr), part.Fields, l.old)
-}
-
-// newLines disassembles the new body of a function.
-func (l *lister) newLines(f *patch.Func) ([]line, error) {
-	sym := &l.p.Symbols[f.New]
-	sec := &l.p.Sections[sym.Section]
-	code := slices.Clone(sec.Data)
-	var fields []patch.Field
-	for _, r := range sec.Relocs {
-		how, ok := l.arch.Relocs[r.Type]
-		if !ok || r.Off+uint64(how.Size) > uint64(len(code)) {
-			return nil, fmt.Errorf("%s: relocation of type %d at %#x is not known", sym.Name, r.Type, r.Off)
-		}
-		v := int64(l.addr[r.Sym]) + r.Addend
-		if how.Kind == arch.RelocGOTPC {
-			v = int64(l.got[r.Sym]) + r.Addend
-		}
-		if how.Kind != arch.RelocAbs {
-			v -= int64(l.places[sym.Section] + r.Off)
-		}
-		if err := how.Put(code[r.Off:r.Off+uint64(how.Size)], v); err != nil {
-			return nil, fmt.Errorf("%s: relocation at %#x: %w", sym.Name, r.Off, err)
-		}
-		if r.Off >= sym.Value {
-			fields = append(fields, patch.Field{Off: uint32(r.Off - sym.Value), Size: uint8(how.Size)})
-		}
-	}
-	return l.lines(code[sym.Value:sym.Value+sym.Size], l.addr[f.New], fields, l.new), nil
-}
-
 // line is one instruction as it is shown and compared.
 type line struct {
-	off  int // in its part of the function
-	text string
-	// key is the instruction without what it refers to: its bytes with the reference fields
-	// blanked, or the canonical form of a jump within the function.
-	key   string
-	local bool   // a jump within the function: where to is not compared
-	refs  string // what it refers to, by name
-	named bool   // everything that it refers to has a name
+	off     uint64 // in its part of the function
+	part    string // name of the part that begins here, if it is not the first; else ""
+	source  string // file:line, "" where nothing says
+	text    string
+	key     string // canonical bytes, and numbers that are no references
+	outline string // what it does, registers and numbers aside
+	operand string // what it refers to, compilers' numbers aside
+	target  int    // index of the line that it jumps to; -1: none in the function
 }
 
-func (l line) String() string { return fmt.Sprintf("%5x  %s", l.off, l.text) }
+// lister disassembles functions for people.
+type lister struct {
+	arch *arch.Arch
+	name func(string) string // a text with link names, as it is shown
+}
 
-// lines disassembles code at addr; fields are the references in it, by Off. Bytes that are no
-// instruction are shown as such: the lister explains, it does not judge. Padding is left out.
-func (l *lister) lines(code []byte, addr uint64, fields []patch.Field, names labels) []line {
+// lines disassembles a body, part after part. Bytes that are no instruction are shown as such: the lister explains, it does
+// not judge. Padding is left out.
+func (l *lister) lines(parts []elfdiff.Code) []line {
 	var out []line
-	for off := 0; off < len(code); {
-		inst, err := l.arch.Decode(code[off:])
+	for i := range parts {
+		first := len(out)
+		out = append(out, l.part(&parts[i], len(out))...)
+		if i > 0 && len(out) > first {
+			out[first].part = parts[i].Name
+		}
+	}
+	return out
+}
+
+// part disassembles one part, whose first line gets the index base.
+func (l *lister) part(c *elfdiff.Code, base int) []line {
+	var out []line
+	at := make(map[int64]int)    // line by offset
+	leads := make(map[int]int64) // jumps within the part: where to, by line
+	notes := operandsByOffset(c.Operands)
+	for off := 0; off < len(c.Bytes); {
+		at[int64(off)] = base + len(out)
+		inst, err := l.arch.Decode(c.Bytes[off:])
 		if err != nil {
-			text := fmt.Sprintf(".byte %#02x", code[off])
-			out = append(out, line{off: off, text: text, key: text, named: true})
+			text := fmt.Sprintf(".byte %#02x", c.Bytes[off])
+			out = append(out, line{off: uint64(off), text: text, key: text, outline: text, target: -1, source: sourceAt(c.Rows, off)})
 			off++
 			continue
 		}
-		bytes := code[off : off+inst.Len]
-		if !l.arch.IsNop(bytes, &inst) {
-			ln := line{off: off, named: true}
-			ln.text = clean(l.arch.Text(bytes, addr+uint64(off), func(to uint64) (string, uint64) {
-				if to >= addr && to < addr+uint64(len(code)) {
-					return fmt.Sprintf("+%#x", to-addr), to // as in the column of offsets
-				}
-				name, base := names.find(to)
-				ln.named = ln.named && name != ""
-				ln.refs += fmt.Sprintf("%s+%#x ", name, to-base)
-				return name, base
-			}))
-			if to := int64(off) + inst.Target; inst.BrSize > 0 && to >= 0 && to < int64(len(code)) {
-				ln.local, ln.key = true, "local "+string(l.arch.Canon(nil, bytes, &inst))
-			} else {
-				ln.key = string(blank(bytes, uint32(off), fields))
+		code := c.Bytes[off : off+inst.Len]
+		if !l.arch.IsNop(code, &inst) {
+			ln := l.instruction(c, off, &inst, notes[uint32(off)])
+			if to := int64(off) + inst.Target; inst.BrSize > 0 && !isField(c.Fields, uint32(off)+uint32(inst.BrOff)) && to >= 0 && to < int64(len(c.Bytes)) {
+				leads[len(out)] = to
 			}
 			out = append(out, ln)
 		}
 		off += inst.Len
 	}
-	return out
-}
-
-// blank returns the instruction at off with its reference fields set to zero.
-func blank(inst []byte, off uint32, fields []patch.Field) []byte {
-	out := slices.Clone(inst)
-	first, _ := slices.BinarySearchFunc(fields, off, func(f patch.Field, off uint32) int { return int(f.Off) - int(off) })
-	for _, f := range fields[first:] {
-		if f.Off-off >= uint32(len(inst)) {
-			break
+	for i, to := range leads {
+		if k, ok := at[to]; ok {
+			out[i].target = k
 		}
-		clear(out[f.Off-off : min(len(out), int(f.Off-off)+int(f.Size))])
 	}
 	return out
 }
 
-// textWidth is the width of one column of the side-by-side view.
-const textWidth = 56
-
-// sideBySide prints old beside new. The mark between them: "|" changed, "<" only old,
-// ">" only new, "~" the same instruction where the patch has no name for what the old one
-// refers to.
-func (a *app) sideBySide(old, new []line) {
-	for _, r := range align(old, new) {
-		var left, right string
-		if r.old >= 0 {
-			left = old[r.old].String()
+// instruction describes the instruction at off, which refers to what operand says.
+func (l *lister) instruction(c *elfdiff.Code, off int, inst *arch.Inst, operand string) line {
+	code, addr := c.Bytes[off:off+inst.Len], uint64(c.Addr)
+	ln := line{off: uint64(off), target: -1, source: sourceAt(c.Rows, off), operand: comparable(operand, c.Name)}
+	shown := l.name(operand)
+	end := uint32(off + inst.Len)
+	elsewhere := slices.ContainsFunc(c.Fields, func(f patch.Field) bool { return f.Off >= uint32(off) && f.Off < end })
+	used := false
+	ln.text = clean(l.arch.Text(code, addr+uint64(off), func(to uint64) (string, uint64) {
+		switch {
+		case operand != "":
+			used = true
+			return shown, to
+		case !elsewhere && to >= addr && to < addr+uint64(len(c.Bytes)):
+			return fmt.Sprintf("+%#x", to-addr), to // as in the column of offsets
 		}
-		if r.new >= 0 {
-			right = new[r.new].String()
-		}
-		mark := r.mark(old, new)
-		colour := map[string]string{"|": yellow, "<": red, ">": green}[mark]
-		s := strings.TrimRight("    "+pad(left, textWidth)+" "+mark+" "+right, " ")
-		if colour != "" {
-			s = a.paint(colour, s)
-		}
-		a.printf("%s", s)
+		return "", 0
+	}))
+	if operand != "" && !used {
+		ln.text += "  <" + shown + ">"
 	}
+	outline, _ := l.arch.Outline(nil, code, inst)
+	ln.outline = string(outline)
+	ln.key = string(l.arch.Canon(nil, code, inst))
+	for i := range inst.NumOps {
+		if op := &inst.Ops[i]; !isField(c.Fields, uint32(off)+uint32(op.Off)) {
+			ln.key += fmt.Sprint(" ", op.Value)
+		}
+	}
+	return ln
 }
 
-// mark compares the two lines of a row.
-func (r row) mark(old, new []line) string {
-	switch {
-	case r.new < 0:
-		return "<"
-	case r.old < 0:
-		return ">"
+var numbered = regexp.MustCompile(`\.[0-9]+\b`)
+
+// comparable returns an operand without what differs in names of the same thing: the numbers that compilers append, and
+// the distance in a part of the function itself.
+func comparable(operand, function string) string {
+	s := numbered.ReplaceAllString(operand, "")
+	stem, _, _ := strings.Cut(function, ".")
+	if rest, ok := strings.CutPrefix(s, stem+"."); ok {
+		if i := strings.IndexAny(rest, "+-"); i >= 0 {
+			return stem + "." + rest[:i]
+		}
 	}
-	o, n := &old[r.old], &new[r.new]
-	switch {
-	case o.key != n.key:
-		return "|"
-	case o.local && n.local:
-		return " "
-	case !o.named:
-		return "~"
-	case o.refs != n.refs:
-		return "|"
+	return s
+}
+
+func operandsByOffset(l []patch.Operand) map[uint32]string {
+	m := make(map[uint32]string, len(l))
+	for _, o := range l {
+		m[o.Off] = o.Text
 	}
-	return " "
+	return m
+}
+
+// isField reports whether a reference's field begins at off.
+func isField(fields []patch.Field, off uint32) bool {
+	_, ok := slices.BinarySearchFunc(fields, off, func(f patch.Field, off uint32) int { return int(f.Off) - int(off) })
+	return ok
+}
+
+// sourceAt returns the line of the source that the instruction at off is on.
+func sourceAt(rows []patch.Row, off int) string {
+	i, exact := slices.BinarySearchFunc(rows, off, func(r patch.Row, off int) int { return int(r.Off) - off })
+	if !exact {
+		i--
+	}
+	if i < 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d", rows[i].File, rows[i].Line)
+}
+
+// marks compares the lines of each row: "|" changed, "<" only old, ">" only new, " " the same.
+func marks(rows []row, old, new []line) []string {
+	partner := make(map[int]int) // new line by old one
+	for _, r := range rows {
+		if r.old >= 0 && r.new >= 0 {
+			partner[r.old] = r.new
+		}
+	}
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		switch {
+		case r.new < 0:
+			out[i] = "<"
+		case r.old < 0:
+			out[i] = ">"
+		default:
+			out[i] = " "
+			if o, n := &old[r.old], &new[r.new]; o.key != n.key || o.operand != n.operand || !sameTarget(o, n, partner) {
+				out[i] = "|"
+			}
+		}
+	}
+	return out
+}
+
+// sameTarget reports whether two jumps within their functions lead to instructions that stand side by side.
+func sameTarget(o, n *line, partner map[int]int) bool {
+	if o.target < 0 || n.target < 0 {
+		return o.target == n.target
+	}
+	to, ok := partner[o.target]
+	return ok && to == n.target
+}
+
+// oldCode returns the old body of a function of a patch, as the patch holds it.
+func oldCode(p *patch.Patch, i int) []elfdiff.Code {
+	f := &p.Funcs[i]
+	out := make([]elfdiff.Code, len(f.Old))
+	for k := range f.Old {
+		part := &f.Old[k]
+		out[k] = elfdiff.Code{Name: part.Name, Addr: part.Addr, Bytes: part.Bytes, Fields: part.Fields}
+	}
+	for k := range p.Notes {
+		if n := &p.Notes[k]; n.Func == i && n.Old {
+			out[n.Part].Operands, out[n.Part].Rows = n.Operands, n.Rows
+		}
+	}
+	return out
+}
+
+// newCode returns the new body of a function of a patch. Its addresses are those of its sections: what it refers to
+// stands in the notes.
+func newCode(p *patch.Patch, i int) []elfdiff.Code {
+	var out []elfdiff.Code
+	add := func(sym int) *elfdiff.Code {
+		s := &p.Symbols[sym]
+		sec := &p.Sections[s.Section]
+		c := elfdiff.Code{Name: s.Name, Bytes: sec.Data}
+		for _, r := range sec.Relocs {
+			c.Fields = append(c.Fields, patch.Field{Off: uint32(r.Off), Size: 4})
+		}
+		out = append(out, c)
+		return &out[len(out)-1]
+	}
+	for k := range p.Notes {
+		if n := &p.Notes[k]; n.Func == i && !n.Old {
+			c := add(n.Sym)
+			c.Operands, c.Rows = n.Operands, n.Rows
+		}
+	}
+	if f := &p.Funcs[i]; len(out) == 0 && f.New >= 0 {
+		add(f.New)
+	}
+	return out
 }

@@ -141,6 +141,12 @@ func samplePatch() *patch.Patch {
 			}}},
 			{Name: "helper", File: "server.c", How: patch.Added, New: 2},
 		},
+		Notes: []patch.Notes{
+			{Func: 0, Old: true, Sym: -1, Operands: []patch.Operand{{Off: 5, Text: "known"}, {Off: 10, Text: "_Z3putPKc"}},
+				Rows: []patch.Row{{Off: 0, File: "server.c", Line: 10}, {Off: 10, File: "io.h", Line: 99}, {Off: 15, File: "server.c", Line: 12}}},
+			{Func: 0, Sym: 0, Operands: []patch.Operand{{Off: 5, Text: "helper"}, {Off: 10, Text: "_Z3putPKc"}, {Off: 15, Text: "counter"}},
+				Rows: []patch.Row{{Off: 0, File: "server.c", Line: 10}, {Off: 10, File: "io.h", Line: 99}, {Off: 15, File: "server.c", Line: 11}}},
+		},
 		Needed:  []string{"libc.so.6"},
 		Changes: sampleChanges()[:1],
 		Acks:    []patch.Ack{{ID: "value of limits", User: "ops", Date: "2026-01-02T03:04:05Z"}},
@@ -157,7 +163,7 @@ func TestInspectGolden(t *testing.T) {
 	t.Run("text", func(t *testing.T) {
 		a, b := textApp()
 		a.inspect(f, m, newReport(f.Changes, true), false)
-		if err := a.disasm(p, m); err != nil {
+		if err := a.disasm(f.Patch, m, nil, false); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, "inspect", b.String())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -76,19 +77,24 @@ func newInspect(a *app) *cobra.Command {
 	var disasm, asJSON, all bool
 	var why string
 	c := &cobra.Command{
-		Use:   "inspect FILE",
+		Use:   "inspect FILE [--disasm [FUNC...]]",
 		Short: "Show what a patch file holds",
 		Long: `Show what a patch file holds: the two builds, the functions and data that it changes,
 why, how each was judged, and who gave the word for what.
 
-With --disasm each function's old code stands beside its new code: "|" marks a changed
-instruction, "<" one of the old code only, ">" one of the new code only, and "~" one that
-differs at most in an old operand for which the patch has no name.`,
+With --disasm each function's old code, or that of FUNC alone, stands beside its new code:
+"|" marks a changed instruction, "<" one of the old code only, ">" one of the new code only.
+In front of an instruction stand its offset and, where the builds have DWARF data, its line of the
+source. Long runs of equal instructions are left out unless --all asks for them.`,
 		Example: `  hotpatch inspect fix.patch
-  hotpatch inspect --disasm fix.patch | less -R`,
-		Args:              usage(cobra.ExactArgs(1)),
+  hotpatch inspect fix.patch --why handle_request
+  hotpatch inspect fix.patch --disasm handle_request`,
+		Args:              usage(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: patchFiles,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 && !disasm {
+				return usagef("%s: one patch is inspected, and only --disasm takes names of functions: usage: %s", args[1], c.UseLine())
+			}
 			f, err := readPatch(args[0])
 			if err != nil {
 				return err
@@ -104,15 +110,17 @@ differs at most in an old operand for which the patch has no name.`,
 			if why != "" {
 				return a.why(r, why)
 			}
-			a.inspect(f, m, r, all)
+			if len(args) == 1 {
+				a.inspect(f, m, r, all)
+			}
 			if disasm {
-				return a.disasm(f.Patch, m)
+				return a.disasm(f.Patch, m, args[1:], all)
 			}
 			return nil
 		},
 	}
 	c.Flags().BoolVar(&disasm, "disasm", false, "show old code beside new")
-	c.Flags().BoolVar(&all, "all", false, "list every change, however many follow from one")
+	c.Flags().BoolVar(&all, "all", false, "leave nothing out of long lists and listings")
 	c.Flags().StringVar(&why, "why", "", "show only why `FUNC` differs: the chain of causes, and what follows from it")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
@@ -173,30 +181,25 @@ func importsOf(p *patch.Patch) []string {
 	return out
 }
 
-// disasm prints the code of every function, old beside new.
-func (a *app) disasm(p *patch.Patch, m *arch.Arch) error {
-	l := newLister(m, p, a.name)
+// disasm prints the code of the functions of that name, or of all.
+func (a *app) disasm(p *patch.Patch, m *arch.Arch, names []string, all bool) error {
+	l := &lister{m, a.words}
+	missing := slices.Clone(names)
 	for i := range p.Funcs {
 		f := &p.Funcs[i]
-		old, new, err := l.listing(f)
-		if err != nil {
-			return err
+		if len(names) > 0 {
+			k := slices.IndexFunc(names, func(n string) bool { return isNamed(f.Name, n) })
+			if k < 0 {
+				continue
+			}
+			missing = slices.DeleteFunc(missing, func(n string) bool { return n == names[k] })
 		}
-		a.printf("\n%s", a.paint(bold, a.name(f.Name)+listingTitle(p, f)))
-		a.sideBySide(old, new)
+		a.sideBySide(l.patchListing(p, i, a.name(f.Name)+listingTitle(p, f)), all)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("--disasm %s: the patch holds no function of that name", missing[0])
 	}
 	return nil
-}
-
-// listing disassembles both bodies of a function, the old one part after part.
-func (l *lister) listing(f *patch.Func) (old, new []line, err error) {
-	for i := range f.Old {
-		old = append(old, l.oldLines(&f.Old[i])...)
-	}
-	if f.New >= 0 {
-		new, err = l.newLines(f)
-	}
-	return old, new, err
 }
 
 // listingTitle says what happens to the function and where its bodies are.

@@ -45,7 +45,7 @@ type bodyJSON struct {
 	Old       []partJSON `json:"old"`
 	NewSize   uint64     `json:"new_size,omitempty"` // bytes
 	Jump      *jumpJSON  `json:"jump,omitempty"`
-	Disasm    *codeJSON  `json:"disasm,omitempty"` // with --disasm
+	Disasm    []rowJSON  `json:"disasm,omitempty"` // with --disasm
 }
 
 type partJSON struct {
@@ -68,11 +68,6 @@ type constantJSON struct {
 	Size int            `json:"size"`
 }
 
-type codeJSON struct {
-	Old []string `json:"old"`
-	New []string `json:"new"`
-}
-
 func patchBuildJSON(b patch.Build) buildJSON {
 	return buildJSON{File: b.Name, BuildID: hex.EncodeToString(b.ID), Derived: !b.HasBuildID}
 }
@@ -88,15 +83,11 @@ func (a *app) inspectJSON(path string, f *patch.File, m *arch.Arch, disasm bool)
 		Acks:    filled(f.Acks),
 	}
 	out.Functions, out.Others = changesJSON(f.Changes)
-	l := newLister(m, f.Patch, a.name)
+	l := &lister{m, a.words}
 	for i := range f.Funcs {
 		b := functionJSON(f.Patch, &f.Funcs[i])
 		if disasm {
-			old, new, err := l.listing(&f.Funcs[i])
-			if err != nil {
-				return err
-			}
-			b.Disasm = &codeJSON{texts(old), texts(new)}
+			b.Disasm = l.patchListing(f.Patch, i, "").json()
 		}
 		out.Bodies = append(out.Bodies, b)
 	}
@@ -122,12 +113,4 @@ func functionJSON(p *patch.Patch, f *patch.Func) bodyJSON {
 		b.Jump = &jumpJSON{f.Jump.Off, f.Jump.Room}
 	}
 	return b
-}
-
-func texts(lines []line) []string {
-	out := make([]string, len(lines))
-	for i := range lines {
-		out[i] = lines[i].String()
-	}
-	return out
 }
