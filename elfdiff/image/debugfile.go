@@ -161,8 +161,8 @@ func (im *Image) debugPaths(opt Options) []candidate {
 // linkPaths lists where the file of .gnu_debuglink may be.
 func (im *Image) linkPaths(opt Options) []candidate {
 	link := im.debugLink
-	if link.name == "" || link.name != filepath.Base(link.name) {
-		return nil
+	if link.name != filepath.Base(link.name) || strings.Trim(link.name, "./") == "" {
+		return nil // not the name of a file
 	}
 	dir := filepath.Dir(im.Path)
 	if real, err := filepath.EvalSymlinks(im.Path); err == nil {

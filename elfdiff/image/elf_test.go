@@ -24,6 +24,7 @@ type testSection struct {
 	data    []byte
 	size    uint64 // of SHT_NOBITS
 	link    uint32
+	info    uint32
 	entsize uint64
 }
 
@@ -66,7 +67,7 @@ func (f *testFile) encode(t testing.TB) []byte {
 	var headers []byte
 	for i, s := range sections {
 		h := elf.Section64{Name: offs[i], Type: uint32(s.typ), Flags: uint64(s.flags), Addr: s.addr, Off: uint64(len(out)),
-			Size: uint64(len(s.data)), Link: s.link, Addralign: 1, Entsize: s.entsize}
+			Size: uint64(len(s.data)), Link: s.link, Info: s.info, Addralign: 1, Entsize: s.entsize}
 		if s.typ == 0 && i > 0 {
 			h.Type = uint32(elf.SHT_PROGBITS)
 		}

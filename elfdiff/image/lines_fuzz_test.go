@@ -62,6 +62,9 @@ func linesOf(t testing.TB, b []byte) int {
 			continue
 		}
 		n += len(rows)
+		if inlined, err := im.Inlines(a); err != nil && inlined != nil {
+			t.Fatalf("%s: %d inlined calls with error %v", a.Name, len(inlined), err)
+		}
 		for i, r := range rows {
 			if r.Line <= 0 || r.Addr >= a.End() {
 				t.Fatalf("%s: row %d of %d is %+v", a.Name, i, len(rows), r)
