@@ -142,7 +142,7 @@ func (d *Decoder) idle(code []byte) bool {
 
 // escape records an address inside the unit that is not a jump table's.
 func (d *Decoder) escape(r *innerRef) {
-	if r.data != 0 {
+	if r.from.Atom == nil {
 		for _, t := range d.table {
 			if r.data >= t.Addr && uint64(r.data-t.Addr) < t.Size {
 				return

@@ -195,7 +195,7 @@ func (d *Decoder) instAt(p *part, off uint32) *arch.Inst { return &d.insts[p.at[
 // innerRef is an address inside the unit that code or data takes.
 type innerRef struct {
 	to   Target
-	from Target         // the instruction, if data is zero
+	from Target         // the instruction; without an atom, data is
 	data arch.ImageAddr // the word that holds it
 }
 

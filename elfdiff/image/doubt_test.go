@@ -63,3 +63,16 @@ func TestOverlappingObjects(t *testing.T) {
 		}
 	}
 }
+
+// TestWordAtZero has the word that holds a label at address zero, which is an address like any other.
+func TestWordAtZero(t *testing.T) {
+	f := textFile([]byte{0x90, 0x90, 0xc3}, nil, testSymbol{name: "f", typ: elf.STT_FUNC, shndx: inText, value: textAddr, size: 3})
+	f.sections = append(f.sections,
+		testSection{name: ".table", flags: elf.SHF_ALLOC, addr: 0, data: make([]byte, 8)},
+		testSection{name: ".rela.dyn", typ: elf.SHT_RELA, flags: elf.SHF_ALLOC, addr: 0x5000, entsize: relaSize,
+			data: structBytes(t, elf.Rela64{Off: 0, Info: elf.R_INFO(0, uint32(elf.R_X86_64_RELATIVE)), Addend: textAddr + 1})})
+	b := f.load(t).mustBody(t, "f")
+	if len(b.Escapes) != 1 || b.Escapes[0].Target.Off != 1 || b.Escapes[0].Inst != -1 {
+		t.Errorf("escapes %+v", b.Escapes)
+	}
+}
