@@ -137,6 +137,9 @@ type use struct {
 
 // placesEqual reports whether a place of the old build and one of the new mean the same thing.
 func (d *differ) placesEqual(p, q *image.Place, how use) bool {
+	if fixedNumber(p) && fixedNumber(q) {
+		return d.numbersEqual(p, q, how)
+	}
 	if p.Ambiguous() || q.Ambiguous() {
 		if p.Number && q.Number && p.Addr == q.Addr && (insideCode(p) || insideCode(q)) {
 			return true

@@ -23,6 +23,7 @@ type emitter struct {
 	blocks   []block                       // constants without a symbol, by address in the new build
 	carried  int                           // blocks that have a section
 	slots    map[arch.ImageAddr]patch.Slot // old slots that the payload uses
+	proven   map[fieldKey]bool             // of the function at hand, see differ.provenFields
 }
 
 // symbolKey says what a symbol means.
@@ -85,7 +86,8 @@ func (e *emitter) declare(u *unit) {
 
 // function relocates the code of a new function. Whatever cannot be carried is a refusal of the change.
 func (e *emitter) function(c *funcChange) {
-	for _, p := range c.new.parts {
+	e.proven = e.d.provenFields(c)
+	for k, p := range c.new.parts {
 		body, err := c.new.im.Body(p)
 		if err != nil {
 			continue
@@ -93,7 +95,7 @@ func (e *emitter) function(c *funcChange) {
 		sec := e.symbols[e.bodies[p]].Section
 		for i := range body.Refs {
 			r := &body.Refs[i]
-			if err := e.reference(sec, c.new, p, body, r); err != nil {
+			if err := e.reference(sec, c.new, k, body, r); err != nil {
 				inst := body.Insts[r.Inst]
 				c.refuse("the %s at %s+%#x cannot be carried: %v", refWord(r), p.Name, inst.Off, err)
 			}
@@ -112,8 +114,8 @@ func refWord(r *image.Ref) string {
 }
 
 // reference emits the relocation of one operand of an instruction.
-func (e *emitter) reference(sec int, u *unit, part *image.Atom, body *image.Body, r *image.Ref) error {
-	inst := &body.Insts[r.Inst]
+func (e *emitter) reference(sec int, u *unit, partIndex int, body *image.Body, r *image.Ref) error {
+	inst, part := &body.Insts[r.Inst], u.parts[partIndex]
 	place := u.placeOf(r)
 	if place.Kind == image.PlaceNone || place.Kind == image.PlaceSelf && place.Atom == part && r.Kind != image.RefImm {
 		return nil
@@ -132,6 +134,11 @@ func (e *emitter) reference(sec int, u *unit, part *image.Atom, body *image.Body
 	}
 	if b := e.copied(place); b != nil && relative && r.Kind == image.RefMem {
 		return e.foreign(sec, part, body, inst, &in, b)
+	}
+	if fixedNumber(place) {
+		if place, err = e.settle(place, fieldKey{partIndex, r.Off}); place == nil {
+			return err // nil: the bytes stay as they are
+		}
 	}
 	sym, addend, err := e.bind(place, body, exactWidth(r.Kind, r.Width))
 	if err != nil {
@@ -160,6 +167,9 @@ func (e *emitter) relocate(sec int, off uint64, size int, kind arch.RelocKind, s
 		return fmt.Errorf("its field of %d bytes is too short to reach from the patch", size)
 	}
 	s := &e.sections[sec]
+	if s.Kind == patch.Text && kind == arch.RelocAbs {
+		typ = signedReloc(e.d.new.im.Arch, typ)
+	}
 	clear(s.Data[off : off+uint64(size)])
 	s.Relocs = append(s.Relocs, patch.Reloc{Off: off, Type: typ, Sym: sym, Addend: addend})
 	return nil
@@ -175,6 +185,18 @@ func relocType(a *arch.Arch, kind arch.RelocKind, size int) (uint32, bool) {
 		}
 	}
 	return best, found
+}
+
+// signedReloc returns the relocation type that does what typ does, but stores a signed value: some instructions extend the sign of
+// a field of 4 bytes, others do not, so that only addresses below 2 GiB are right for all.
+func signedReloc(a *arch.Arch, typ uint32) uint32 {
+	r := a.Relocs[typ]
+	for t, s := range a.Relocs {
+		if s.Kind == r.Kind && s.Size == r.Size && s.Size == 4 && s.Put(make([]byte, 4), -1) == nil {
+			return t
+		}
+	}
+	return typ
 }
 
 // bind returns the symbol and addend for a place of the new build.
@@ -366,6 +388,11 @@ func alignment(b *image.Atom) uint64 {
 // content relocates the addresses in an object that was copied to offset off of section sec.
 func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
 	refs := e.d.new.dataRefs(b)
+	if data := e.sections[sec].Data; uint64(len(data)) >= off+b.Size {
+		if err := e.unaligned(b, data[off:off+b.Size], refs); err != nil {
+			return err
+		}
+	}
 	e.reserveData(refs)
 	for i := range refs {
 		r := &refs[i]
@@ -375,7 +402,17 @@ func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
 		if r.Off+uint64(r.Size) > b.Size {
 			return fmt.Errorf("%s+%#x holds an address of which only a part belongs to it: where it ends cannot be told", b.Name, r.Off)
 		}
-		sym, addend, err := e.bind(&r.Place, nil, 0)
+		place := &r.Place
+		if fixedNumber(place) {
+			var err error
+			if place, err = e.settleWord(place, b, r.Off); err != nil {
+				return fmt.Errorf("%s+%#x: %w", b.Name, r.Off, err)
+			}
+			if place == nil {
+				continue // the bytes stay as they are
+			}
+		}
+		sym, addend, err := e.bind(place, nil, 0)
 		if err != nil {
 			return fmt.Errorf("%s+%#x holds an address that cannot be carried: %w", b.Name, r.Off, err)
 		}

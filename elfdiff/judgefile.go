@@ -1,7 +1,6 @@
 package elfdiff
 
 import (
-	"debug/elf"
 	"fmt"
 
 	"hotpatch/elfdiff/image"
@@ -22,11 +21,6 @@ func (d *differ) judgeFile() {
 	}
 	if carried {
 		for _, im := range []*image.Image{d.old.im, d.new.im} {
-			if im.Type == elf.ET_EXEC && !im.HasRelocs {
-				whole("file", im.Path,
-					"not position independent and without relocations: absolute addresses in its code cannot be told from numbers; "+
-						"link it with -pie, or with -Wl,--emit-relocs")
-			}
 			if !im.HasBuildID {
 				whole("file", im.Path, "it has no build-id, by which apply would know the build that a process runs; link it with -Wl,--build-id")
 			}

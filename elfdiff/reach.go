@@ -48,6 +48,11 @@ func (d *differ) storedAddresses() map[*image.Atom]string {
 			m[target] = fmt.Sprintf("at %#x", uint64(r.Addr))
 		}
 	}
+	for _, r := range im.LinkRelocs(0, ^arch.ImageAddr(0)) {
+		if target := im.AtomAt(r.Value); r.Number && target != nil && m[target] == "" && im.AtomAt(r.Addr) == nil {
+			m[target] = fmt.Sprintf("at %#x", uint64(r.Addr))
+		}
+	}
 	for _, u := range d.old.units {
 		for i := range u.refs {
 			r := &u.refs[i]

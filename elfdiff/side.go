@@ -133,7 +133,7 @@ func (s *side) takenByData() {
 		}
 	}
 	for _, r := range s.im.LinkRelocs(0, ^arch.ImageAddr(0)) {
-		if sec := s.im.SectionAt(r.Addr); sec != nil && !sec.Exec() && !r.TLS && !r.Undef {
+		if sec := s.im.SectionAt(r.Addr); sec != nil && !sec.Exec() && !r.TLS && !r.Undef && !r.Number {
 			s.takenData = append(s.takenData, r.Value+arch.ImageAddr(r.Addend))
 		}
 	}

@@ -122,4 +122,7 @@ type LinkReloc struct {
 	Section bool
 	TLS     bool
 	Undef   bool
+	// Number is set for words of a program that is linked for a fixed address and has no such relocations: the word looks like the
+	// address Value, but could hold a number.
+	Number bool
 }

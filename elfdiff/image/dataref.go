@@ -1,7 +1,6 @@
 package image
 
 import (
-	"cmp"
 	"debug/elf"
 	"fmt"
 	"slices"
@@ -27,7 +26,7 @@ func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
 	}
 	dyn, links := im.DynRelocs(start, end), im.LinkRelocs(start, end)
 	refs := make([]DataRef, 0, max(len(dyn), len(links)))
-	used := stored(dyn)
+	used := stored(dyn, links)
 	for len(dyn) > 0 || len(links) > 0 {
 		var r DataRef
 		switch {
@@ -49,52 +48,17 @@ func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
 			refs = append(refs, r)
 		}
 	}
-	if im.Type == elf.ET_EXEC && !im.HasRelocs {
-		refs = im.addWords(refs, start, end)
-	}
 	return refs
 }
 
-// addWords adds the words in [start, end) whose value is an address in a section to the fields that are known, which are by offset.
-func (im *Image) addWords(known []DataRef, start, end arch.ImageAddr) []DataRef {
-	const size = 8 // of an address, and its alignment
-	first := arch.ImageAddr(alignUp(uint64(start), size))
-	if first >= end || end-first < size {
-		return known
-	}
-	data, ok := im.Bytes(first, uint64(end-first))
-	if s := im.SectionAt(start); !ok || s == nil || s.Exec() || isGOT(s) {
-		return known
-	}
-	var found []DataRef
+// stored lists the addresses that dynamic relocations, or the words of a fixed program, store, sorted.
+func stored(dyn []DynReloc, links []LinkReloc) []arch.ImageAddr {
 	var used []arch.ImageAddr
-	next := known
-	for off := 0; off+size <= len(data); off += size {
-		at := uint64(first-start) + uint64(off)
-		for len(next) > 0 && next[0].Off+uint64(next[0].Size) <= at {
-			next = next[1:]
+	for i := range links {
+		if links[i].Number {
+			used = append(used, links[i].Value)
 		}
-		v := arch.ImageAddr(order.Uint64(data[off:]))
-		if len(next) > 0 && next[0].Off < at+size || im.SectionAt(v) == nil {
-			continue
-		}
-		found = append(found, DataRef{Off: at, Size: size, Type: uint32(elf.R_X86_64_64), Place: Place{Addr: v}})
-		used = append(used, v)
 	}
-	slices.Sort(used)
-	for i := range found {
-		p := &found[i].Place
-		*p = im.addressPlace(p.Addr, "", &evidence{used: used})
-		p.Number, p.Proven = true, false
-	}
-	known = append(known, found...)
-	slices.SortFunc(known, func(a, b DataRef) int { return cmp.Compare(a.Off, b.Off) })
-	return known
-}
-
-// stored lists the addresses that dynamic relocations store, sorted.
-func stored(dyn []DynReloc) []arch.ImageAddr {
-	var used []arch.ImageAddr
 	for i := range dyn {
 		if elf.R_X86_64(dyn[i].Type) == elf.R_X86_64_RELATIVE {
 			used = append(used, arch.ImageAddr(dyn[i].Addend))
@@ -117,7 +81,7 @@ func (im *Image) dynRef(r *DynReloc, link *LinkReloc, used []arch.ImageAddr) Dat
 	case typ == elf.R_X86_64_IRELATIVE:
 		a := im.AtomAt(arch.ImageAddr(r.Addend))
 		ref.Place = Place{Kind: PlaceAtom, Atom: a, Addr: arch.ImageAddr(r.Addend), Proven: true}
-		if a == nil {
+		if a == nil || a.Addr != ref.Place.Addr {
 			ref.Place = Place{Kind: PlaceUnknown, Addr: arch.ImageAddr(r.Addend), Why: "IFUNC resolver without a symbol"}
 		}
 	case r.Sym != "":
@@ -159,6 +123,8 @@ func (im *Image) linkRef(l *LinkReloc, start arch.ImageAddr, used []arch.ImageAd
 		sym = "" // the symbol's addend counts the distance from the table's start
 	}
 	ref.Place = im.addressPlace(v, sym, &evidence{used: used})
+	ref.Place.Number = l.Number
+	ref.Place.Proven = ref.Place.Proven && !l.Number
 	return ref
 }
 

@@ -58,6 +58,7 @@ func load(f *file, opt Options) (*Image, error) {
 	if err := im.readLinkRelocs(f); err != nil {
 		return nil, err
 	}
+	im.findFixedWords()
 	im.findImports()
 	im.scanCode()
 	im.joinParts()

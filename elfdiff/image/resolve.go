@@ -124,7 +124,7 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 	if ref.Place.Kind == PlaceTLS {
 		ref.Kind = RefTLS
 	}
-	if link == nil && op.Kind == arch.OpImm && ref.Place.Kind != PlaceNone {
+	if link == nil && (op.Kind == arch.OpImm || op.Kind == arch.OpDisp) && ref.Place.Kind != PlaceNone && ref.Place.Kind != PlaceTable {
 		ref.Place.Number = true
 		ref.Place.Proven = false
 	}

@@ -157,7 +157,7 @@ func (im *Image) absolute(op *arch.Operand) bool {
 // in words of data.
 func (im *Image) scanData() {
 	x := &im.places
-	if im.Type == elf.ET_EXEC && !im.HasRelocs {
+	if im.Fixed() {
 		im.scanWords()
 	}
 	for i := range im.dyn.relocs {
@@ -178,7 +178,7 @@ func (im *Image) scanData() {
 	}
 	for i := range im.links {
 		l := &im.links[i]
-		if s := im.SectionAt(l.Addr); l.Undef || l.TLS || s == nil || s.Exec() {
+		if s := im.SectionAt(l.Addr); l.Number || l.Undef || l.TLS || s == nil || s.Exec() {
 			continue
 		}
 		switch elf.R_X86_64(l.Type) {

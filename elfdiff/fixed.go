@@ -1,0 +1,173 @@
+package elfdiff
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+)
+
+// A program that is linked for a fixed address (ET_EXEC) has absolute addresses in its code and data, and unless it was linked with
+// --emit-relocs, nothing tells them from numbers (HAZARDS D18): image.Place.Number says that a field could hold either.
+//
+// For comparing, a field is taken for an address: one that was not, and yet leads to corresponding places at different addresses, would
+// have to change together with the layout. For the patch, both readings must give the same bytes in the running process, or
+// both builds must prove the address: what corresponds in the old build holds another value, that of the corresponding place.
+
+// asAddress returns the place as it is if the field holds an address.
+func asAddress(p *image.Place) *image.Place {
+	q := *p
+	q.Number = false
+	return &q
+}
+
+// fixedNumber reports whether a place is a field that could hold a number. (Places that are the end of one thing and the start of
+// another have a reason, and thread-local ones are told by the code around them.)
+func fixedNumber(p *image.Place) bool {
+	return p.Number && p.Kind != image.PlaceTLS && (p.Why == "" || p.Kind == image.PlaceUnknown)
+}
+
+// numbersEqual compares two fields of which each could hold a number.
+func (d *differ) numbersEqual(p, q *image.Place, how use) bool {
+	if p.Kind == image.PlaceUnknown && q.Kind == image.PlaceUnknown && p.Addr == q.Addr {
+		return true // nothing that it could be the address of
+	}
+	return d.placesEqual(asAddress(p), asAddress(q), how)
+}
+
+// fieldKey names a field of a function.
+type fieldKey struct {
+	part int
+	off  uint32 // from the start of the part
+}
+
+// provenFields finds the fields of a changed function that both builds prove to hold addresses: the corresponding instruction of the old body
+// has another value in the same field, and both lead to the same thing.
+func (d *differ) provenFields(c *funcChange) map[fieldKey]bool {
+	if !d.new.im.Fixed() || c.old == nil || c.old.err != nil || c.new.err != nil {
+		return nil
+	}
+	proven := make(map[fieldKey]bool)
+	old, new := instructions(c.old), instructions(c.new)
+	_, aligned := alignInstructions(old, new)
+	for _, p := range aligned {
+		a, b := &old[p[0]], &new[p[1]]
+		if len(a.refs) != len(b.refs) {
+			continue
+		}
+		for i := range a.refs {
+			r, s := a.refs[i], b.refs[i]
+			x, y := &r.Place, &s.Place
+			if r.Op == s.Op && r.Size == s.Size && x.Addr != y.Addr && fixedNumber(x) && fixedNumber(y) &&
+				d.numbersEqual(x, y, use{address: true}) {
+				proven[fieldKey{b.part, s.Off}] = true
+			}
+		}
+	}
+	return proven
+}
+
+// unmoved reports whether a field that could hold a number has the same bytes in the running process whatever it holds: what it would be the
+// address of is where the new build has it.
+func (e *emitter) unmoved(p *image.Place) bool {
+	d := e.d
+	for _, b := range p.Candidates {
+		if at, ok := e.running(b); !ok || at != b.Addr {
+			return false
+		}
+	}
+	switch p.Kind {
+	case image.PlaceAtom:
+		at, ok := e.running(p.Atom)
+		return ok && at == p.Atom.Addr && (!p.Lone || e.lone(p) == nil) && e.interior(p.Atom, p.Addend) == nil
+	case image.PlaceAnon:
+		return e.sameConstant(p.Addr)
+	case image.PlaceLinker:
+		at, ok := d.old.im.LinkerSymbol(p.Linker)
+		return ok && at == p.Addr && !p.Shared
+	case image.PlaceImport:
+		old, ok := d.old.im.Stub(p.Addr)
+		return ok && importsEqual(&old, p.Import)
+	case image.PlaceUnknown:
+		return d.nowhere(p.Addr)
+	}
+	return false
+}
+
+// sameConstant reports whether the running process has the constant without a name that is at an address of the new build
+// at the same address, as far as it can reach.
+func (e *emitter) sameConstant(addr arch.ImageAddr) bool {
+	d := e.d
+	start, end := e.span(addr, 0)
+	a, b := d.old.im.SectionAt(start), d.new.im.SectionAt(start)
+	if a == nil || b == nil || a.Writable() || b.Writable() || d.old.im.AtomAt(start) != nil || len(d.new.im.DataRefsIn(start, end)) > 0 {
+		return false
+	}
+	x, ok1 := d.old.im.Bytes(start, uint64(end-start))
+	y, ok2 := d.new.im.Bytes(start, uint64(end-start))
+	return ok1 && ok2 && bytes.Equal(x, y)
+}
+
+// settle decides what a field of code is that could hold a number: nil if its bytes can stay as they are, else the place whose address it is.
+func (e *emitter) settle(p *image.Place, key fieldKey) (*image.Place, error) {
+	switch {
+	case e.unmoved(p):
+		return nil, nil
+	case e.proven[key]:
+		return asAddress(p), nil
+	}
+	return nil, fmt.Errorf("%#x could be %s or a number, and the old build does not show which; "+
+		"link with -pie or with -Wl,--emit-relocs", uint64(p.Addr), e.nameOf(p))
+}
+
+// nameOf says in words what a place is.
+func (e *emitter) nameOf(p *image.Place) string {
+	if p.Kind == image.PlaceAnon {
+		if b, ok := e.d.new.im.Bytes(p.Addr, e.d.new.anon(p.Addr).Size); ok {
+			if s, ok := text(b); ok {
+				return "the address of " + strconv.Quote(s[:min(len(s), 60)])
+			}
+		}
+		return "the address of a constant"
+	}
+	return "the address of " + placeName(p)
+}
+
+// settleWord is settle for a word at an offset of an object that is carried.
+func (e *emitter) settleWord(p *image.Place, b *image.Atom, off uint64) (*image.Place, error) {
+	if !e.unmoved(p) && e.provenWord(p, b, off) {
+		return asAddress(p), nil
+	}
+	return e.settle(p, fieldKey{part: -1})
+}
+
+// provenWord reports whether the corresponding object of the old build proves that a word holds an address.
+func (e *emitter) provenWord(p *image.Place, b *image.Atom, off uint64) bool {
+	d := e.d
+	if b.ID < 0 {
+		return false
+	}
+	old := d.rev.of(b)
+	if old == nil || off >= old.Size {
+		return false
+	}
+	for _, r := range d.old.im.DataRefsIn(old.Addr+arch.ImageAddr(off), old.Addr+arch.ImageAddr(off)+1) {
+		if r.Place.Addr != p.Addr && fixedNumber(&r.Place) && d.numbersEqual(&r.Place, p, use{address: true}) {
+			return true
+		}
+	}
+	return false
+}
+
+// unaligned refuses an object that is carried and holds what could be an address, but is no aligned word.
+func (e *emitter) unaligned(b *image.Atom, data []byte, refs []image.DataRef) error {
+	if !e.d.new.im.Fixed() {
+		return nil
+	}
+	if off := e.d.new.im.LooksLikeAddress(maskPointers(refs, data)); off >= 0 {
+		return fmt.Errorf("%s+%#x could hold an address in a word that is not aligned; link with -pie or with -Wl,--emit-relocs", b.Name, off)
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package image
+
+import (
+	"debug/elf"
+	"sort"
+	"strings"
+
+	"hotpatch/arch"
+)
+
+// findFixedWords lists the words of data that hold addresses of the image, or numbers that look like some. A program that is linked for a
+// fixed address (ET_EXEC) has its pointers stored by the linker, and nothing says where, unless it was linked with --emit-relocs. Compilers align
+// pointers, so that only aligned words count; see [Image.LooksLikeAddress] for others.
+func (im *Image) findFixedWords() {
+	if im.Type != elf.ET_EXEC || im.HasRelocs {
+		return
+	}
+	const word = 8 // bytes
+	for _, s := range im.Sections {
+		if !s.holdsPointers() {
+			continue
+		}
+		for off := -uint64(s.Addr) % word; off+word <= s.Size; off += word {
+			if v := arch.ImageAddr(order.Uint64(s.Data[off:])); v != 0 && im.contains(v) {
+				im.links = append(im.links, LinkReloc{Addr: s.Addr + arch.ImageAddr(off), Type: uint32(elf.R_X86_64_64), Value: v, Section: true, Number: true})
+			}
+		}
+	}
+	sort.SliceStable(im.links, func(i, j int) bool { return im.links[i].Addr < im.links[j].Addr })
+}
+
+// holdsPointers reports whether a section is one into which compilers put data with addresses in it.
+func (s *Section) holdsPointers() bool {
+	switch s.Type {
+	case elf.SHT_PROGBITS, elf.SHT_INIT_ARRAY, elf.SHT_FINI_ARRAY, elf.SHT_PREINIT_ARRAY:
+	default:
+		return false
+	}
+	return s.Data != nil && !s.Exec() && !isGOT(s) && s.Name != ".interp" && s.Name != ".gcc_except_table" && !strings.HasPrefix(s.Name, ".eh_frame")
+}
+
+// LooksLikeAddress returns the offset of the first word among the bytes, aligned or not, whose value lies in the image; -1 if there
+// is none.
+func (im *Image) LooksLikeAddress(b []byte) int {
+	for off := 0; off+8 <= len(b); off++ {
+		if v := order.Uint64(b[off:]); v != 0 && im.contains(arch.ImageAddr(v)) {
+			return off
+		}
+	}
+	return -1
+}
+
+// Fixed reports whether the image is linked for a fixed address and does not say where it holds addresses: what looks like one
+// has Place.Number set.
+func (im *Image) Fixed() bool { return im.Type == elf.ET_EXEC && !im.HasRelocs }
