@@ -157,7 +157,7 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	}
 	switch p.Kind {
 	case image.PlaceAtom:
-		return p.Addend == q.Addend && d.atomsEqual(p.Atom, q.Atom)
+		return p.Addend == q.Addend && d.atomsEqual(p.Atom, q.Atom) && !inCode(p) || inCode(p) && inCode(q) && d.labelsEqual(p, q)
 	case image.PlaceTLS:
 		return d.tlsEqual(p, q)
 	case image.PlaceImport:

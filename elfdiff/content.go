@@ -23,6 +23,7 @@ const (
 	objGrown                   // variable: more bytes
 	objShrunk                  // variable: fewer bytes
 	objMoved                   // between read-only and writable memory
+	objLabels                  // table of labels of a function: content
 	objAdded
 	objRemoved
 	objTLS     // thread-local: size
@@ -40,7 +41,7 @@ type objChange struct {
 // moves reports whether the object gets a new place, so that its direct readers must be in the patch.
 func (o *objChange) moves() bool {
 	switch o.delta {
-	case objResized, objGrown:
+	case objResized, objGrown, objLabels:
 		return true
 	case objMoved:
 		return o.old.Section != nil && o.new.Section != nil
@@ -99,19 +100,23 @@ func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 	if a.Section == nil || b.Section == nil {
 		return objMoved, a.Size != b.Size
 	}
-	switch ro, ro2 := !a.Section.Writable(), !b.Section.Writable(); {
-	case ro != ro2:
+	ro := !a.Section.Writable()
+	equal := a.Size == b.Size && d.objectContentEqual(a, b)
+	switch {
+	case ro != !b.Section.Writable():
 		return objMoved, true
-	case ro && (a.Size != b.Size || !d.objectContentEqual(a, b) && hasDistances(d.new.dataRefs(b))):
+	case equal:
+		return 0, false
+	case d.new.holdsLabels(b):
+		return objLabels, true
+	case ro && (a.Size != b.Size || hasDistances(d.new.dataRefs(b))):
 		return objResized, true
+	case ro:
+		return objContent, true
 	case a.Size < b.Size:
 		return objGrown, true
 	case a.Size > b.Size:
 		return objShrunk, true
-	case d.objectContentEqual(a, b):
-		return 0, false
-	case ro:
-		return objContent, true
 	}
 	return objInit, true
 }

@@ -148,6 +148,7 @@ type differ struct {
 	inlineChanges []*inlineChange          // functions that exist only where they are inlined, in a fixed order
 	inlineRoots   map[string]*inlineChange // and by name
 
+	labels  map[*image.Atom]*unit    // tables of labels of the new build, and the functions that they belong to
 	once    map[*unit]bool           // functions of the old build that run at most once; see onceOnly
 	stored  map[*image.Atom]string   // old atoms whose address is held somewhere, and where
 	inbound map[*image.Atom][]uint32 // old functions: offsets behind the entry that others branch to

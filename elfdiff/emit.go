@@ -332,7 +332,7 @@ func (e *emitter) object(b *image.Atom) (int, error) {
 		return 0, fmt.Errorf("object %s: %s", b.Name, o.why())
 	}
 	old := e.d.rev.of(b)
-	if old != nil && (o == nil || !o.moves()) {
+	if old != nil && (o == nil || !o.moves()) && e.d.labels[b] == nil {
 		return e.image(old), nil
 	}
 	if why, ok := e.d.amb[b]; ok && !readOnly(b) {
@@ -385,6 +385,22 @@ func alignment(b *image.Atom) uint64 {
 	return align
 }
 
+// word binds what a field of a data object holds; plain says that it is a number.
+func (e *emitter) word(b *image.Atom, r *image.DataRef) (sym int, addend int64, plain bool, err error) {
+	if e.isLabel(b, r) {
+		sym, addend, err = e.label(b, &r.Place)
+		return sym, addend, false, err
+	}
+	place := &r.Place
+	if fixedNumber(place) {
+		if place, err = e.settleWord(place, b, r.Off); err != nil || place == nil {
+			return 0, 0, err == nil, err
+		}
+	}
+	sym, addend, err = e.bind(place, nil, 0)
+	return sym, addend, false, err
+}
+
 // content relocates the addresses in an object that was copied to offset off of section sec.
 func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
 	refs := e.d.new.dataRefs(b)
@@ -402,17 +418,10 @@ func (e *emitter) content(sec int, off uint64, b *image.Atom) error {
 		if r.Off+uint64(r.Size) > b.Size {
 			return fmt.Errorf("%s+%#x holds an address of which only a part belongs to it: where it ends cannot be told", b.Name, r.Off)
 		}
-		place := &r.Place
-		if fixedNumber(place) {
-			var err error
-			if place, err = e.settleWord(place, b, r.Off); err != nil {
-				return fmt.Errorf("%s+%#x: %w", b.Name, r.Off, err)
-			}
-			if place == nil {
-				continue // the bytes stay as they are
-			}
+		sym, addend, plain, err := e.word(b, r)
+		if plain {
+			continue // the bytes stay as they are
 		}
-		sym, addend, err := e.bind(place, nil, 0)
 		if err != nil {
 			return fmt.Errorf("%s+%#x holds an address that cannot be carried: %w", b.Name, r.Off, err)
 		}

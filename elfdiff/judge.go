@@ -24,10 +24,13 @@ func (v *verdict) refuse(format string, args ...any) {
 }
 
 func (v *verdict) needAck(id, format string, args ...any) {
-	if v.ack != "" {
-		v.ack += "; "
+	text := fmt.Sprintf(format, args...)
+	switch {
+	case v.ack == "":
+		v.ack = text
+	case !strings.Contains(v.ack, text):
+		v.ack += "; " + text
 	}
-	v.ack += fmt.Sprintf(format, args...)
 	v.ackID = cmp.Or(v.ackID, id)
 }
 
@@ -53,6 +56,7 @@ func (v *verdict) why() string {
 func (d *differ) judge() {
 	d.stored = d.storedAddresses()
 	d.inbound = d.inboundBranches()
+	d.labels = make(map[*image.Atom]*unit)
 	for _, c := range d.funcs {
 		if c.how == patch.Removed {
 			d.judgeRemoved(c)
@@ -84,6 +88,7 @@ func (d *differ) judgeFunction(c *funcChange) {
 			}
 		}
 		d.judgeBody(c, u)
+		d.judgeLabels(c, map[bool]*side{true: &d.old, false: &d.new}[u == c.old], u)
 	}
 	if c.old != nil {
 		d.judgeSite(c)
@@ -95,17 +100,12 @@ func (d *differ) judgeFunction(c *funcChange) {
 	}
 }
 
-// judgeBody refuses functions whose labels are values (HAZARDS D25), and code that is not all understood (D19).
+// judgeBody refuses code that is not all understood (HAZARDS D19).
 func (d *differ) judgeBody(c *funcChange, u *unit) {
 	for _, p := range u.parts {
 		body, err := u.im.Body(p)
 		if err != nil {
 			continue
-		}
-		if len(body.Escapes) > 0 {
-			c.refuse("%s takes the address of a label at +%#x (computed goto); labels that are stored would lead into the old body",
-				p.Name, body.Escapes[0].Target.Off)
-			return
 		}
 		if body.Falls {
 			c.refuse("the end of %s runs on into what follows it", p.Name)
@@ -128,7 +128,7 @@ func (d *differ) judgeSite(c *funcChange) {
 		c.refuse("the old build's file holds no bytes for it")
 		return
 	}
-	site, err := trampoline.PlanSite(d.old.im.Arch, a.Addr, body, d.padding(a), d.inbound[a])
+	site, err := trampoline.PlanSite(d.old.im.Arch, a.Addr, body, d.padding(a), append(c.old.labelOffsets(), d.inbound[a]...))
 	if err != nil {
 		c.refuse("%v", strings.TrimPrefix(err.Error(), "refused: "))
 		return

@@ -14,6 +14,8 @@ func (d *differ) judgeObject(o *objChange) {
 	case objContent, objResized:
 		o.because(patch.ReasonContent, nil, "%s", d.contentReason(o))
 		d.judgeConstant(o)
+	case objLabels:
+		o.because(patch.ReasonContent, nil, "the labels of a function, which gets a copy of the table that leads into its new body")
 	case objInit:
 		o.because(patch.ReasonInitial, nil, "initial value changed; the running value is kept")
 	case objGrown:

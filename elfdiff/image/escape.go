@@ -81,7 +81,8 @@ func bit(r int8) uint16 {
 // Registers of the System V ABI for x86-64 (3.2.3), by bit.
 const (
 	regsArguments = 1<<7 | 1<<6 | 1<<2 | 1<<1 | 1<<8 | 1<<9 | 1<<10 // rdi, rsi, rdx, rcx, r8, r9; r10: the static chain
-	regsReturned  = 1<<0 | 1<<2                                     // rax, rdx
+	regsResult    = 1 << 0                                          // rax
+	regsResult2   = 1 << 2                                          // rdx
 	regsScratch   = 1<<0 | 1<<1 | 1<<2 | 1<<6 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11
 )
 
@@ -148,11 +149,24 @@ func (t *tracker) leave(k int, s regSets) {
 		t.out(s, regsArguments)
 		next()
 	case arch.FlowReturn:
-		t.found.Returns = t.found.Returns || s.addr&regsReturned != 0
-		t.found.Yields = t.found.Yields || s.val&regsReturned != 0
+		t.results(s)
 	case arch.FlowJumpInd:
 		t.indirect(s)
 	}
+}
+
+// results notes what the registers of the function's result hold at a return.
+func (t *tracker) results(s regSets) {
+	if s.any()&(regsResult|regsResult2) == 0 {
+		return
+	}
+	a := t.b.Atom
+	if a.Parent != nil {
+		a = a.Parent
+	}
+	regs := [...]uint16{0, regsResult, regsResult | regsResult2}[t.im.ResultWords(a)]
+	t.found.Returns = t.found.Returns || s.addr&regs != 0
+	t.found.Yields = t.found.Yields || s.val&regs != 0
 }
 
 // outside returns the registers that count behind a jump out of the body: those of arguments if it is a tail call, all if it may lead to
@@ -256,8 +270,8 @@ func (t *tracker) stepOneByte(x *x86Operands, through bool, s regSets) regSets {
 		return s
 	case op == 0xf6 || op == 0xf7:
 		t.found.Writes = t.found.Writes || through && (x.reg&7 == 2 || x.reg&7 == 3) // not, neg
-		if x.reg&4 != 0 && s.any()&(rm|regsReturned) != 0 {                          // mul, div
-			t.out(s, rm|regsReturned)
+		if x.reg&4 != 0 && s.any()&(rm|regsResult|regsResult2) != 0 {                // mul, div
+			t.out(s, rm|regsResult|regsResult2)
 		}
 		return s
 	case op == 0xfe || op == 0xff:

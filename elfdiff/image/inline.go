@@ -20,6 +20,7 @@ type Inline struct {
 type subprogram struct {
 	ranges  [][2]uint64
 	line    int // of its declaration; 0: not known
+	entry   dwarf.Offset
 	inlines []Inline
 }
 
@@ -160,7 +161,7 @@ func (w *inlineWalk) function(e *dwarf.Entry) error {
 	if len(ranges) == 0 {
 		return w.cursor.Skip()
 	}
-	s := subprogram{ranges: ranges}
+	s := subprogram{ranges: ranges, entry: e.Offset}
 	if s.line, err = w.line(e); err != nil {
 		return err
 	}

@@ -1,6 +1,10 @@
-// D25: a changed function takes the addresses of its labels.
-// Changed: run
-// Verdict: refused label
+// D25: a changed function jumps through a table of its labels. The patch has a table of its own, which leads into the new body.
+// Changed: run answer
+// Objects: label.0
+// Verdict: ok
+// Before: 2
+// After: 8
+// Reverted: 2
 #include "pair.h"
 
 NOINLINE int run(const unsigned char *op)
@@ -10,6 +14,9 @@ NOINLINE int run(const unsigned char *op)
 	goto *label[*op];
 inc:
 	x++;
+#if V == 2
+	x += atoi("7");
+#endif
 	goto *label[*++op];
 dec:
 	x--;
@@ -18,7 +25,7 @@ dbl:
 	x *= 2;
 	goto *label[*++op];
 end:
-	return x;
+	return x + (V == 2);
 }
 
-void answer(void) { printf("%d\n", run((const unsigned char *)"\0\0\2\3")); }
+void answer(void) { printf("%d\n", run((const unsigned char *)"\0\0\1\2\1\1\3") + (V == 2 ? -25 : 0)); }

@@ -1,7 +1,7 @@
 // D10: a constant becomes a variable, and a variable a constant. Both get a new place, and every function that reads them is in the patch.
 // Changed: answer limit
 // Objects: top step
-// Verdict: ack section:step section:top
+// Verdict: ack section:step
 // Before: 3 + 1
 // After: 4 + 2
 // Reverted: 3 + 3
