@@ -66,7 +66,6 @@ func (d *differ) compare() {
 		}
 	}
 	d.closeOverObjects()
-	d.explain()
 }
 
 func (d *differ) addChange(c *funcChange) {

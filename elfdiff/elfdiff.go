@@ -70,7 +70,8 @@ type Options struct {
 	Lines bool      // take functions that differ only in a line number into the patch
 
 	Log   *slog.Logger                       // nil: silent
-	Phase func(name string, d time.Duration) // called at the end of each phase, if not nil
+	Begin func(name string)                  // called at the start of each phase, if not nil
+	Phase func(name string, d time.Duration) // called at the end of each, and for parts of it: "explain/debug information of old"
 }
 
 // Counts sums up a comparison.
@@ -120,6 +121,12 @@ func Diff(old, new *image.Image, opt Options) (*Result, error) {
 func (d *differ) answer() (*Result, error) {
 	d.phase("pair", func() error { d.pair(); return nil })
 	d.phase("compare", func() error { d.compare(); return nil })
+	d.phase("explain", func() error { d.explain(); return nil })
+	for _, s := range []*side{&d.old, &d.new} {
+		if d.opt.Phase != nil {
+			d.opt.Phase("explain/debug information of "+map[*side]string{&d.old: "old", &d.new: "new"}[s], s.im.DebugTime())
+		}
+	}
 	d.phase("judge", func() error { d.judge(); return nil })
 	var p *patch.Patch
 	if err := d.phase("assemble", func() (err error) { p, err = d.assemble(); return err }); err != nil {
@@ -155,6 +162,9 @@ type differ struct {
 }
 
 func (d *differ) phase(name string, f func() error) error {
+	if d.opt.Begin != nil {
+		d.opt.Begin(name)
+	}
 	start := time.Now()
 	err := f()
 	if d.opt.Phase != nil {
@@ -165,7 +175,7 @@ func (d *differ) phase(name string, f func() error) error {
 
 // parallel calls f(0) .. f(n-1) on all cores, where each worker has an f of its own.
 func parallel(n int, worker func() (f func(i int))) {
-	const chunk = 64
+	chunk := min(64, n/(4*runtime.GOMAXPROCS(0))+1) // small enough that all cores have work
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {

@@ -3,6 +3,7 @@ package elfdiff
 import (
 	"encoding/binary"
 	"slices"
+	"sync"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
@@ -14,6 +15,7 @@ import (
 // First each pair of bodies is compared by itself; only then is it known which changes are more than
 // line numbers, and can be the cause of others.
 func (d *differ) explain() {
+	d.readDebug()
 	all := make([]*explainer, len(d.funcs))
 	parallel(len(all), func() func(i int) {
 		return func(i int) { all[i] = d.explainer(d.funcs[i]) }
@@ -32,6 +34,25 @@ func (d *differ) explain() {
 	for _, c := range d.funcs {
 		d.explainLone(c)
 	}
+}
+
+// readDebug reads what the debug information says of the functions that changed, of both builds at the same time. It is kept by the
+// images; what cannot be read is missing where it is asked for.
+func (d *differ) readDebug() {
+	var wg sync.WaitGroup
+	read := func(of func(*funcChange) *unit) {
+		for _, c := range d.funcs {
+			if u := of(c); u != nil && c.how == patch.Changed {
+				for _, p := range u.parts {
+					u.im.Lines(p)
+					u.im.Inlines(p)
+				}
+			}
+		}
+	}
+	wg.Go(func() { read(func(c *funcChange) *unit { return c.old }) })
+	wg.Go(func() { read(func(c *funcChange) *unit { return c.new }) })
+	wg.Wait()
 }
 
 // explainer compares the bodies of a changed function; nil if there are not two, or nothing that their instructions show.
@@ -171,6 +192,9 @@ func (x *explainer) operands(a, b *instruction, at span) {
 	}
 	for i := range min(len(a.refs), len(b.refs)) {
 		if r, s := a.refs[i], b.refs[i]; !x.sameRef(r, s) {
+			if len(x.places) > 0 && named(s) {
+				continue // see useReasons
+			}
 			x.findings = append(x.findings, finding{at, x.d.describe(r, s)})
 		}
 	}
@@ -178,6 +202,9 @@ func (x *explainer) operands(a, b *instruction, at span) {
 		add(patch.ReasonReference, nil, "an address where a number was, or the reverse")
 	}
 }
+
+// named reports whether an operand is one that [explainer.useReasons] speaks of: not a constant that is read.
+func named(r *image.Ref) bool { return r.Place.Kind != image.PlaceAnon || r.Kind != image.RefMem }
 
 func (x *explainer) sameRef(r, s *image.Ref) bool {
 	return x.d.placesEqual(x.c.old.placeOf(r), x.c.new.placeOf(s), useOf(r.Kind, r.Width, s.Width))

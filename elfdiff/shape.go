@@ -33,6 +33,11 @@ func (x *explainer) explain() {
 		}
 		c.add(f.reason)
 	}
+	if len(x.places) > 0 || x.tooMany {
+		for _, r := range x.useReasons() {
+			c.add(r)
+		}
+	}
 	x.explainShift()
 	if len(c.reasons) == 0 {
 		x.explainRest()
@@ -127,12 +132,6 @@ func (x *explainer) operation(in *instruction, u *unit, old bool) string {
 	for _, r := range in.refs {
 		p := u.placeOf(r)
 		switch {
-		case p.Atom != nil && p.Kind != image.PlaceAnon:
-			a := p.Atom
-			if next := x.d.fwd.of(a); old && next != nil {
-				a = next
-			}
-			fmt.Fprintf(&b, " %v %s@%#x%+d", p.Kind, a.Name, uint64(a.Addr), p.Addend)
 		case p.Kind == image.PlaceAnon:
 			s := &x.d.new
 			if old {
@@ -141,7 +140,7 @@ func (x *explainer) operation(in *instruction, u *unit, old bool) string {
 			text, _ := s.im.Bytes(p.Addr, s.anon(p.Addr).Size)
 			fmt.Fprintf(&b, " anon %x", text)
 		default:
-			fmt.Fprintf(&b, " %v %s", p.Kind, placeName(p))
+			b.WriteString(" " + x.placeKey(p, old))
 		}
 	}
 	return b.String()

@@ -21,6 +21,7 @@ package image
 
 import (
 	"debug/elf"
+	"time"
 
 	"hotpatch/arch"
 	"hotpatch/ptrace/unwind/cfi"
@@ -35,6 +36,8 @@ type Options struct {
 	DebugRoots []string
 	// DebugCaches are directories of debuginfod's client, which are read and never filled; nil means the user's.
 	DebugCaches []string
+	// Phase is called at the end of each phase of loading, if it is not nil.
+	Phase func(name string, d time.Duration)
 }
 
 // Image is one linked build. It is read-only after Load, and its methods may be

@@ -91,8 +91,7 @@ func (s *subprogram) covers(a *Atom) bool {
 // eachSubprogram calls visit for the functions of the compilation units that describe an atom.
 func (im *Image) eachSubprogram(a *Atom, visit func(*subprogram)) error {
 	t := &im.lines
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.use()()
 	units, err := im.dwarfUnits(a)
 	if err != nil {
 		return err

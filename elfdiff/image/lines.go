@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"time"
 
 	"hotpatch/arch"
 )
@@ -14,6 +15,7 @@ import (
 // lineTable is the DWARF line table of the image. It is read when it is first asked for, one compilation unit at a time.
 type lineTable struct {
 	mu    sync.Mutex
+	spent time.Duration // reading what DWARF says of functions
 	dwarf *DWARF
 	units []lineRange // by start
 	err   error       // of opening it
@@ -44,8 +46,7 @@ var ErrNoLines = errors.New("no DWARF line table")
 // which line. The table is read from the file, or its debug file, as far as it is needed.
 func (im *Image) Lines(a *Atom) ([]LineEntry, error) {
 	t := &im.lines
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	defer t.use()()
 	units, err := im.dwarfUnits(a)
 	if err != nil {
 		return nil, err
@@ -59,6 +60,23 @@ func (im *Image) Lines(a *Atom) ([]LineEntry, error) {
 		out = append(out, within(rows, a)...)
 	}
 	return out, nil
+}
+
+// use locks the table; the function that it returns unlocks it, and counts the time.
+func (t *lineTable) use() (done func()) {
+	t.mu.Lock()
+	start := time.Now()
+	return func() {
+		t.spent += time.Since(start)
+		t.mu.Unlock()
+	}
+}
+
+// DebugTime returns the time that was spent so far on reading what DWARF data says of functions and their lines.
+func (im *Image) DebugTime() time.Duration {
+	im.lines.mu.Lock()
+	defer im.lines.mu.Unlock()
+	return im.lines.spent
 }
 
 // dwarfUnits returns the compilation units that describe the atom, by address; it opens the DWARF data when it is first

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sort"
+	"time"
 
 	"hotpatch/arch"
 	"hotpatch/arch/machines"
@@ -35,6 +36,7 @@ func load(f *file, opt Options) (*Image, error) {
 		return nil, err
 	}
 	im.options = opt
+	lap := laps(opt.Phase)
 	if im.debugLink, err = readDebugLink(f); err != nil {
 		return nil, err
 	}
@@ -46,26 +48,44 @@ func load(f *file, opt Options) (*Image, error) {
 		return nil, err
 	}
 	defer closeDebug()
+	lap("sections")
 	if symFile != f && !im.FuncsOnly {
 		im.DebugPath = symFile.path
 	}
 	if err := im.readCFI(f); err != nil {
 		return nil, err
 	}
+	lap("call frames")
 	if err := im.readSymbols(f, symFile); err != nil {
 		return nil, err
 	}
+	lap("symbols")
 	if err := im.readLinkRelocs(f); err != nil {
 		return nil, err
 	}
 	im.findFixedWords()
 	im.findImports()
+	lap("relocations")
 	im.scanCode()
 	im.joinParts()
 	im.findConstructors()
 	im.judgeUnwind()
 	im.bodies.init(len(im.Atoms))
+	lap("code")
 	return im, nil
+}
+
+// laps returns a function that reports the time since it was last called, or made.
+func laps(report func(string, time.Duration)) (lap func(name string)) {
+	if report == nil {
+		return func(string) {}
+	}
+	last := time.Now()
+	return func(name string) {
+		now := time.Now()
+		report(name, now.Sub(last))
+		last = now
+	}
 }
 
 // symbolFile returns the file with the symbols: f itself, its separate debug file, or what f holds in .gnu_debugdata. The returned

@@ -27,7 +27,8 @@ type app struct {
 	width    int  // columns of that terminal; 0: out is none, lines may be of any length
 	mangled  bool // --no-demangle: names as the linker has them
 	start    time.Time
-	changed  int // the process that this command has changed; 0: none
+	patience time.Duration // how long work lasts without a word on a terminal
+	changed  int           // the process that this command has changed; 0: none
 	// wantsJSON is whether --json was asked for. It is looked for in the arguments themselves, because an error in
 	// them may end their parsing before it is reached.
 	wantsJSON bool
@@ -35,23 +36,32 @@ type app struct {
 
 // Run executes hotpatch with the arguments that follow the program's name and returns the exit code.
 func Run(args []string, stdout, stderr io.Writer) int {
-	out := &checkedWriter{w: stdout}
-	a := &app{
-		out:   out,
-		err:   stderr,
-		live:  isTerminal(stderr),
-		color: isTerminal(stdout) && os.Getenv("NO_COLOR") == "",
-		width: terminalWidth(stdout),
-		start: time.Now(),
+	return newApp(args, stdout, stderr).run(args)
+}
+
+// newApp looks at what the streams are.
+func newApp(args []string, stdout, stderr io.Writer) *app {
+	return &app{
+		out:      &checkedWriter{w: stdout},
+		err:      stderr,
+		live:     isTerminal(stderr),
+		color:    isTerminal(stdout) && os.Getenv("NO_COLOR") == "",
+		width:    terminalWidth(stdout),
+		start:    time.Now(),
+		patience: patience,
 
 		wantsJSON: asksJSON(args),
 	}
+}
+
+// run executes the verb that the arguments ask for and returns the exit code.
+func (a *app) run(args []string) int {
 	root := newRoot(a)
 	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
-	root.SetOut(out)
-	root.SetErr(stderr)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	verb, err := root.ExecuteC()
-	if err == nil && out.err != nil {
+	if out, ok := a.out.(*checkedWriter); ok && err == nil && out.err != nil {
 		err = a.lost(out.err)
 	}
 	if err != nil {

@@ -41,7 +41,7 @@ replaced only by a new one; any other file is left alone.`,
   hotpatch diff a.out b.out -o fix.patch --ack remove:old_handler`,
 		Args: usage(cobra.MinimumNArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			job := &diffJob{app: a, json: asJSON, output: output, all: all, why: why, list: disasm, funcs: args[min(2, len(args)):], debugDirs: debugDirs, inputs: []inputFile{
+			job := &diffJob{app: a, json: asJSON, output: output, all: all, timed: timed, why: why, list: disasm, funcs: args[min(2, len(args)):], debugDirs: debugDirs, inputs: []inputFile{
 				{"OLD", args[0]}, {"NEW", args[1]}, {"--debug-old", debugOld}, {"--debug-new", debugNew},
 			}}
 			if len(args) > 2 && !disasm {
@@ -50,10 +50,7 @@ replaced only by a new one; any other file is left alone.`,
 			if err := job.outputFree(); err != nil {
 				return err
 			}
-			phase := func(string, time.Duration) {}
-			if timed {
-				phase = job.phases.add
-			}
+			phase := job.phases.add
 			who, err := userName()
 			if err != nil && len(acks) > 0 {
 				return fmt.Errorf("who gives the word: %w", err)
@@ -65,7 +62,7 @@ replaced only by a new one; any other file is left alone.`,
 			if err := job.run(opt); err != nil {
 				return err
 			}
-			return job.report(timed)
+			return job.report()
 		},
 	}
 	f := c.Flags()
@@ -88,14 +85,15 @@ replaced only by a new one; any other file is left alone.`,
 type diffJob struct {
 	*app
 	json      bool
-	all       bool     // list everything
+	all       bool // list everything
+	timed     bool
 	why       string   // a name, or ""
 	list      bool     // --disasm
 	funcs     []string // names that --disasm is asked for; none: all
 	output    string   // FILE, or ""
 	debugDirs []string // directories of separate debug files
 	inputs    []inputFile
-	phases    phases
+	phases    phaseRecorder
 
 	old, new *image.Image
 	lines    bool
@@ -113,7 +111,11 @@ func (j *diffJob) load(paths []string, debug [2]string, phase func(string, time.
 	var errs [2]error
 	var wg sync.WaitGroup
 	for i := range im {
-		wg.Go(func() { im[i], errs[i] = j.loadImage(paths[i], debug[i]) })
+		wg.Go(func() {
+			which := [...]string{"old", "new"}[i]
+			defer func(start time.Time) { phase("load/"+which, time.Since(start)) }(time.Now())
+			im[i], errs[i] = j.loadImage(paths[i], debug[i], j.phases.under("load/"+which))
+		})
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -127,11 +129,11 @@ func (j *diffJob) load(paths []string, debug [2]string, phase func(string, time.
 }
 
 // loadImage reads one build. A debug file that is given must be that build's, even where it is not needed.
-func (j *diffJob) loadImage(path, debug string) (*image.Image, error) {
+func (j *diffJob) loadImage(path, debug string, phase func(string, time.Duration)) (*image.Image, error) {
 	if err := checkELF(path); err != nil {
 		return nil, err
 	}
-	opt := image.Options{Debug: debug}
+	opt := image.Options{Debug: debug, Phase: phase}
 	if len(j.debugDirs) > 0 {
 		opt.DebugRoots = append(slices.Clone(j.debugDirs), image.DebugRoot)
 	}
@@ -142,7 +144,7 @@ func (j *diffJob) loadImage(path, debug string) (*image.Image, error) {
 func (j *diffJob) run(opt elfdiff.Options) error {
 	show, end := j.progress()
 	defer end()
-	show("comparing")
+	opt.Begin = func(phase string) { show("comparing: " + phase) }
 	var err error
 	j.lines = opt.Lines
 	if j.res, err = elfdiff.Diff(j.old, j.new, opt); err != nil {
@@ -194,10 +196,10 @@ func (j *diffJob) verdictErr() error {
 }
 
 // report prints the result and returns the error that it stands for.
-func (j *diffJob) report(timed bool) error {
+func (j *diffJob) report() error {
 	err := j.verdictErr()
-	if timed {
-		j.times(j.phases)
+	if j.timed {
+		j.times(j.phases.phases, codeSize(j.old)+codeSize(j.new))
 	}
 	if j.why != "" && !j.json {
 		return errors.Join(j.app.why(newReport(j.res.Changes, true), j.why), err)
@@ -294,7 +296,9 @@ func (j *diffJob) asJSON(err error) *diffJSON {
 		Version: jsonVersion, Old: imageJSON(j.old), New: imageJSON(j.new),
 		Counts: j.res.Counts, Layouts: j.res.Layouts, Refused: j.res.Refused,
 		MissingAcks: filled(j.res.Missing), UnknownAcks: j.res.UnknownAcks,
-		Phases: j.phases,
+	}
+	if j.timed {
+		out.Phases = j.phases.tree()
 	}
 	out.Functions, out.Others = changesJSON(j.res.Changes)
 	for i := range out.Functions {

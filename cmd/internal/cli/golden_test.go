@@ -87,7 +87,7 @@ func TestDiffGolden(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := textApp()
 			j := &diffJob{app: a, output: tt.output, old: old, new: next, lines: tt.lines, res: &tt.res, file: tt.file}
-			err := j.report(false)
+			err := j.report()
 			if err != nil {
 				b.WriteString("error: " + err.Error() + "\n")
 			}

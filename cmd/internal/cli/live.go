@@ -154,7 +154,7 @@ func (a *app) finish(l *liveFlags, before phases, r *inject.Report) error {
 	}
 	r.Phases = append(before, r.Phases...)
 	if l.time {
-		a.times(r.Phases)
+		a.times(r.Phases, 0)
 	}
 	if l.json {
 		r.Notes, r.Unread, r.Patches = filled(r.Notes), filled(r.Unread), filled(r.Patches)

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hotpatch/elfdiff/patch"
-	"hotpatch/ptrace/inject"
 )
 
 // jsonVersion is the "version" field of everything that --json prints. It changes when a
@@ -145,48 +144,9 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// phases collects what --time shows.
-type phases []inject.Phase
-
-// add appends a phase. It may be called from one goroutine at a time.
-func (p *phases) add(name string, d time.Duration) {
-	*p = append(*p, inject.Phase{Name: name, Duration: d})
-}
-
-// times prints the phases and the time since the program started.
-func (a *app) times(p phases) {
-	width := len("total")
-	for _, ph := range p {
-		width = max(width, len(ph.Name))
-	}
-	for _, ph := range p {
-		a.note("%s %9s", pad(ph.Name, width), ms(ph.Duration))
-	}
-	a.note("%s %9s", pad("total", width), ms(time.Since(a.start)))
-}
-
 // ms returns a time in milliseconds.
 func ms(d time.Duration) string {
 	return fmt.Sprintf("%.3f ms", float64(d.Nanoseconds())/1e6)
-}
-
-// progress shows what is being done on one line that is overwritten, on a terminal only. The
-// second function removes the line.
-func (a *app) progress() (show func(string), end func()) {
-	if !a.live {
-		return func(string) {}, func() {}
-	}
-	shown := false
-	show = func(s string) {
-		shown = true
-		fmt.Fprintf(a.err, "\r\x1b[K%s", clean(s))
-	}
-	end = func() {
-		if shown {
-			fmt.Fprint(a.err, "\r\x1b[K")
-		}
-	}
-	return show, end
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

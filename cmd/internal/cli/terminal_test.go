@@ -58,7 +58,10 @@ func TestTerminal(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("NO_COLOR", tt.noColor)
 			tty, read := terminal(t)
-			code := Run([]string{"diff", old, next}, tty, tty)
+			args := []string{"diff", old, next}
+			a := newApp(args, tty, tty)
+			a.patience = 0
+			code := a.run(args)
 			got := read()
 			if code != exitDone {
 				t.Fatalf("exit code %d\n%s", code, got)
@@ -66,10 +69,15 @@ func TestTerminal(t *testing.T) {
 			if strings.Contains(got, "\x1b[32mok") != tt.wantColor {
 				t.Errorf("colour: want %v\n%q", tt.wantColor, got)
 			}
-			if !strings.Contains(got, "\r\x1b[Kcomparing\r\x1b[K") {
+			if !strings.Contains(got, "\r\x1b[Kcomparing: assemble\r\x1b[K") {
 				t.Errorf("no progress line that is removed:\n%q", got)
 			}
 		})
+	}
+	tty, read := terminal(t)
+	code := Run([]string{"diff", old, next}, tty, tty)
+	if got := read(); code != exitDone || strings.Contains(got, "comparing") {
+		t.Errorf("exit code %d, progress of work that does not last:\n%q", code, got)
 	}
 	if r := hotpatch("diff", old, next); strings.ContainsAny(r.out+r.err, "\x1b\r") {
 		t.Errorf("control characters where there is no terminal:\n%q%q", r.out, r.err)
