@@ -182,7 +182,7 @@ func parallel(n int, worker func() (f func(i int))) {
 		wg.Go(func() {
 			f := worker()
 			for {
-				hi := int(next.Add(chunk))
+				hi := int(next.Add(int64(chunk)))
 				for i := hi - chunk; i < min(hi, n); i++ {
 					f(i)
 				}
