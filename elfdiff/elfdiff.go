@@ -94,7 +94,10 @@ type Result struct {
 	Refused     int      // changes that cannot be delivered soundly
 	UnknownAcks []string // IDs that were given and that no change asks for
 	d           *differ
-	Layouts     string // what is known about type layouts: today always that they were not checked
+	// Layouts says whether the layouts of types were compared: [LayoutsChecked], [LayoutsNotNeeded], "partly: " and what is missing, or
+	// "unchecked: " and why.
+	Layouts string
+	Types   []TypeChange // types that differ, by name; they are among Changes, too
 }
 
 // Diff compares two builds. The images must be of one machine; that they are builds of
@@ -127,11 +130,13 @@ func (d *differ) answer() (*Result, error) {
 			d.opt.Phase("explain/debug information of "+map[*side]string{&d.old: "old", &d.new: "new"}[s], s.im.DebugTime())
 		}
 	}
+	d.startTypes()
 	d.phase("judge", func() error { d.judge(); return nil })
 	var p *patch.Patch
 	if err := d.phase("assemble", func() (err error) { p, err = d.assemble(); return err }); err != nil {
 		return nil, err
 	}
+	d.phase("types", func() error { d.judgeTypes(); return nil })
 	return d.result(p), nil
 }
 
@@ -150,6 +155,7 @@ type differ struct {
 	objNew  map[*image.Atom]*objChange // by the new build's atom
 	equal   int
 	other   []patch.Change // constructors, the whole file
+	layouts layouts        // types
 
 	stems         map[string][]*unit       // the new build's functions by their name in the source; see [differ.bodies]
 	inlineChanges []*inlineChange          // functions that exist only where they are inlined, in a fixed order

@@ -43,7 +43,7 @@ func TestPairs(t *testing.T) {
 			for _, want := range []struct {
 				what  string
 				names []string
-			}{{"changed", p.Changed}, {"added", p.Added}, {"removed", p.Removed}, {"line", p.Line}, {"object", p.Objects}} {
+			}{{"changed", p.Changed}, {"added", p.Added}, {"removed", p.Removed}, {"line", p.Line}, {"object", p.Objects}, {"type", p.Types}} {
 				if got, want := sorted(names[want.what]), sorted(want.names); got != want {
 					t.Errorf("%s: got [%s], want [%s]", p.Name, got, want)
 				}
@@ -95,7 +95,7 @@ func checkVerdict(t *testing.T, p *pairs.Pair, r *elfdiff.Result, old, new strin
 		if r.Patch != nil {
 			t.Fatal("a patch was made without the word")
 		}
-		if got := sorted(r.Missing); got != sorted(strings.Fields(detail)) {
+		if got := sorted(r.Missing); got != sorted(pairs.Acks(detail)) {
 			t.Fatalf("missing %q, want %q", got, detail)
 		}
 		again, err := elfdiff.Diff(load(t, old), load(t, new), elfdiff.Options{Acks: r.Missing, User: "test", Date: time.Unix(0, 0)})

@@ -4,7 +4,7 @@ import "hotpatch/elfdiff/patch"
 
 // result makes the report.
 func (d *differ) result(p *patch.Patch) *Result {
-	r := &Result{d: d, Layouts: "unchecked"}
+	r := &Result{d: d, Layouts: d.layouts.said}
 	r.Counts = Counts{Functions: len(d.new.units), Equal: d.equal}
 	carried := false
 	given := make(map[string]bool)
@@ -45,6 +45,16 @@ func (d *differ) result(p *patch.Patch) *Result {
 	}
 	for _, c := range d.inlineChanges {
 		add(patch.Change{What: "inline", Name: c.name, Change: "changed", Verdict: patch.OK, Reasons: c.reported()}, nil)
+	}
+	for _, c := range d.layouts.changes {
+		why := c.Why
+		add(c.report(), &c.verdict)
+		last := &r.Changes[len(r.Changes)-1]
+		if last.Verdict == patch.OK {
+			last.Why = why
+		}
+		c.Verdict, c.Ack, c.Why = last.Verdict, last.Ack, last.Why
+		r.Types = append(r.Types, c.TypeChange)
 	}
 	for _, c := range d.other {
 		add(c, nil)

@@ -17,6 +17,7 @@ type DWARF struct {
 	Split bool
 
 	data         *dwarf.Data
+	sections     map[string][]byte // by name, without ".debug_"
 	info         []byte            // .debug_info
 	line         []byte            // .debug_line
 	str, lineStr []byte            // .debug_str, .debug_line_str
@@ -42,9 +43,9 @@ func newDWARF(f *file, find func(*altLink) (*DWARF, error)) (*DWARF, error) {
 	if !f.hasDebugSection("info") {
 		return nil, fmt.Errorf("%s: %w", f.path, ErrNoDWARF)
 	}
-	d := &DWARF{Path: f.path, findAlt: find}
 	sections := make(map[string][]byte)
-	for _, name := range dwarfSections {
+	d := &DWARF{Path: f.path, findAlt: find, sections: sections}
+	for _, name := range append(dwarfSections[:], "types") {
 		b, err := f.debugSection(name)
 		if err != nil {
 			return nil, err
@@ -108,6 +109,12 @@ func (im *Image) dwarfOf(path string) (*DWARF, error) {
 	}
 	return newDWARF(f, func(l *altLink) (*DWARF, error) { return l.open(path, im.options) })
 }
+
+// Section returns the contents of .debug_NAME, uncompressed; nil if the file does not have it. The caller must not change them.
+func (d *DWARF) Section(name string) []byte { return d.sections[name] }
+
+// HasAlt reports whether the file names an alternate file.
+func (d *DWARF) HasAlt() bool { return d.altLink != nil }
 
 // guard runs a call into debug/dwarf.
 func (d *DWARF) guard(part string, fn func() error) error { return guard(d.Path, part, fn) }

@@ -18,6 +18,7 @@ const (
 	ReasonData      ReasonKind = "data"      // data that it reads differs, or has a new place
 	ReasonCatch     ReasonKind = "catch"     // what it catches, where it cleans up
 	ReasonLines     ReasonKind = "lines"     // line numbers
+	ReasonSignature ReasonKind = "signature" // its parameters, or what it returns
 	ReasonUnknown   ReasonKind = "unknown"   // it differs, and in what cannot be told
 )
 
@@ -28,6 +29,7 @@ const (
 	ReasonSize    ReasonKind = "size"
 	ReasonAdded   ReasonKind = "added"
 	ReasonRemoved ReasonKind = "removed"
+	ReasonLayout  ReasonKind = "layout" // of a type: members, sizes, numbers
 	ReasonUnused  ReasonKind = "unused" // it is new, and nothing in the patch refers to it
 )
 

@@ -87,7 +87,7 @@ var layers = []struct {
 }{
 	{dirs: []string{"cmd"}, own: true},
 	{dirs: []string{"elfdiff", "ptrace/inject"}},
-	{dirs: []string{"elfdiff/image"}, own: true},
+	{dirs: []string{"elfdiff/image", "elfdiff/types"}, own: true},
 	{dirs: []string{"trampoline", "ptrace", "elfdiff/patch", "ptrace/unwind"}, own: true},
 	{dirs: []string{"arch"}, own: true},
 }

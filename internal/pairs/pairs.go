@@ -20,6 +20,7 @@ type Pair struct {
 	Flags2  []string // further ones of the second
 
 	Changed, Added, Removed, Line, Objects []string // names, without compiler suffixes where the directive has none
+	Types                                  []string // names, with their keywords
 
 	Verdict                 string // "ok", "nothing", "refused TEXT", "ack ID..."
 	Before, After, Reverted string // answers of the running program; "" if it is not patched
@@ -97,6 +98,8 @@ func (p *Pair) set(t testing.TB, key, value string) {
 		p.Line = words
 	case "Objects":
 		p.Objects = words
+	case "Types":
+		p.Types = titles(words)
 	case "Verdict":
 		p.Verdict = value
 	case "Before":
@@ -137,4 +140,32 @@ func (p *Pair) BuildLibrary(t testing.TB, cc string, flags ...string) (old, new 
 	old = victim.Build(t, cc, p.Sources, append([]string{"-DV=1"}, all...)...)
 	new = victim.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, all...), p.Flags2...)...)
 	return old, new
+}
+
+// titles joins the keyword of a type with its name.
+func titles(words []string) []string {
+	var out []string
+	for i := 0; i < len(words); i++ {
+		switch words[i] {
+		case "struct", "union", "class", "enum":
+			out = append(out, words[i]+" "+words[i+1])
+			i++
+		default:
+			out = append(out, words[i])
+		}
+	}
+	return out
+}
+
+// Acks splits a list of IDs; those of types hold a space.
+func Acks(list string) []string {
+	var out []string
+	for _, w := range strings.Fields(list) {
+		if strings.Contains(w, ":") {
+			out = append(out, w)
+		} else {
+			out[len(out)-1] += " " + w
+		}
+	}
+	return out
 }

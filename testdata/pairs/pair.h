@@ -6,6 +6,7 @@
 //   Flags:     further compiler flags
 //   Changed:   functions that the diff reports as changed (likewise Added, Removed, Line)
 //   Objects:   data objects that it reports
+//   Types:     types, and variables with other types, that it reports
 //   Verdict:   ok, nothing, refused TEXT, or ack ID...
 //   Before:    the answer of the running old build
 //   After:     the answer once the patch is applied

@@ -1,0 +1,185 @@
+package elfdiff
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/elfdiff/types"
+)
+
+// TypeChange is a type, or the type of a variable, that is not the same in both builds.
+type TypeChange struct {
+	Name    string       `json:"name"` // "struct client"; of a variable its name
+	File    string       `json:"file"` // that declares it in the old build
+	OldSize uint64       `json:"old_size"`
+	NewSize uint64       `json:"new_size"`
+	Moves   []types.Move `json:"moves"`
+	// Variables contain a value of the type, Pointers lead to one; both are variables of the running program.
+	Variables []string `json:"variables"`
+	Pointers  []string `json:"pointers"`
+	// Functions name the type and are replaced by the patch; Unchanged name it and go on as they are.
+	Functions []string      `json:"functions"`
+	Unchanged []string      `json:"unchanged"`
+	Verdict   patch.Verdict `json:"verdict"`
+	Ack       string        `json:"ack,omitempty"`
+	Why       string        `json:"why"`
+}
+
+// typeChange is a TypeChange on its way into the report.
+type typeChange struct {
+	entry
+	verdict
+	TypeChange
+}
+
+// layouts is what is known about the types of both builds.
+type layouts struct {
+	old, new *types.Build
+	err      error
+	wait     sync.WaitGroup
+	changes  []*typeChange
+	said     string
+}
+
+// Layouts of a Result that need no words of their own.
+const (
+	LayoutsChecked   = "checked"
+	LayoutsNotNeeded = "not needed: nothing is carried"
+)
+
+// carries reports whether there is anything that a patch would deliver.
+func (d *differ) carries() bool {
+	return slices.ContainsFunc(d.funcs, func(c *funcChange) bool { return c.carried(&d.opt) }) ||
+		slices.ContainsFunc(d.objects, func(o *objChange) bool { return o.delta == objContent })
+}
+
+// startTypes reads the DWARF data of both builds while the patch is judged and assembled. Nothing is read for a patch that carries nothing.
+func (d *differ) startTypes() {
+	l := &d.layouts
+	if !d.carries() {
+		l.said = LayoutsNotNeeded
+		return
+	}
+	var errs [2]error
+	var built sync.WaitGroup
+	for i, x := range []struct {
+		im *image.Image
+		to **types.Build
+	}{{d.old.im, &l.old}, {d.new.im, &l.new}} {
+		built.Go(func() { *x.to, errs[i] = readTypes(x.im) })
+	}
+	l.wait.Go(func() {
+		built.Wait()
+		for i, which := range []string{"old", "new"} {
+			if errs[i] != nil && l.err == nil {
+				l.err = fmt.Errorf("%s build: %w", which, errs[i])
+			}
+		}
+	})
+}
+
+// readTypes reads the types of one build.
+func readTypes(im *image.Image) (*types.Build, error) {
+	d, err := im.DWARF()
+	if err != nil {
+		return nil, err
+	}
+	s := debugSections(d)
+	if d.HasAlt() {
+		alt, err := d.Alt()
+		if err != nil {
+			return nil, err
+		}
+		s.Alt = debugSections(alt)
+	}
+	b, err := types.Read(s)
+	var bad *types.FormatError
+	switch {
+	case errors.Is(err, types.ErrNone):
+		return nil, fmt.Errorf("%s: %w", d.Path, image.ErrNoDWARF)
+	case errors.As(err, &bad):
+		return nil, fmt.Errorf("%s: malformed debug information: %w", d.Path, err)
+	}
+	return b, err
+}
+
+func debugSections(d *image.DWARF) *types.Sections {
+	get := func(name string) string { return string(d.Section(name)) }
+	return &types.Sections{
+		Info: get("info"), Abbrev: get("abbrev"), Str: get("str"), LineStr: get("line_str"), StrOffsets: get("str_offsets"), Addr: get("addr"),
+		Line: get("line"), Ranges: get("ranges"), RngLists: get("rnglists"), Types: get("types"),
+	}
+}
+
+// judgeTypes compares the types of both builds, and judges what changed (HAZARDS D10).
+func (d *differ) judgeTypes() {
+	l := &d.layouts
+	l.wait.Wait()
+	switch {
+	case l.said != "":
+		return
+	case l.err != nil:
+		l.said = "unchecked: " + l.err.Error()
+		return
+	}
+	l.said = d.coverage()
+	j := &typeJudge{d: d, cmp: types.NewComparison(l.old, l.new), graph: l.old.Graph(), replaced: make(map[arch.ImageAddr]bool)}
+	for _, c := range d.funcs {
+		if c.old != nil && (c.how == patch.Removed || c.carried(&d.opt)) {
+			j.replaced[c.old.atom().Addr] = true
+		}
+	}
+	for _, c := range j.cmp.Changes() {
+		j.layout(&c)
+	}
+	j.variables()
+	j.signatures()
+}
+
+// coverage says how much of the builds has DWARF data.
+func (d *differ) coverage() string {
+	var parts []string
+	for _, x := range []struct {
+		which string
+		s     *side
+		b     *types.Build
+	}{{"old", &d.old, d.layouts.old}, {"new", &d.new, d.layouts.new}} {
+		if x.b.Skeletons > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %d units of the %s build keep their types in .dwo files", x.b.Skeletons, x.b.Units, x.which))
+			continue
+		}
+		var without []string
+		for _, u := range x.s.units {
+			if !x.b.Covers(uint64(u.atom().Addr)) {
+				without = append(without, u.name())
+			}
+		}
+		if len(without) > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %d functions of the %s build have no debug information (%s)",
+				len(without), len(x.s.units), x.which, some(without, 3)))
+		}
+	}
+	if parts == nil {
+		return LayoutsChecked
+	}
+	return "partly: " + strings.Join(parts, "; ")
+}
+
+// some joins the first n of a list, and says how many more there are.
+func some(l []string, n int) string {
+	if len(l) <= n {
+		return strings.Join(l, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(l[:n], ", "), len(l)-n)
+}
+
+// report makes the line of the report.
+func (c *typeChange) report() patch.Change {
+	return patch.Change{What: "type", Name: c.Name, File: c.File, Change: "changed", Reasons: c.reported()}
+}
