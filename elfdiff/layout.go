@@ -140,6 +140,7 @@ func (d *differ) judgeTypes() {
 	}
 	j.variables()
 	j.signatures()
+	l.old, l.new = nil, nil // the result outlives the comparison
 }
 
 // coverage says how much of the builds has DWARF data.

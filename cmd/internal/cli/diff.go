@@ -250,19 +250,20 @@ func (j *diffJob) listing(id int, title string) *listing {
 
 // diffJSON is what diff --json prints.
 type diffJSON struct {
-	Version     int            `json:"version"`
-	Old         buildJSON      `json:"old"`
-	New         buildJSON      `json:"new"`
-	Counts      elfdiff.Counts `json:"counts"`
-	Layouts     string         `json:"layouts"` // of types: "unchecked"
-	Functions   []changeJSON   `json:"functions"`
-	Others      []changeJSON   `json:"others"` // objects, types, imports
-	Refused     int            `json:"refused"`
-	MissingAcks []string       `json:"missing_acks"`
-	UnknownAcks []string       `json:"unknown_acks,omitempty"`
-	Patch       *patchJSON     `json:"patch"` // null if no file was written
-	Phases      phases         `json:"phases,omitempty"`
-	Error       *errorJSON     `json:"error,omitempty"`
+	Version     int                  `json:"version"`
+	Old         buildJSON            `json:"old"`
+	New         buildJSON            `json:"new"`
+	Counts      elfdiff.Counts       `json:"counts"`
+	Layouts     string               `json:"layouts"` // of types: see elfdiff.Result
+	Functions   []changeJSON         `json:"functions"`
+	Others      []changeJSON         `json:"others"` // objects, types, imports
+	Types       []elfdiff.TypeChange `json:"types"`  // what moved in each type of others
+	Refused     int                  `json:"refused"`
+	MissingAcks []string             `json:"missing_acks"`
+	UnknownAcks []string             `json:"unknown_acks,omitempty"`
+	Patch       *patchJSON           `json:"patch"` // null if no file was written
+	Phases      phases               `json:"phases,omitempty"`
+	Error       *errorJSON           `json:"error,omitempty"`
 }
 
 type buildJSON struct {
@@ -307,6 +308,7 @@ func (j *diffJob) asJSON(err error) *diffJSON {
 			f.Disasm = j.listing(f.ID, "").json()
 		}
 	}
+	out.Types = typesJSON(j.res.Types)
 	if j.file != nil {
 		out.Patch = &patchJSON{File: j.output, ID: j.file.ID.String(), Size: len(j.file.Raw)}
 	}

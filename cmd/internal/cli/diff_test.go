@@ -193,7 +193,7 @@ func TestDiffSaysWhatIsNot(t *testing.T) {
 	settings := func(version string) string {
 		return victim.Build(t, "gcc", []string{"cli/settings.c"}, "-O2", "-g", "-DVERSION="+version)
 	}
-	const layouts = "not checked: whether types have the same layout"
+	const layouts = "layouts compared: none changed"
 	out := filepath.Join(t.TempDir(), "fix.patch")
 	r := hotpatch("diff", settings("1"), settings("2"), "-o", out)
 	if r.code != exitDone || !strings.HasSuffix(r.out, "only initial values of variables differ: no patch can deliver those, the running values stay\n") {
@@ -213,7 +213,7 @@ func TestDiffSaysWhatIsNot(t *testing.T) {
 	if r.code != exitDone || strings.Count(r.out, layouts) != 1 {
 		t.Errorf("exit code %d, not a word on layouts\n%s", r.code, r.out)
 	}
-	if v := hotpatch("diff", greet(t, 1), greet(t, 2), "--json").object(t); v["layouts"] != "unchecked" {
+	if v := hotpatch("diff", greet(t, 1), greet(t, 2), "--json").object(t); v["layouts"] != "checked" || len(v["types"].([]any)) != 0 {
 		t.Errorf("JSON says of layouts: %v", v["layouts"])
 	}
 }

@@ -17,6 +17,7 @@ func (j *diffJob) human() {
 	r := newReport(j.res.Changes, j.lines)
 	j.summary(r)
 	j.changes(r, j.all)
+	j.concerned()
 	j.questions(r)
 	j.refusals(r)
 	j.outcome()
@@ -41,8 +42,8 @@ func (j *diffJob) summary(r *report) {
 	if s := dataTotals(r); s != "" {
 		line("data", "%s", s)
 	}
-	if j.res.Layouts == "unchecked" && c.Changed+c.Added+c.Removed > 0 {
-		line("types", "not checked: whether types have the same layout in both builds (sizes, member offsets, enum values)")
+	if s := layoutsText(j.res); s != "" {
+		line("types", "%s", clean(s))
 	}
 	switch n := len(j.res.Missing); {
 	case len(j.res.Changes) == 0:
