@@ -218,8 +218,8 @@ type Cursor struct {
 
 // Bounds of one walk: entries may share texts and have attributes that take no bytes.
 const (
-	workFactor = 256 // times the size of the file's debug information
-	fieldSize  = 48  // bytes of a dwarf.Field in memory
+	workFactor = 64 // times the size of the debug information; C and C++ need 10 to 16
+	fieldSize  = 48 // bytes of a dwarf.Field in memory
 )
 
 // Cursor starts reading at an offset, such as one of [DWARF.Units].

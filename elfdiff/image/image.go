@@ -17,6 +17,13 @@
 //
 // The package is pure but for reading the files that it is given. Nothing in a file is trusted:
 // whatever contradicts itself or the file's size is a [*FormatError].
+//
+// # Hostile files
+//
+// Loading a file takes memory in proportion to its size, whatever it claims: at most 64 times the size and 32 MiB
+// (memoryFactor, memorySlack). Of these, contents as stored count at most 4 times (readFactor), decompressed ones 16 times (inflateFactor).
+// Reading debug information, which happens when it is asked for, has the same bound for what it keeps. The time of each step is
+// linear in what it reads; where the format lets records share texts, tables or ranges, what they add up to is bounded as well.
 package image
 
 import (
@@ -25,6 +32,12 @@ import (
 
 	"hotpatch/arch"
 	"hotpatch/ptrace/unwind/cfi"
+)
+
+// Bounds of what loading a file allocates.
+const (
+	memoryFactor = 64       // times the file's size
+	memorySlack  = 32 << 20 // bytes; a decompressor's window is 8 MiB
 )
 
 // Options says where to look for what the file itself does not hold.
@@ -75,6 +88,7 @@ type Image struct {
 	UnwindWhy string
 
 	segments []segment
+	relRO    [2]uint64 // PT_GNU_RELRO: its start and end, as addresses
 	index    index
 	dyn      dynamic
 	slots    map[arch.ImageAddr]*Import

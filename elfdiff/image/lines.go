@@ -39,6 +39,9 @@ type lineUnit struct {
 	walkErr   error
 }
 
+// maxUnitsEach bounds the units that describe one function; LTO makes a few of one.
+const maxUnitsEach = 64
+
 // ErrNoLines is returned where the files hold no line table.
 var ErrNoLines = errors.New("no DWARF line table")
 
@@ -94,6 +97,9 @@ func (im *Image) dwarfUnits(a *Atom) ([]*lineUnit, error) {
 	for ; i < len(t.units) && t.units[i].start < a.End(); i++ {
 		if u := t.units[i].unit; !slices.Contains(units, u) {
 			units = append(units, u)
+		}
+		if len(units) > maxUnitsEach {
+			return nil, &FormatError{t.dwarf.Path, 0, "section .debug_info: too many units describe " + a.Name + " at address", uint64(a.Addr)}
 		}
 	}
 	return units, nil

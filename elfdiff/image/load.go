@@ -152,6 +152,12 @@ func newImage(f *file) (*Image, error) {
 	return im, nil
 }
 
+// Bounds of what addresses are looked up in one after the other. Linkers make a handful.
+const (
+	maxSegments    = 64
+	maxTLSSections = 64
+)
+
 func (im *Image) readSegments(f *file) error {
 	for _, p := range f.elf.Progs {
 		if p.Vaddr+p.Memsz < p.Vaddr || p.Vaddr+p.Memsz > 1<<62 {
@@ -159,12 +165,17 @@ func (im *Image) readSegments(f *file) error {
 		}
 		switch p.Type {
 		case elf.PT_LOAD:
+			if len(im.segments) == maxSegments {
+				return &FormatError{f.path, p.Off, "more segments (PT_LOAD) than any linker makes; at address", p.Vaddr}
+			}
 			im.segments = append(im.segments, segment{arch.ImageAddr(p.Vaddr), p.Memsz, p.Filesz, p.Flags})
 		case elf.PT_TLS:
 			if p.Align&(p.Align-1) != 0 || p.Align > 1<<30 || p.Filesz > p.Memsz {
 				return &FormatError{f.path, p.Off, "PT_TLS alignment", p.Align}
 			}
 			im.TLS = TLS{Addr: arch.ImageAddr(p.Vaddr), FileSize: p.Filesz, MemSize: p.Memsz, Align: p.Align}
+		case elf.PT_GNU_RELRO:
+			im.relRO = [2]uint64{p.Vaddr, p.Vaddr + p.Memsz}
 		case elf.PT_INTERP:
 			im.PIE = im.Type == elf.ET_DYN
 		}
@@ -176,6 +187,7 @@ func (im *Image) readSections(f *file) error {
 	if len(f.elf.Sections) == 0 {
 		return &FormatError{f.path, 60, "no section headers (e_shnum)", uint64(0)}
 	}
+	tls := 0
 	for _, s := range f.elf.Sections {
 		if s.Flags&elf.SHF_ALLOC == 0 || s.Size == 0 {
 			continue
@@ -193,9 +205,14 @@ func (im *Image) readSections(f *file) error {
 		if b != nil && uint64(len(b)) != s.Size {
 			return &FormatError{f.path, s.Offset, "section " + s.Name + " size", s.Size}
 		}
+		if s.Flags&elf.SHF_TLS != 0 {
+			if tls++; tls > maxTLSSections {
+				return &FormatError{f.path, s.Offset, "section " + s.Name + ": more thread-local sections than any linker makes; at address", s.Addr}
+			}
+		}
 		im.Sections = append(im.Sections, &Section{
 			Name: s.Name, Addr: arch.ImageAddr(s.Addr), Size: s.Size, Align: s.Addralign,
-			Type: s.Type, Flags: s.Flags, Data: b, RelRO: inRelRO(f, s),
+			Type: s.Type, Flags: s.Flags, Data: b, RelRO: im.inRelRO(s),
 		})
 	}
 	sort.SliceStable(im.Sections, func(i, j int) bool { return im.Sections[i].Addr < im.Sections[j].Addr })
@@ -217,13 +234,9 @@ func (im *Image) checkOverlap(f *file) error {
 	return nil
 }
 
-func inRelRO(f *file, s *elf.Section) bool {
-	for _, p := range f.elf.Progs {
-		if p.Type == elf.PT_GNU_RELRO && s.Addr >= p.Vaddr && s.Addr+s.Size <= p.Vaddr+p.Memsz && s.Flags&elf.SHF_TLS == 0 {
-			return true
-		}
-	}
-	return false
+// inRelRO reports whether a section lies in PT_GNU_RELRO, of which a file has one.
+func (im *Image) inRelRO(s *elf.Section) bool {
+	return s.Addr >= im.relRO[0] && s.Addr+s.Size <= im.relRO[1] && s.Flags&elf.SHF_TLS == 0
 }
 
 // contentHash identifies a build that has no build-id.
