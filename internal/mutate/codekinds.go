@@ -316,6 +316,8 @@ func findPadding(p *Program, r *rand.Rand) []Mutation {
 		m := Mutation{Kind: Padding, Addr: in.addr, inst: i, What: in.text}
 		if unit := p.unitAt(in.addr); unit != 0 {
 			m.keys = []arch.ImageAddr{unit}
+		} else if p.inSizeless(in.addr) {
+			continue // it may be data
 		}
 		if at := len(in.code) - 1; len(in.code) >= 4 && strings.Contains(in.text, "[") { // nop DWORD PTR [rax+0x0]
 			m.edits = []edit{p.edit(in.addr+arch.ImageAddr(at), in.code[at]^byte(1<<r.IntN(7)))}

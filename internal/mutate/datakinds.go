@@ -95,6 +95,7 @@ func findConstants(p *Program, r *rand.Rand) []Mutation {
 			for _, ref := range p.readers[l] {
 				known = known && ref.owner != 0 && ref.inst >= 0
 				switch {
+				case ref.width == 0 && p.endsBefore(l, at):
 				case ref.width == 0: // its address is taken: how far it reaches is not known
 					m.may = append(m.may, ref.owner)
 				case l+arch.ImageAddr(ref.width) > at:
@@ -103,11 +104,19 @@ func findConstants(p *Program, r *rand.Rand) []Mutation {
 			}
 		}
 		m.keys = append(m.keys, p.labelsIn(at-longestAccess, at+1)...)
-		if known && len(m.must) > 0 && len(m.may) == 0 {
+		if known && len(m.must) > 0 {
 			out = append(out, m)
 		}
 	}
 	return out
+}
+
+// endsBefore reports whether what starts at l is known to end in front of at: a text, or a jump table.
+func (p *Program) endsBefore(l, at arch.ImageAddr) bool {
+	if t := p.text(l); t != "" {
+		return l+arch.ImageAddr(len(t)) <= at
+	}
+	return p.isJumpTable(l) && !p.isJumpTable(at&^3)
 }
 
 // eachObject calls f with the objects that the file holds the content of.

@@ -48,10 +48,11 @@ type Program struct {
 	data     []byte // of the file without relocations
 	sections []*elf.Section
 	insts    []inst
-	funcs    []function // by start
-	objects  []object   // by start
-	refs     []ref      // of code and data, by field
-	dyn      []dynWord  // by address
+	funcs    []function       // by start
+	objects  []object         // by start
+	refs     []ref            // of code and data, by field
+	dyn      []dynWord        // by address
+	sizeless []arch.ImageAddr // functions whose symbol has no size
 	// labels are the places in data that something refers to, sorted.
 	labels  []arch.ImageAddr
 	readers map[arch.ImageAddr][]*ref // of a label
@@ -141,18 +142,16 @@ func (p *Program) readSymbols(f *elf.File) error {
 	if err != nil {
 		return err
 	}
-	var file string
-	files := make(map[string]string) // of functions, by name
 	for _, s := range syms {
 		switch elf.ST_TYPE(s.Info) {
-		case elf.STT_FILE:
-			file = s.Name
 		case elf.STT_FUNC:
+			if s.Size == 0 && s.Section != elf.SHN_UNDEF {
+				p.sizeless = append(p.sizeless, arch.ImageAddr(s.Value))
+			}
 			if s.Section == elf.SHN_UNDEF || s.Size == 0 || slices.Contains(startFiles, s.Name) {
 				continue
 			}
 			p.funcs = append(p.funcs, function{name: s.Name, start: arch.ImageAddr(s.Value), end: arch.ImageAddr(s.Value + s.Size)})
-			files[s.Name] = file
 		case elf.STT_OBJECT:
 			if sec := p.section(arch.ImageAddr(s.Value)); sec != nil && s.Size > 0 && int(s.Section) < len(f.Sections) {
 				p.objects = append(p.objects, object{name: s.Name, start: arch.ImageAddr(s.Value), end: arch.ImageAddr(s.Value + s.Size),
@@ -267,6 +266,16 @@ func (p *Program) functionAt(addr arch.ImageAddr) *function {
 		}
 	}
 	return nil
+}
+
+// inSizeless reports whether an address behind all sized functions belongs to one of which nothing says where it ends.
+func (p *Program) inSizeless(addr arch.ImageAddr) bool {
+	i, _ := slices.BinarySearchFunc(p.funcs, addr+1, func(f function, v arch.ImageAddr) int { return cmp.Compare(f.start, v) })
+	var last arch.ImageAddr
+	if i > 0 {
+		last = p.funcs[i-1].start
+	}
+	return slices.ContainsFunc(p.sizeless, func(a arch.ImageAddr) bool { return a > last && a <= addr })
 }
 
 // unitAt returns the start of the unit that holds an address, or 0.
