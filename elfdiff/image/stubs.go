@@ -64,13 +64,28 @@ func (im *Image) stubsIn(s *Section) {
 				imp.Func = true
 				stub := im.addImport(imp)
 				im.stubs[at] = stub
-				if off >= 4 && bytes.Equal(s.Data[off-4:off], endbr64) {
-					im.stubs[at-4] = stub
+				for _, n := range stubHeads(s.Data[:off]) {
+					im.stubs[at-arch.ImageAddr(n)] = stub
 				}
 			}
 		}
 		off += in.Len
 	}
+}
+
+// stubHeads returns how many bytes in front of a stub's jump it may start: at a landing pad, and at the move of the stub's number into a
+// register with which mold's stubs begin (41 bb: mov imm32, %r11d).
+func stubHeads(front []byte) []int {
+	var heads []int
+	n := 0
+	if at := len(front) - 6; at >= 0 && front[at] == 0x41 && front[at+1] == 0xbb {
+		n = 6
+		heads = append(heads, n)
+	}
+	if bytes.HasSuffix(front[:len(front)-n], endbr64) {
+		heads = append(heads, n+len(endbr64))
+	}
+	return heads
 }
 
 // Stub returns what the PLT stub at addr leads to.

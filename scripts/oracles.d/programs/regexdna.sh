@@ -1,12 +1,13 @@
 # The regular expressions of Rust (the crate regex and what it is built upon) in one of that crate's own examples. There is no
-# cargo in this: Debian has the sources of the crates, and four calls of rustc build them.
+# cargo in this: Debian's packages are the sources of the crates, and four calls of rustc build them.
 fetch_tree() {
-	local crate to=$cache/src/regexdna-1
+	local crate dir to=$cache/src/regexdna-1
 	if [[ ! -d $to ]]; then
 		rm -rf "$to.new" && mkdir -p "$to.new/tree"
 		for crate in regex regex-syntax aho-corasick memchr; do
-			debian_source "rust-$crate"
-			cp -r "$source/tree" "$to.new/tree/$crate"
+			(cd "$to.new" && apt-get download -q "librust-$crate-dev" && dpkg-deb -x "librust-$crate-dev"*.deb .) >/dev/null 2>&1 ||
+				fail "librust-$crate-dev cannot be fetched"
+			for dir in "$to.new/usr/share/cargo/registry/$crate"-[0-9]*; do mv "$dir" "$to.new/tree/$crate"; done
 		done
 		mv "$to.new" "$to"
 	fi

@@ -1,0 +1,209 @@
+package references
+
+import (
+	"debug/elf"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+)
+
+// checker is one comparison.
+type checker struct {
+	im     *image.Image
+	relocs []relocation // by field
+	tally  *Tally
+}
+
+func (c *checker) wrong(a *image.Atom, field arch.ImageAddr, format string, args ...any) {
+	c.tally.Wrong = append(c.tally.Wrong, fmt.Sprintf("%s+%#x: ", a.Name, uint64(field-a.Addr))+fmt.Sprintf(format, args...))
+}
+
+// function compares the fields of a function's instructions.
+func (c *checker) function(a *image.Atom) {
+	relocs := slices.DeleteFunc(slices.Clone(c.in(a.Addr, a.End())), func(r relocation) bool { return skipped(r.typ) })
+	body, err := c.im.Body(a)
+	if err != nil {
+		c.tally.References += len(relocs)
+		c.tally.Undecoded += len(relocs)
+		return
+	}
+	refs := make(map[arch.ImageAddr]*image.Ref)
+	for i := range body.Refs {
+		r := &body.Refs[i]
+		if r.Place.Kind != image.PlaceNone {
+			refs[a.Addr+arch.ImageAddr(r.Off)] = r
+		}
+	}
+	for i := range relocs {
+		r := &relocs[i]
+		c.tally.References++
+		ref := refs[r.field]
+		delete(refs, r.field)
+		if ref == nil {
+			c.missing(a, body, r)
+			continue
+		}
+		c.compare(a, &ref.Place, r)
+	}
+	for field, ref := range refs {
+		// What stays within a section needs no relocation: the assembler has resolved it, and the field is the truth.
+		if s := c.im.SectionAt(ref.Place.Addr); s != nil && s.Exec() && s == c.im.SectionAt(field) {
+			c.tally.Local++
+		} else if !ref.Place.Number && !c.rewritten(field) {
+			c.wrong(a, field, "%s at %#x, of which the linker knows nothing", describe(&ref.Place), uint64(ref.Place.Addr))
+		}
+	}
+}
+
+// skipped reports whether a relocation marks an instruction and is no reference of its own.
+func skipped(t elf.R_X86_64) bool {
+	return t == elf.R_X86_64_NONE || t == elf.R_X86_64_TLSDESC_CALL
+}
+
+// tls reports whether the linker may have replaced the instructions of a relocation by others (ELF Handling For TLS, 5).
+func tls(t elf.R_X86_64) bool {
+	switch t {
+	case elf.R_X86_64_TLSGD, elf.R_X86_64_TLSLD, elf.R_X86_64_GOTTPOFF, elf.R_X86_64_GOTPC32_TLSDESC, elf.R_X86_64_DTPOFF32, elf.R_X86_64_TPOFF32:
+		return true
+	}
+	return false
+}
+
+// rewritten reports whether a field is in a thread-local access that the linker has rewritten: its fields are at other places than the relocations.
+func (c *checker) rewritten(field arch.ImageAddr) bool {
+	const reach = 16 // bytes of the longest rewritten sequence
+	return slices.ContainsFunc(c.in(field-reach, field+reach), func(r relocation) bool { return tls(r.typ) })
+}
+
+// missing counts a relocation at which no reference was found.
+func (c *checker) missing(a *image.Atom, body *image.Body, r *relocation) {
+	off := uint32(r.field - a.Addr)
+	i := slices.IndexFunc(body.Insts, func(in image.Inst) bool { return in.Off <= off && off < in.End() })
+	switch {
+	case i < 0 || tls(r.typ):
+		c.tally.Dead++
+	case body.Insts[i].Target >= 0: // a branch within the function, whose target is the instruction's own
+		c.tally.Address++
+	default:
+		c.tally.Unresolved++
+	}
+}
+
+// object compares the words of an object that hold addresses.
+func (c *checker) object(a *image.Atom) {
+	refs := make(map[arch.ImageAddr]image.DataRef)
+	for _, r := range c.im.DataRefs(a) {
+		refs[a.Addr+arch.ImageAddr(r.Off)] = r
+	}
+	for _, r := range c.in(a.Addr, a.End()) {
+		if r.typ != elf.R_X86_64_64 {
+			continue
+		}
+		c.tally.References++
+		if ref, ok := refs[r.field]; ok {
+			c.compare(a, &ref.Place, &r)
+		} else {
+			c.tally.Unresolved++
+		}
+	}
+}
+
+// compare compares a place with what the relocation says.
+func (c *checker) compare(a *image.Atom, p *image.Place, r *relocation) {
+	switch {
+	case p.Kind == image.PlaceUnknown:
+		c.tally.Unresolved++
+	case r.sym == "" && !r.undef:
+		if p.Kind != image.PlaceTLS && !c.sameAddress(p, r) {
+			c.wrong(a, r.field, "%s at %#x, the linker says %#x%+d", describe(p), uint64(p.Addr), uint64(r.value), r.addend)
+			return
+		}
+		c.tally.Address++
+	case c.names(p, r):
+		c.tally.Named++
+	case c.reads(p, r):
+		c.tally.Ambiguous++
+	default:
+		c.wrong(a, r.field, "%s, the linker says %s (%#x)%+d", describe(p), r.sym, uint64(r.value), r.addend)
+	}
+}
+
+// sameAddress reports whether the place has the address of the relocation.
+func (c *checker) sameAddress(p *image.Place, r *relocation) bool {
+	at := p.Addr
+	if p.ViaSlot {
+		if p.Atom == nil {
+			return false
+		}
+		at = p.Atom.Addr + arch.ImageAddr(p.Addend)
+	}
+	return sameDistance(int64(at-r.value), r)
+}
+
+// sameDistance reports whether d bytes behind the symbol are what the relocation says: S + A, and for a field relative to the end of its
+// instruction that end's distance from the field's start is part of A: 4 bytes and an immediate of 0, 1, 2 or 4.
+func sameDistance(d int64, r *relocation) bool {
+	switch d -= r.addend; r.typ {
+	case elf.R_X86_64_64, elf.R_X86_64_32, elf.R_X86_64_32S:
+		return d == 0
+	}
+	return d == 4 || d == 5 || d == 6 || d == 8
+}
+
+// names reports whether the place is the relocation's symbol. The place's addend is that of the relocation if both have the same address.
+func (c *checker) names(p *image.Place, r *relocation) bool {
+	switch p.Kind {
+	case image.PlaceImport:
+		return p.Import.Name == r.sym
+	case image.PlaceTLS:
+		return p.Import != nil && p.Import.Name == r.sym || has(p.Atom, r.sym)
+	case image.PlaceLinker:
+		return p.Linker == r.sym || c.markAt(r.sym, p.Addr)
+	case image.PlaceAtom, image.PlaceSelf:
+		return has(p.Atom, r.sym) && sameDistance(p.Addend, r)
+	case image.PlaceTable, image.PlaceAnon:
+		return r.noType && c.sameAddress(p, r) // a label in assembly
+	}
+	return false
+}
+
+// markAt reports whether the linker defines a symbol at an address.
+func (c *checker) markAt(name string, addr arch.ImageAddr) bool {
+	at, ok := c.im.LinkerSymbol(name)
+	return ok && at == addr
+}
+
+// reads reports whether the relocation's symbol is one of the readings of a place that is not certain.
+func (c *checker) reads(p *image.Place, r *relocation) bool {
+	if p.Proven || !p.Ambiguous() && !p.Lone {
+		return false
+	}
+	for _, a := range p.Candidates {
+		if has(a, r.sym) {
+			return true
+		}
+	}
+	return p.Shared || p.Lone && slices.ContainsFunc(c.im.EndingAt(p.Addr), func(a *image.Atom) bool { return has(a, r.sym) })
+}
+
+// has reports whether an atom has a name.
+func has(a *image.Atom, name string) bool {
+	return a != nil && (a.Name == name || slices.ContainsFunc(a.Syms, func(s image.Symbol) bool {
+		n, _, _ := strings.Cut(s.Name, "@")
+		return n == name
+	}))
+}
+
+func describe(p *image.Place) string {
+	s := p.Kind.String()
+	if p.Atom != nil {
+		s += fmt.Sprintf(" %s%+d", p.Atom.Name, p.Addend)
+	}
+	if p.Import != nil {
+		s += " " + p.Import.Name
+	}
+	return strings.TrimSpace(s + " " + p.Linker)
+}
