@@ -1,6 +1,8 @@
 package mutate
 
 import (
+	"strings"
+
 	"hotpatch/elfdiff"
 	"hotpatch/elfdiff/image"
 	"hotpatch/elfdiff/patch"
@@ -28,7 +30,7 @@ func Elfdiff(file string) (Differ, error) {
 func changes(all []patch.Change) []Change {
 	var out []Change
 	for i := range all {
-		c := Change{What: all[i].What, Name: all[i].Name}
+		c := Change{What: all[i].What, Name: all[i].Name, Undecoded: strings.HasPrefix(all[i].Why, "it cannot be decoded")}
 		if all[i].Old != nil {
 			c.Addr = all[i].Old.Addr
 		}

@@ -17,6 +17,8 @@ type Change struct {
 	What string         // function, object, ...
 	Name string         // for people
 	Addr arch.ImageAddr // in the unchanged file; 0: it has none
+	// Undecoded is set for a function that the differ cannot decode and refuses for that reason.
+	Undecoded bool
 }
 
 // Differ compares the unchanged file with another one.
@@ -29,6 +31,9 @@ type Outcome struct {
 	None      int // without effect, and nothing is reported
 	Missed    int
 	Invented  int // something else is reported as well
+	// Undecoded counts those that leave no function that can be decoded: it is refused, and with it those are reported that have to do with
+	// data that only it referred to. It is no failure, since no compiler's code is meant.
+	Undecoded int
 }
 
 // Failure is a mutation of which not the right thing was reported.
@@ -36,6 +41,7 @@ type Failure struct {
 	Mutation
 	Missed, Invented []string
 	Together         bool // only in a file with other mutations
+	undecoded        bool
 }
 
 // Report is the result of a run.
@@ -76,40 +82,47 @@ type runner struct {
 	report *Report
 }
 
-// Run applies the mutations to copies of the file in dir and asks the differ about each copy. Where it is wrong about a copy, each mutation of it is
-// tried alone.
+// Run applies the mutations to copies of the file in dir and asks the differ about each copy. Where it is wrong about a copy, its
+// mutations are tried in ever smaller groups.
 func Run(p *Program, all []Mutation, dir string, diff Differ) (*Report, error) {
 	r := &runner{p: p, dir: dir, diff: diff, report: &Report{Outcomes: map[Kind]*Outcome{}}}
 	for _, b := range batches(all) {
-		right, f, err := r.try(b)
-		if err != nil {
+		if _, err := r.settle(b); err != nil {
 			return nil, err
-		}
-		if right {
-			for _, m := range b {
-				r.count(m, nil)
-			}
-			continue
-		}
-		alone := false
-		for _, m := range b {
-			right, f, err := r.try([]*Mutation{m})
-			if err != nil {
-				return nil, err
-			}
-			alone = alone || !right
-			if right {
-				f = nil
-			}
-			r.count(m, f)
-		}
-		if !alone {
-			f.Together = true
-			f.What = r.p.suspects(b, f)
-			r.report.Failures = append(r.report.Failures, *f)
 		}
 	}
 	return r.report, nil
+}
+
+// settle counts the mutations of a batch. If the differ is wrong about their file, both halves are tried. It reports whether one of them
+// was found to be the cause.
+func (r *runner) settle(batch []*Mutation) (bool, error) {
+	right, f, err := r.try(batch)
+	switch {
+	case err != nil:
+		return false, err
+	case right:
+		for _, m := range batch {
+			r.count(m, nil)
+		}
+		return false, nil
+	case len(batch) == 1:
+		r.count(batch[0], f)
+		return true, nil
+	}
+	a, err := r.settle(batch[:len(batch)/2])
+	if err != nil {
+		return false, err
+	}
+	b, err := r.settle(batch[len(batch)/2:])
+	if err != nil {
+		return false, err
+	}
+	if !a && !b {
+		f.Together, f.What = true, r.p.suspects(batch, f)
+		r.report.Failures = append(r.report.Failures, *f)
+	}
+	return true, nil
 }
 
 // suspects lists the mutations of a batch that should have been reported and were not.
@@ -136,6 +149,8 @@ func (r *runner) count(m *Mutation, f *Failure) {
 		o.None++
 	case f == nil:
 		o.Right++
+	case f.undecoded && len(f.Missed) == 0:
+		o.Undecoded++
 	default:
 		if len(f.Missed) > 0 {
 			o.Missed++
@@ -183,6 +198,7 @@ func (r *runner) try(batch []*Mutation) (bool, *Failure, error) {
 			at = r.p.unitAt(c.Addr)
 		}
 		got[at] = true
+		f.undecoded = f.undecoded || c.Undecoded && must[at]
 		if at == 0 || !must[at] && !may[at] {
 			f.Invented = append(f.Invented, fmt.Sprintf("%s %s", c.What, c.Name))
 		}
@@ -219,9 +235,9 @@ func (p *Program) name(a arch.ImageAddr) string {
 // Print writes the report as a table, and the failures.
 func (r *Report) Print(w io.Writer) {
 	var sum Outcome
-	fmt.Fprintf(w, "%-22s %10s %10s %10s %8s %10s\n", "mutated", "mutations", "reported", "no effect", "missed", "invented")
+	fmt.Fprintf(w, "%-22s %10s %10s %10s %10s %8s %10s\n", "mutated", "mutations", "reported", "no effect", "undecoded", "missed", "invented")
 	row := func(name string, o *Outcome) {
-		fmt.Fprintf(w, "%-22s %10d %10d %10d %8d %10d\n", name, o.Mutations, o.Right, o.None, o.Missed, o.Invented)
+		fmt.Fprintf(w, "%-22s %10d %10d %10d %10d %8d %10d\n", name, o.Mutations, o.Right, o.None, o.Undecoded, o.Missed, o.Invented)
 	}
 	for _, k := range Kinds() {
 		o := r.Outcomes[k]
@@ -232,6 +248,7 @@ func (r *Report) Print(w io.Writer) {
 		sum.Mutations += o.Mutations
 		sum.Right += o.Right
 		sum.None += o.None
+		sum.Undecoded += o.Undecoded
 		sum.Missed += o.Missed
 		sum.Invented += o.Invented
 	}
