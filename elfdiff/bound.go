@@ -112,7 +112,7 @@ func (u *unit) placeOf(r *image.Ref) *image.Place {
 
 // settleAgain finds what settleBounds found when the unit was compared, for the bodies that stay.
 func (u *unit) settleAgain() {
-	u.settled = make(map[*image.Ref]*image.Place)
+	u.extra().settled = make(map[*image.Ref]*image.Place)
 	var c canonicalizer
 	if u.tokens(c.add) != nil {
 		return // then nothing of it is carried or described

@@ -47,7 +47,7 @@ func (c *canonicalizer) canonicalize(u *unit) {
 	u.settleBounds(c.operands)
 	for i := range c.operands {
 		if o := &c.operands[i]; isRelTable(u.im, o) {
-			u.relTables = append(u.relTables, o.place.Addr)
+			u.extra().relTables = append(u.relTables, o.place.Addr)
 		}
 	}
 	c.gaps(u)
@@ -98,16 +98,16 @@ func (c *canonicalizer) gaps(u *unit) {
 	if start == len(c.shape) {
 		return
 	}
-	u.gaps = new([sha256.Size]byte)
-	*u.gaps = sha256.Sum256(c.shape[start:])
-	c.shape = append(append(c.shape[:start], 'G'), u.gaps[:]...)
+	sum := sha256.Sum256(c.shape[start:])
+	u.extra().gaps = &sum
+	c.shape = append(append(c.shape[:start], 'G'), sum[:]...)
 }
 
 // keep stores what stays of the function.
 func (c *canonicalizer) keep(u *unit) {
 	for i := range c.index {
 		for _, t := range c.index[i].body.Tables {
-			u.tables = append(u.tables, table{addr: t.Addr, size: t.Size, bounded: t.Bounded, further: t.Further})
+			u.extra().tables = append(u.tables, table{addr: t.Addr, size: t.Size, bounded: t.Bounded, further: t.Further})
 		}
 	}
 	if cap(c.refs)-len(c.refs) < len(c.operands) {

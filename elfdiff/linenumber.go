@@ -1,5 +1,7 @@
 package elfdiff
 
+import "sync"
+
 // lineReach is how far from a line of the table a line number may be: that of a statement which goes over several lines is its
 // first or its last, while the table has those of its parts.
 const lineReach = 4
@@ -26,7 +28,11 @@ func (x *explainer) isLine(a, b *instruction) bool {
 // equal instructions have.
 func (x *explainer) lineRows() (old, new []int) {
 	if x.rows == nil {
-		x.rows = &[2][]int{x.c.old.lines(), x.c.new.lines()}
+		x.rows = &[2][]int{}
+		var wg sync.WaitGroup // reading the tables takes most of the time
+		wg.Go(func() { x.rows[0] = x.c.old.lines() })
+		x.rows[1] = x.c.new.lines()
+		wg.Wait()
 	}
 	if len(x.rows[0]) != len(x.rows[1]) {
 		return nil, nil

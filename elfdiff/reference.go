@@ -68,7 +68,7 @@ func (u *unit) pack(kind image.RefKind, width uint8, p *image.Place) reference {
 	if !plain {
 		r.flags |= refKept
 		r.index = int32(len(u.places))
-		u.places = append(u.places, *p)
+		u.extra().places = append(u.places, *p)
 	}
 	return r
 }

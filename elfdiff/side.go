@@ -3,6 +3,7 @@ package elfdiff
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
@@ -17,7 +18,7 @@ type side struct {
 	// users lists the functions that refer to each atom, by atom ID: those of atom i are users[firstUser[i]:firstUser[i+1]].
 	users     []*unit
 	firstUser []int32
-	taken     []arch.ImageAddr        // addresses that something takes, sorted
+	taken     []arch.ImageAddr        // addresses that something takes, sorted; not those at which an atom starts
 	relTables map[arch.ImageAddr]bool // tables of distances from their own start
 	// takenData are those that words of data hold.
 	takenData []arch.ImageAddr
@@ -49,15 +50,28 @@ func (s *side) usersOf(a *image.Atom) []*unit {
 // findUnits lists the functions of the build.
 func (s *side) findUnits() {
 	s.byAtom = make([]*unit, len(s.im.Atoms))
+	n := 0
+	for _, a := range s.im.Atoms {
+		if a.IsCode() {
+			n++
+		}
+	}
+	units, parts := make([]unit, 0, n), make([]*image.Atom, 0, n) // in two pieces of memory
 	for _, a := range s.im.Atoms {
 		if !a.IsCode() || a.Parent != nil {
 			continue
 		}
+		first := len(parts)
+		parts = append(parts, a)
+		if a.Kind != image.Code {
+			parts = append(parts, a.Parts...)
+		}
+		units = append(units, unit{im: s.im, parts: parts[first:len(parts):len(parts)], extras: noExtras})
+		u := &units[len(units)-1]
 		if a.Kind == image.Code {
-			s.start = append(s.start, &unit{im: s.im, parts: []*image.Atom{a}})
+			s.start = append(s.start, u)
 			continue
 		}
-		u := &unit{im: s.im, parts: append([]*image.Atom{a}, a.Parts...)}
 		slices.SortStableFunc(u.parts[1:], func(a, b *image.Atom) int { return strings.Compare(stripSuffix(a.Name), stripSuffix(b.Name)) })
 		s.units = append(s.units, u)
 		for _, p := range u.parts {
@@ -68,32 +82,55 @@ func (s *side) findUnits() {
 
 // canonicalize decodes both images and brings every function into canonical form, on all cores.
 func (d *differ) canonicalize() error {
-	d.old.findUnits()
-	d.new.findUnits()
+	d.bothSides((*side).findUnits)
 	all := slices.Concat(d.old.units, d.new.units, d.old.start, d.new.start)
 	parallel(len(all), func() func(i int) {
 		c := &canonicalizer{decoders: make(map[*image.Image]*image.Decoder)}
 		return func(i int) { c.canonicalize(all[i]) }
 	})
-	for _, s := range []*side{&d.old, &d.new} {
-		s.relTables = make(map[arch.ImageAddr]bool)
-		for _, u := range s.units {
-			for _, addr := range u.relTables {
-				s.relTables[addr] = true
-			}
-			for i := range u.refs {
-				if r := &u.refs[i]; r.kind != image.RefMem {
-					s.taken = append(s.taken, u.addr(r))
-				}
-			}
-		}
+	d.bothSides(func(s *side) {
 		s.findUsers()
-		s.takenByData()
-		slices.Sort(s.taken)
-		s.takenByTables()
-		s.taken = slices.Compact(s.taken)
-	}
+		s.findTaken()
+	})
 	return nil
+}
+
+// bothSides calls f for both builds at the same time.
+func (d *differ) bothSides(f func(s *side)) {
+	var wg sync.WaitGroup
+	wg.Go(func() { f(&d.old) })
+	wg.Go(func() { f(&d.new) })
+	wg.Wait()
+}
+
+// findTaken fills in taken and relTables.
+func (s *side) findTaken() {
+	s.relTables = make(map[arch.ImageAddr]bool)
+	for _, u := range s.units {
+		for _, addr := range u.relTables {
+			s.relTables[addr] = true
+		}
+		s.takenBy(u)
+	}
+	s.takenByData()
+	slices.Sort(s.taken)
+	s.taken = slices.Compact(s.taken)
+	s.takenByTables()
+	s.taken = slices.Clone(slices.Compact(s.taken)) // of the size that it needs
+}
+
+// takenBy adds the addresses that a function takes. Where an atom starts is left out: that is known anyway.
+func (s *side) takenBy(u *unit) {
+	for i := range u.refs {
+		r := &u.refs[i]
+		if r.kind == image.RefMem {
+			continue
+		}
+		addr := u.addr(r)
+		if a := u.atomOf(r); a == nil || a.Kind == image.TLSObject || a.Addr != addr {
+			s.taken = append(s.taken, addr)
+		}
+	}
 }
 
 // findUsers fills in users: it counts them, then lists them.
@@ -139,11 +176,7 @@ func (s *side) takenByData() {
 	}
 	s.taken = append(s.taken, s.takenData...)
 	for _, u := range s.start {
-		for i := range u.refs {
-			if r := &u.refs[i]; r.kind != image.RefMem {
-				s.taken = append(s.taken, u.addr(r))
-			}
-		}
+		s.takenBy(u)
 	}
 	for _, u := range slices.Concat(s.units, s.start) {
 		for _, t := range u.tables {

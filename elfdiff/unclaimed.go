@@ -150,7 +150,14 @@ func (s *side) claimEntries(table *image.Atom, claim func(arch.ImageAddr)) {
 // that the other build does not have. What is behind the constants that named data leads to, or behind none, is a change of that data, or
 // of its own.
 func (d *differ) compareUnclaimed() map[*unit]bool {
-	old, new := d.old.unclaimed(), d.new.unclaimed()
+	var old, new map[string][]arch.ImageAddr
+	d.bothSides(func(s *side) {
+		if s == &d.old {
+			old = s.unclaimed()
+		} else {
+			new = s.unclaimed()
+		}
+	})
 	found := make(map[*unit]bool)
 	for _, x := range []struct {
 		s             *side

@@ -19,15 +19,31 @@ type unit struct {
 
 	// The canonical form: everything but the references is hashed into shape,
 	// and the references follow in the order in which they occur.
-	shape  [sha256.Size]byte
+	shape [sha256.Size]byte
+	refs  []reference
+	count int // instructions, padding aside
+	*extras
+}
+
+// extras is what few functions have.
+type extras struct {
 	gaps   *[sha256.Size]byte // hash of the data among the code, which is in shape too; nil: there is none
-	count  int                // instructions, padding aside
-	refs   []reference
-	places []image.Place // of references that are not packed
+	places []image.Place      // of references that are not packed
 
 	settled   map[*image.Ref]*image.Place // what references lead to, where the image's reading was not the last word; see placeOf
 	relTables []arch.ImageAddr            // tables of distances from their own start that the unit uses
 	tables    []table                     // jump tables
+}
+
+// noExtras is shared by all functions that have none. It is never written to.
+var noExtras = new(extras)
+
+// extra returns what can be added to.
+func (u *unit) extra() *extras {
+	if u.extras == noExtras {
+		u.extras = new(extras)
+	}
+	return u.extras
 }
 
 // table is what the comparison needs to know of a jump table, besides its entries, which are in the shape.

@@ -1,6 +1,10 @@
 package image
 
-import "hotpatch/arch"
+import (
+	"debug/elf"
+
+	"hotpatch/arch"
+)
 
 // AtomKind says what an atom is.
 type AtomKind uint8
@@ -98,16 +102,25 @@ type Import struct {
 
 // DynReloc is a word of data that the dynamic linker relocates.
 type DynReloc struct {
-	Addr    arch.ImageAddr
-	Type    uint32
-	Sym     string // "" for RELATIVE and IRELATIVE
+	Addr       arch.ImageAddr
+	Addend     int64 // RELATIVE: the image address that is stored
+	*DynSymbol       // without a name for RELATIVE and IRELATIVE; never nil
+	Type       uint32
+	Size       uint8 // bytes that are written; 0 for COPY
+}
+
+// DynSymbol is an entry of .dynsym.
+type DynSymbol struct {
+	Sym     string // its name
 	Version string
-	SymDef  arch.ImageAddr // value of the symbol if this image defines it
+	SymDef  arch.ImageAddr // its value, if this image defines it
 	Defined bool           // SymDef is valid
 	Weak    bool
 	Func    bool
-	Addend  int64 // RELATIVE: the image address that is stored
-	Size    uint8 // bytes that are written; 0 for COPY
+
+	typ  elf.SymType
+	bind elf.SymBind
+	size uint64
 }
 
 // LinkReloc is a relocation that --emit-relocs kept.

@@ -1,7 +1,9 @@
 package image
 
 import (
+	"cmp"
 	"debug/elf"
+	"slices"
 	"sort"
 
 	"hotpatch/arch"
@@ -9,22 +11,14 @@ import (
 
 // dynamic is what the dynamic linker would read of the image.
 type dynamic struct {
-	syms   []dynSymbol
+	syms   []DynSymbol
 	relocs []DynReloc // by Addr
 	// blocks are the slots that lead to the module's own block of thread-local storage: for a module number, or a descriptor, without a symbol.
 	blocks map[arch.ImageAddr]bool
 }
 
-// dynSymbol is an entry of .dynsym.
-type dynSymbol struct {
-	name    string
-	version string
-	value   uint64
-	size    uint64
-	typ     elf.SymType
-	bind    elf.SymBind
-	defined bool
-}
+// noSymbol is what relocations without a symbol name. It is never written to.
+var noSymbol = new(DynSymbol)
 
 // readDynamic reads DT_NEEDED and its like, .dynsym with versions, and the dynamic relocations.
 func (im *Image) readDynamic(f *file) error {
@@ -51,7 +45,7 @@ func (im *Image) readDynamic(f *file) error {
 			return err
 		}
 	}
-	sort.SliceStable(im.dyn.relocs, func(i, j int) bool { return im.dyn.relocs[i].Addr < im.dyn.relocs[j].Addr })
+	slices.SortStableFunc(im.dyn.relocs, func(a, b DynReloc) int { return cmp.Compare(a.Addr, b.Addr) })
 	im.dyn.findBlocks()
 	return nil
 }
@@ -122,18 +116,19 @@ func (im *Image) readDynsym(f *file) error {
 		return err
 	}
 	n := len(data) / elf.Sym64Size
-	im.dyn.syms = make([]dynSymbol, n)
+	im.dyn.syms = make([]DynSymbol, n)
 	for i := 0; i < n; i++ {
 		b := data[i*elf.Sym64Size:]
 		name, err := strs.at(uint64(order.Uint32(b)))
 		if err != nil {
 			return err
 		}
-		im.dyn.syms[i] = dynSymbol{
-			name: name, version: vers.of(i),
-			typ: elf.ST_TYPE(b[4]), bind: elf.ST_BIND(b[4]),
-			defined: order.Uint16(b[6:]) != uint16(elf.SHN_UNDEF),
-			value:   order.Uint64(b[8:]), size: order.Uint64(b[16:]),
+		bind := elf.ST_BIND(b[4])
+		typ := elf.ST_TYPE(b[4])
+		im.dyn.syms[i] = DynSymbol{
+			Sym: name, Version: vers.of(i), SymDef: arch.ImageAddr(order.Uint64(b[8:])), size: order.Uint64(b[16:]),
+			Defined: order.Uint16(b[6:]) != uint16(elf.SHN_UNDEF), Weak: bind == elf.STB_WEAK,
+			Func: typ == elf.STT_FUNC || typ == elf.STT_GNU_IFUNC, typ: typ, bind: bind,
 		}
 	}
 	return nil
@@ -150,18 +145,16 @@ func (im *Image) readRela(f *file, s *elf.Section) error {
 	if len(data)%relaSize != 0 {
 		return &FormatError{f.path, s.Offset, "section " + s.Name + " size", uint64(len(data))}
 	}
+	im.dyn.relocs = slices.Grow(im.dyn.relocs, len(data)/relaSize)
 	for off := 0; off < len(data); off += relaSize {
 		b := data[off:]
 		info := order.Uint64(b[8:])
-		r := DynReloc{Addr: arch.ImageAddr(order.Uint64(b)), Type: uint32(info), Addend: int64(order.Uint64(b[16:]))}
+		r := DynReloc{Addr: arch.ImageAddr(order.Uint64(b)), Type: uint32(info), Addend: int64(order.Uint64(b[16:])), DynSymbol: noSymbol}
 		if sym := info >> 32; sym != 0 {
 			if sym >= uint64(len(im.dyn.syms)) {
 				return &FormatError{f.path, s.Offset + uint64(off), "relocation of symbol number", sym}
 			}
-			d := &im.dyn.syms[sym]
-			r.Sym, r.Version, r.Defined, r.SymDef = d.name, d.version, d.defined, arch.ImageAddr(d.value)
-			r.Weak = d.bind == elf.STB_WEAK
-			r.Func = d.typ == elf.STT_FUNC || d.typ == elf.STT_GNU_IFUNC
+			r.DynSymbol = &im.dyn.syms[sym]
 		}
 		r.Size = dynRelocSize(r.Type)
 		im.dyn.relocs = append(im.dyn.relocs, r)
@@ -221,7 +214,7 @@ func (im *Image) addRelr(f *file, s *elf.Section, addr uint64) error {
 		return &FormatError{f.path, s.Offset, "section " + s.Name + " relocates more words than the file has; address", addr}
 	}
 	im.dyn.relocs = append(im.dyn.relocs, DynReloc{
-		Addr: arch.ImageAddr(addr), Type: uint32(elf.R_X86_64_RELATIVE), Addend: int64(order.Uint64(b)), Size: 8})
+		Addr: arch.ImageAddr(addr), Type: uint32(elf.R_X86_64_RELATIVE), Addend: int64(order.Uint64(b)), Size: 8, DynSymbol: noSymbol})
 	return nil
 }
 
@@ -230,7 +223,7 @@ func (im *Image) DynReloc(addr arch.ImageAddr) (DynReloc, bool) {
 	rs := im.dyn.relocs
 	i := sort.Search(len(rs), func(i int) bool { return rs[i].Addr >= addr })
 	if i == len(rs) || rs[i].Addr != addr {
-		return DynReloc{}, false
+		return DynReloc{DynSymbol: noSymbol}, false
 	}
 	return rs[i], true
 }
@@ -247,17 +240,17 @@ func (im *Image) DynRelocs(start, end arch.ImageAddr) []DynReloc {
 func (im *Image) joinDynamic() {
 	for i := range im.dyn.syms {
 		d := &im.dyn.syms[i]
-		if !d.defined || d.name == "" {
+		if !d.Defined || d.Sym == "" {
 			continue
 		}
-		for _, a := range im.index.byName[d.name] {
-			at := uint64(a.Addr)
+		for a := range im.index.names.named(d.Sym) {
+			at := a.Addr
 			if a.Kind == TLSObject {
-				at -= uint64(im.TLS.Addr)
+				at -= im.TLS.Addr
 			}
-			if at == d.value {
+			if at == d.SymDef {
 				a.Dynamic = true
-				a.Version = d.version
+				a.Version = d.Version
 			}
 		}
 	}

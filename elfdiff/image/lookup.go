@@ -20,7 +20,7 @@ type index struct {
 	buckets []int32
 	shift   uint
 	tls     []*Atom // by Addr
-	byName  map[string][]*Atom
+	names   nameIndex
 }
 
 // maxOverlap bounds how many atoms may hold the same address. Compilers nest none, hand-written code a few.
@@ -29,13 +29,8 @@ const maxOverlap = 64
 // build fills in the index. It fails if more than maxOverlap atoms hold one address: the costs of looking up addresses and of decoding
 // grow with that number.
 func (ix *index) build(atoms []*Atom) error {
-	ix.byName = make(map[string][]*Atom, len(atoms))
+	ix.names.build(atoms)
 	for _, a := range atoms {
-		for i, s := range a.Syms {
-			if i == 0 || s.Name != a.Syms[i-1].Name {
-				ix.byName[s.Name] = append(ix.byName[s.Name], a)
-			}
-		}
 		if a.Kind == TLSObject {
 			ix.tls = append(ix.tls, a)
 			continue
@@ -238,8 +233,8 @@ func (im *Image) TLSAt(addr arch.ImageAddr) *Atom {
 	return nil
 }
 
-// Named returns the atoms that have the name, by address. The caller must not change the slice.
-func (im *Image) Named(name string) []*Atom { return im.index.byName[name] }
+// Named returns the atoms that have the name, by address.
+func (im *Image) Named(name string) []*Atom { return slices.Collect(im.index.names.named(name)) }
 
 // contains reports whether addr lies in a loaded segment, or directly behind one.
 func (im *Image) contains(addr arch.ImageAddr) bool {

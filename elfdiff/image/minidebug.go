@@ -54,12 +54,12 @@ func (im *Image) dynamicSymbols(syms []rawSymbol) []rawSymbol {
 	}
 	for i := range im.dyn.syms {
 		d := &im.dyn.syms[i]
-		if !d.defined || d.name == "" || d.typ == elf.STT_SECTION || d.typ == elf.STT_FILE {
+		if !d.Defined || d.Sym == "" || d.typ == elf.STT_SECTION || d.typ == elf.STT_FILE {
 			continue
 		}
-		s := rawSymbol{typ: d.typ, value: d.value, size: d.size, index: -1, Symbol: Symbol{Name: d.name, Weak: d.bind == elf.STB_WEAK}}
+		s := rawSymbol{typ: d.typ, value: uint64(d.SymDef), size: d.size, index: -1, Symbol: Symbol{Name: d.Sym, Weak: d.bind == elf.STB_WEAK}}
 		if d.typ == elf.STT_TLS {
-			if d.value > im.TLS.MemSize || d.size > im.TLS.MemSize-d.value {
+			if uint64(d.SymDef) > im.TLS.MemSize || d.size > im.TLS.MemSize-uint64(d.SymDef) {
 				continue
 			}
 			s.value += uint64(im.TLS.Addr)

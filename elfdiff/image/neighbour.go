@@ -194,7 +194,7 @@ func (im *Image) namedPlace(v arch.ImageAddr, sym string) (Place, bool) {
 		return Place{Kind: PlaceLinker, Linker: sym, Addr: v, Proven: true}, true
 	}
 	var best *Atom
-	for _, a := range im.index.byName[sym] {
+	for a := range im.index.names.named(sym) {
 		if best == nil || distance(v, a) < distance(v, best) {
 			best = a
 		}

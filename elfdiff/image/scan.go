@@ -77,7 +77,7 @@ func (im *Image) scanCode() {
 	}
 	im.scanData()
 	slices.Sort(x.addrs)
-	x.addrs = slices.Compact(x.addrs)
+	x.addrs = slices.Clone(slices.Compact(x.addrs)) // of the size that it needs
 	slices.Sort(x.labels)
 	x.labels = slices.Compact(x.labels)
 	for v, from := range x.stored {
@@ -338,7 +338,7 @@ func (im *Image) parentOf(part *Atom, base string, cold bool) *Atom {
 	if parent != nil || !cold {
 		return parent
 	}
-	for _, a := range im.index.byName[base] {
+	for a := range im.index.names.named(base) {
 		if a.Kind != Func || a.Local && a.File != part.File {
 			continue
 		}

@@ -147,7 +147,7 @@ func (im *Image) readSlot(addr arch.ImageAddr) (Import, bool) {
 
 // symbolAtom returns the atom of a dynamic relocation's symbol that this image defines.
 func (im *Image) symbolAtom(r *DynReloc) *Atom {
-	for _, a := range im.index.byName[r.Sym] {
+	for a := range im.index.names.named(r.Sym) {
 		at := a.Addr
 		if a.Kind == TLSObject {
 			at -= im.TLS.Addr

@@ -1,8 +1,10 @@
 package image
 
 import (
+	"cmp"
 	"debug/elf"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -246,16 +248,18 @@ func isLocalLabel(f *file, sym []byte, name string) bool {
 
 // group makes one atom of all symbols with the same address, size and nature.
 func (im *Image) group(syms []rawSymbol) []*Atom {
-	sort.SliceStable(syms, func(i, j int) bool {
-		a, b := &syms[i], &syms[j]
-		if a.value != b.value {
-			return a.value < b.value
-		}
-		if at, bt := a.typ == elf.STT_TLS, b.typ == elf.STT_TLS; at != bt {
-			return bt
-		}
-		return a.size > b.size
-	})
+	order := make([]int32, len(syms))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(i, j int32) int { return cmp.Or(symbolOrder(&syms[i], &syms[j]), cmp.Compare(i, j)) })
+	sorted := make([]rawSymbol, len(syms))
+	for i, k := range order {
+		sorted[i] = syms[k]
+	}
+	syms = sorted
+	names := make([]Symbol, 0, len(syms)) // one piece of memory for all atoms' names, and one for the atoms
+	room := make([]Atom, 0, len(syms))
 	var atoms []*Atom
 	for len(syms) > 0 {
 		n := 1
@@ -265,27 +269,57 @@ func (im *Image) group(syms []rawSymbol) []*Atom {
 		// A label at the start of something sized is another name of it.
 		if last := len(atoms) - 1; syms[0].size == 0 && last >= 0 && uint64(atoms[last].Addr) == syms[0].value &&
 			(syms[0].typ == elf.STT_TLS) == (atoms[last].Kind == TLSObject) {
-			atoms[last].addNames(syms[:n])
+			for i := range syms[:n] {
+				atoms[last].Syms = append(atoms[last].Syms, syms[i].named())
+			}
+			atoms[last].chooseName()
 		} else {
-			atoms = append(atoms, newAtom(syms[:n]))
+			first := len(names)
+			for i := range syms[:n] {
+				names = append(names, syms[i].named())
+			}
+			room = append(room, newAtom(syms[:n], names[first:len(names):len(names)]))
+			atoms = append(atoms, &room[len(room)-1])
 		}
 		syms = syms[n:]
 	}
 	return atoms
 }
 
+// symbolOrder compares symbols by address, thread-local ones last, and by falling size.
+func symbolOrder(a, b *rawSymbol) int {
+	if a.value != b.value {
+		return cmp.Compare(a.value, b.value)
+	}
+	if at, bt := a.typ == elf.STT_TLS, b.typ == elf.STT_TLS; at != bt {
+		if bt {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Compare(b.size, a.size)
+}
+
+// named returns the symbol as one of an atom's names.
+func (s *rawSymbol) named() Symbol {
+	n := s.Symbol
+	n.label = s.size == 0
+	return n
+}
+
 func sameAtom(a, b *rawSymbol) bool {
 	return a.value == b.value && a.size == b.size && (a.typ == elf.STT_TLS) == (b.typ == elf.STT_TLS)
 }
 
-func newAtom(syms []rawSymbol) *Atom {
-	a := &Atom{Addr: arch.ImageAddr(syms[0].value), Size: syms[0].size, Section: syms[0].sec, SizeFrom: "symbol"}
+// newAtom makes an atom of symbols of one place; it keeps the slice of its names.
+func newAtom(syms []rawSymbol, names []Symbol) Atom {
+	a := Atom{Addr: arch.ImageAddr(syms[0].value), Size: syms[0].size, Section: syms[0].sec, SizeFrom: "symbol", Syms: names}
 	a.Kind = kindOf(syms)
 	a.untyped = true
 	for _, s := range syms {
 		a.untyped = a.untyped && s.typ == elf.STT_NOTYPE
 	}
-	a.addNames(syms)
+	a.chooseName()
 	return a
 }
 
@@ -310,12 +344,8 @@ func kindOf(syms []rawSymbol) AtomKind {
 	return kind
 }
 
-// addNames adds the symbols' names and chooses the one that stands for the atom.
-func (a *Atom) addNames(syms []rawSymbol) {
-	for _, s := range syms {
-		s.label = s.size == 0
-		a.Syms = append(a.Syms, s.Symbol)
-	}
+// chooseName orders the names and chooses the one that stands for the atom.
+func (a *Atom) chooseName() {
 	sort.SliceStable(a.Syms, func(i, j int) bool {
 		x, y := &a.Syms[i], &a.Syms[j]
 		if x.label != y.label {

@@ -199,7 +199,7 @@ func fsRegister(code []byte) bool {
 
 // tlsNamed resolves a thread-local reference whose symbol a link-time relocation names.
 func (im *Image) tlsNamed(l *LinkReloc, v int64) Place {
-	for _, a := range im.index.byName[l.Sym] {
+	for a := range im.index.names.named(l.Sym) {
 		if a.Kind == TLSObject && (a.Addr == im.TLS.Addr+l.Value || a.Addr == l.Value) {
 			return Place{Kind: PlaceTLS, Atom: a, Addend: tlsAddend(l), Proven: true}
 		}

@@ -8,8 +8,8 @@ import (
 // judgeUnwind finds out whether something in the image may unwind the stack.
 func (im *Image) judgeUnwind() {
 	for i := range im.dyn.syms {
-		if d := &im.dyn.syms[i]; !d.defined && unwinds(d.name) {
-			im.CanUnwind, im.UnwindWhy = true, "imports "+d.name
+		if d := &im.dyn.syms[i]; !d.Defined && unwinds(d.Sym) {
+			im.CanUnwind, im.UnwindWhy = true, "imports "+d.Sym
 			return
 		}
 	}
