@@ -55,10 +55,10 @@ func (s *side) unclaimed() map[string][]arch.ImageAddr {
 func (s *side) claims() []claim {
 	hit := make(map[*image.Section]bool)
 	var out []claim
-	for _, a := range s.anonRefs() {
-		if sec := s.im.SectionAt(a.Addr); sec != nil && sec.Data != nil && !sec.Exec() {
+	for _, c := range s.anonRefs() {
+		if sec := s.im.SectionAt(c.start); sec != nil && sec.Data != nil && !sec.Exec() {
 			hit[sec] = true
-			out = append(out, claim{a.Addr, a.End()})
+			out = append(out, c)
 		}
 	}
 	for _, sec := range s.im.Sections { // what stands in front of the first of them, or in a section that nothing refers to
@@ -87,8 +87,8 @@ func (s *side) claims() []claim {
 }
 
 // anonRefs lists the constants without a symbol that code and data refer to, each as far as it is compared.
-func (s *side) anonRefs() []*image.Atom {
-	var out []*image.Atom
+func (s *side) anonRefs() []claim {
+	var out []claim
 	seen := make(map[arch.ImageAddr]bool)
 	taken := func(addr arch.ImageAddr) {
 		if seen[addr] {
@@ -103,7 +103,7 @@ func (s *side) anonRefs() []*image.Atom {
 				}
 			}
 		}
-		out = append(out, a)
+		out = append(out, claim{a.Addr, a.End()})
 	}
 	for _, u := range slices.Concat(s.units, s.start) {
 		for i := range u.refs {
@@ -113,7 +113,7 @@ func (s *side) anonRefs() []*image.Atom {
 			}
 			addr := u.addr(r)
 			if r.kind == image.RefMem && r.width > 0 {
-				out = append(out, anonAtom(s.im, addr, uint64(r.width)))
+				out = append(out, claim{addr, addr + arch.ImageAddr(r.width)})
 			} else {
 				taken(addr)
 			}
