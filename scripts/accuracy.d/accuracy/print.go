@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 )
 
 // inventedLimit is what may be invented, as a share of what truly changed. Nothing may be missed.
@@ -14,37 +13,73 @@ const inventedLimit = 0.005
 // nothing is the outcome of a patch to code that the build at hand does not have.
 const nothing = "changes nothing in this build"
 
+// table is text in columns, with notes beneath its rows.
+type table struct {
+	rows  [][]string
+	notes map[int][]string // by row
+}
+
+func (t *table) row(title string, cells ...any) {
+	row := []string{title}
+	for _, c := range cells {
+		row = append(row, fmt.Sprint(c))
+	}
+	t.rows = append(t.rows, row)
+}
+
+// note writes a line beneath the last row.
+func (t *table) note(what, text string) {
+	if t.notes == nil {
+		t.notes = make(map[int][]string)
+	}
+	last := len(t.rows) - 1
+	t.notes[last] = append(t.notes[last], what+": "+text)
+}
+
+func (t *table) write(out io.Writer) {
+	var widths []int
+	for _, row := range t.rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	for k, row := range t.rows {
+		line := fmt.Sprintf("%-*s", widths[0], row[0])
+		for i, cell := range row[1:] {
+			line += fmt.Sprintf("  %*s", widths[i+1], cell)
+		}
+		fmt.Fprintln(out, strings.TrimRight(line, " "))
+		for _, n := range t.notes[k] {
+			fmt.Fprintln(out, "    "+n)
+		}
+	}
+}
+
 // print writes both tables and returns an error if the differ is not as exact as it must be.
 func print(out io.Writer, results []result) error {
 	var total, data score
 	var failed []error
-	w := tabwriter.NewWriter(out, 2, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "pair\tchanged\tadded\tremoved\tline\treaders\treported\tlines\tmissed\tinvented\tline as change\t"+
-		"data\treported\tmissed\tinvented")
+	t := &table{}
+	t.row("pair", "changed", "added", "removed", "line", "readers", "reported", "lines", "missed", "invented", "line as change",
+		"data", "reported", "missed", "invented")
 	for i := range results {
 		r := &results[i]
 		if r.err != nil {
-			fmt.Fprintf(w, "%s\t%v\n", &r.pair, r.err)
+			t.row(r.pair.String())
+			t.note("error", r.err.Error())
 			failed = append(failed, fmt.Errorf("%s: %w", &r.pair, r.err))
 			continue
 		}
-		row(w, r.pair.String(), &r.functions, &r.data)
-		for _, s := range []struct {
-			what  string
-			names []string
-		}{
-			{"missed", r.functions.missed}, {"invented", r.functions.invented}, {"line number told as a change", r.functions.lineAsChange},
-			{"undecided", r.functions.undecided}, {"missed", r.data.missed}, {"invented", r.data.invented},
-		} {
-			for _, name := range s.names {
-				fmt.Fprintf(w, "    %s: %s\n", s.what, name)
-			}
-		}
+		t.score(r.pair.String(), &r.functions, &r.data)
 		total.add(&r.functions)
 		data.add(&r.data)
 	}
-	row(w, fmt.Sprintf("%d pairs", len(results)), &total, &data)
-	w.Flush()
+	t.score(fmt.Sprintf("%d pairs", len(results)), &total, &data)
+	delete(t.notes, len(t.rows)-1) // they stand above
+	t.write(out)
 	fmt.Fprintln(out)
 	fates(out, results)
 	if n := len(total.missed); n > 0 {
@@ -59,15 +94,21 @@ func print(out io.Writer, results []result) error {
 	return errors.Join(failed...)
 }
 
-func row(w io.Writer, title string, f, d *score) {
-	fmt.Fprint(w, title)
-	for _, n := range []int{
-		f.changed, f.added, f.removed, f.line, f.readers, f.reported, f.reportedLine, len(f.missed), len(f.invented), len(f.lineAsChange),
-		d.real(), d.reported, len(d.missed), len(d.invented),
+// score adds a row of figures, and beneath it the names of what went wrong.
+func (t *table) score(title string, f, d *score) {
+	t.row(title, f.changed, f.added, f.removed, f.line, f.readers, f.reported, f.reportedLine, len(f.missed), len(f.invented),
+		len(f.lineAsChange), d.real(), d.reported, len(d.missed), len(d.invented))
+	for _, s := range []struct {
+		what  string
+		names []string
+	}{
+		{"missed", f.missed}, {"invented", f.invented}, {"line number told as a change", f.lineAsChange}, {"undecided", f.undecided},
+		{"missed", d.missed}, {"invented", d.invented},
 	} {
-		fmt.Fprintf(w, "\t%d", n)
+		for _, name := range s.names {
+			t.note(s.what, name)
+		}
 	}
-	fmt.Fprintln(w)
 }
 
 func (s *score) add(t *score) {
@@ -87,8 +128,8 @@ func (s *score) add(t *score) {
 
 // fates writes what becomes of each fix.
 func fates(out io.Writer, results []result) {
-	w := tabwriter.NewWriter(out, 2, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "pair\toutcome\tacks\trefusals\tatomic")
+	t := &table{}
+	t.row("pair", "outcome", "acks", "refusals", "atomic")
 	count := make(map[string]int)
 	acks, notAtomic := 0, 0
 	for i := range results {
@@ -111,15 +152,15 @@ func fates(out io.Writer, results []result) {
 		if len(f.acks) > 0 {
 			acks++
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", &r.pair, outcome, len(f.acks), len(f.refused), atomic)
+		t.row(r.pair.String(), outcome, len(f.acks), len(f.refused), atomic)
 		for _, why := range f.refused {
-			fmt.Fprintf(w, "    refused: %s\n", shorten(why))
+			t.note("refused", shorten(why))
 		}
 		for _, id := range f.acks {
-			fmt.Fprintf(w, "    ack: %s\n", id)
+			t.note("ack", id)
 		}
 	}
-	w.Flush()
+	t.write(out)
 	fmt.Fprintf(out, "%d pairs: %d patches (%d of them atomic: false), %d refused, %d without a patch, %d that change no code here; "+
 		"%d need an ack\n", len(results), count["patch"], notAtomic, count["refused"], count["no patch"], count[nothing], acks)
 }
