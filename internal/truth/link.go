@@ -73,7 +73,7 @@ func inputOf(line string) (LinkedInput, bool) {
 		if file, member, ok := strings.Cut(name, "("); ok && strings.HasSuffix(member, ")") {
 			return LinkedInput{File: file, Member: strings.TrimSuffix(member, ")")}, true
 		}
-		return LinkedInput{File: name}, path.Ext(name) == ".o"
+		return LinkedInput{File: name}, path.Ext(name) == ".o" || path.Ext(name) == ".lo"
 	}
 	return LinkedInput{}, false
 }
