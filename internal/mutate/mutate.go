@@ -109,17 +109,21 @@ func (m *Mutation) touched() []arch.ImageAddr {
 	return t
 }
 
+// share is how many times its even share of all mutations a kind may have, where there are few candidates of others.
+const share = 4
+
 // Draw draws n mutations, of each kind as many as there are candidates for and as its share of the rest is, and of each
 // function of a kind equally many. Candidates that objdump does not show to be what they claim are left out.
 func (p *Program) Draw(seed uint64, n int) ([]Mutation, error) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	found := make([][]Mutation, len(kinds))
 	for i := range kinds {
-		all, err := p.confirmed(kinds[i].find(p, rnd))
-		if err != nil {
+		all := spread(kinds[i].find(p, rnd), rnd)
+		all = all[:min(len(all), share*n/len(kinds)+1)]
+		var err error
+		if found[i], err = p.confirmed(all); err != nil {
 			return nil, err
 		}
-		found[i] = spread(all, rnd)
 	}
 	var out []Mutation
 	for left := true; left && len(out) < n; {
