@@ -110,7 +110,7 @@ func (m *Mutation) touched() []arch.ImageAddr {
 }
 
 // share is how many times its even share of all mutations a kind may have, where there are few candidates of others.
-const share = 4
+const share = 6
 
 // Draw draws n mutations, of each kind as many as there are candidates for and as its share of the rest is, and of each
 // function of a kind equally many. Candidates that objdump does not show to be what they claim are left out.
