@@ -3,6 +3,7 @@ package elfdiff
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"hotpatch/arch"
@@ -14,7 +15,8 @@ import (
 //
 // For comparing, a field is taken for an address: one that was not, and yet leads to corresponding places at different addresses, would
 // have to change together with the layout. For the patch, both readings must give the same bytes in the running process, or
-// both builds must prove the address: what corresponds in the old build holds another value, that of the corresponding place.
+// both builds must prove the address: the function's old body, or the same word of the old object, holds another value that leads to the
+// corresponding place.
 
 // asAddress returns the place as it is if the field holds an address.
 func asAddress(p *image.Place) *image.Place {
@@ -43,30 +45,72 @@ type fieldKey struct {
 	off  uint32 // from the start of the part
 }
 
-// provenFields finds the fields of a changed function that both builds prove to hold addresses: the corresponding instruction of the old body
-// has another value in the same field, and both lead to the same thing.
+// provenFields finds the fields of a changed function that both builds prove to hold addresses: the old body has a field with another
+// value, and both lead to the same thing. As numbers, one would have had to be edited by just as much as the thing moved.
 func (d *differ) provenFields(c *funcChange) map[fieldKey]bool {
 	if !d.new.im.Fixed() || c.old == nil || c.old.err != nil || c.new.err != nil {
 		return nil
 	}
+	old := numberPlaces(c.old)
 	proven := make(map[fieldKey]bool)
-	old, new := instructions(c.old), instructions(c.new)
-	_, aligned := alignInstructions(old, new)
-	for _, p := range aligned {
-		a, b := &old[p[0]], &new[p[1]]
-		if len(a.refs) != len(b.refs) {
-			continue
+	seen := make(map[arch.ImageAddr]bool) // by value: whether it is proven
+	for k, p := range c.new.parts {
+		body, err := c.new.im.Body(p)
+		if err != nil {
+			return nil
 		}
-		for i := range a.refs {
-			r, s := a.refs[i], b.refs[i]
-			x, y := &r.Place, &s.Place
-			if r.Op == s.Op && r.Size == s.Size && x.Addr != y.Addr && fixedNumber(x) && fixedNumber(y) &&
-				d.numbersEqual(x, y, use{address: true}) {
-				proven[fieldKey{b.part, s.Off}] = true
+		for i := range body.Refs {
+			q := &body.Refs[i].Place
+			if !fixedNumber(q) {
+				continue
+			}
+			known, ok := seen[q.Addr]
+			if !ok {
+				known = slices.ContainsFunc(old, func(p *image.Place) bool { return d.movedAlike(p, q) })
+				seen[q.Addr] = known
+			}
+			if known {
+				proven[fieldKey{k, body.Refs[i].Off}] = true
 			}
 		}
 	}
 	return proven
+}
+
+// movedAlike reports whether two fields of different values lead to the same thing, and one that not every second number would lead to.
+func (d *differ) movedAlike(p, q *image.Place) bool {
+	return p.Addr != q.Addr && p.Kind == q.Kind && p.Kind != image.PlaceUnknown && d.numbersEqual(p, q, use{address: true}) &&
+		(p.Kind != image.PlaceAnon || d.old.telling(p.Addr) && d.new.telling(q.Addr))
+}
+
+// telling reports whether a constant without a name is worth recognising: the start of a text, or bytes that are not all zero.
+func (s *side) telling(addr arch.ImageAddr) bool {
+	const certain = 4 // bytes
+	b, ok := s.im.Bytes(addr, s.anon(addr).Size)
+	if !ok || len(b) == 0 || b[0] == 0 && len(bytes.TrimLeft(b, "\x00")) < certain {
+		return false
+	}
+	before, ok := s.im.Bytes(addr-1, 1)
+	return len(b) > certain || ok && before[0] == 0
+}
+
+// numberPlaces lists what the fields of a function that could hold numbers lead to, each once.
+func numberPlaces(u *unit) []*image.Place {
+	var out []*image.Place
+	seen := make(map[arch.ImageAddr]bool)
+	for _, p := range u.parts {
+		body, err := u.im.Body(p)
+		if err != nil {
+			return nil
+		}
+		for i := range body.Refs {
+			if q := &body.Refs[i].Place; fixedNumber(q) && !seen[q.Addr] {
+				seen[q.Addr] = true
+				out = append(out, q)
+			}
+		}
+	}
+	return out
 }
 
 // unmoved reports whether a field that could hold a number has the same bytes in the running process whatever it holds: what it would be the
@@ -154,7 +198,7 @@ func (e *emitter) provenWord(p *image.Place, b *image.Atom, off uint64) bool {
 		return false
 	}
 	for _, r := range d.old.im.DataRefsIn(old.Addr+arch.ImageAddr(off), old.Addr+arch.ImageAddr(off)+1) {
-		if r.Place.Addr != p.Addr && fixedNumber(&r.Place) && d.numbersEqual(&r.Place, p, use{address: true}) {
+		if fixedNumber(&r.Place) && d.movedAlike(&r.Place, p) {
 			return true
 		}
 	}

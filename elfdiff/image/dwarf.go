@@ -211,6 +211,7 @@ type Cursor struct {
 	d    *DWARF
 	r    *dwarf.Reader
 	end  dwarf.Offset // of the unit
+	left dwarf.Offset // entries that the unit can still have: each takes a byte. debug/dwarf reads endless ones where a number is cut off.
 	last *dwarf.Entry
 	work uint64 // what may still be read, in bytes of fields and texts
 	err  error
@@ -235,6 +236,7 @@ func (c *Cursor) Seek(off dwarf.Offset) {
 		c.err = c.d.badEntry(off)
 	}
 	if c.err == nil {
+		c.left = c.end - off
 		c.err = c.d.guard("section .debug_info", func() error { c.r.Seek(off); return nil })
 	}
 }
@@ -272,6 +274,10 @@ func (c *Cursor) Next() (*dwarf.Entry, error) {
 		return nil, c.err
 	}
 	c.last = nil
+	if c.left == 0 {
+		return nil, nil
+	}
+	c.left--
 	c.err = c.d.guard("section .debug_info", func() (err error) {
 		c.last, err = c.r.Next()
 		return err
