@@ -23,7 +23,7 @@ func (d *differ) explain() {
 	d.findInlineChanges(all)
 	for i, c := range d.funcs {
 		if c.moved != nil {
-			c.because(patch.ReasonData, &c.moved.entry, "reads %s, whose size changed: it has a new place", c.moved.new.Name)
+			c.because(patch.ReasonData, &c.moved.entry, "reads %s, which has a new place", c.moved.new.Name)
 		}
 		if all[i] != nil {
 			all[i].explain()

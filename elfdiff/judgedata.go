@@ -36,6 +36,8 @@ func (d *differ) judgeObject(o *objChange) {
 		if !o.inPlace() {
 			o.needAck("threads:"+o.old.Name, "threads that start later begin with the old initial value, since one of the builds has none in its file but zeros")
 		}
+	case objRemoved:
+		o.because(patch.ReasonRemoved, nil, "only the old build has it; its memory stays, for whatever still leads there")
 	case objAdded:
 		d.judgeAdded(o)
 	}

@@ -36,9 +36,6 @@ func (d *differ) result(p *patch.Patch) *Result {
 		add(c.report(&r.Counts), &c.verdict)
 	}
 	for _, o := range d.objects {
-		if o.delta == objRemoved {
-			continue
-		}
 		carried = carried || o.inPlace()
 		r.Counts.Objects++
 		add(o.report(), &o.verdict)
@@ -85,9 +82,7 @@ func (d *differ) number() {
 		next(&c.entry)
 	}
 	for _, o := range d.objects {
-		if o.delta != objRemoved {
-			next(&o.entry)
-		}
+		next(&o.entry)
 	}
 	for _, c := range d.inlineChanges {
 		next(&c.entry)
@@ -123,8 +118,11 @@ func (c *funcChange) report(n *Counts) patch.Change {
 
 func (o *objChange) report() patch.Change {
 	out := patch.Change{What: "object", Change: "changed", Reasons: o.reported()}
-	if o.delta == objAdded {
+	switch o.delta {
+	case objAdded:
 		out.Change = "added"
+	case objRemoved:
+		out.Change = "removed"
 	}
 	if o.old != nil {
 		out.Name, out.File, out.Old = o.old.Name, o.old.File, &patch.Extent{Addr: o.old.Addr, Size: o.old.Size}

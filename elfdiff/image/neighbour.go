@@ -102,7 +102,7 @@ func (im *Image) addEnding(p *Place, c *evidence) {
 	}
 	var room [4]*Atom
 	for _, a := range im.covering(room[:0], p.Addr-1) {
-		if a.End() != p.Addr || a.IsCode() || isFuncName(a.Name) {
+		if a.End() != p.Addr || a.IsCode() || isUnwalked(a.Name) {
 			continue
 		}
 		use := c.pointerUse()
@@ -123,9 +123,10 @@ func (c *evidence) refersToStart(p *Place) bool {
 // maxScalar is the size in bytes up to which an object counts as a scalar, which nothing walks through to its end.
 const maxScalar = 8
 
-// isFuncName reports whether an object is what __func__ and its like stand for. No program walks through it.
-func isFuncName(name string) bool {
-	return strings.HasPrefix(name, "__func__") || strings.HasPrefix(name, "__FUNCTION__") || strings.HasPrefix(name, "__PRETTY_FUNCTION__")
+// isUnwalked reports whether an object is one that no program can walk through: what __func__ and its like stand for, and the guard of a
+// function-local static, which the source does not name (Itanium C++ ABI, 3.3.2 and 5.1.2).
+func isUnwalked(name string) bool {
+	return strings.HasPrefix(name, "_ZGV") || strings.HasPrefix(name, "__func__") || strings.HasPrefix(name, "__FUNCTION__") || strings.HasPrefix(name, "__PRETTY_FUNCTION__")
 }
 
 // addFollowing adds the object that starts shortly behind the place, if the place may be its biased base (arr - 8).

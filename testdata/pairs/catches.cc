@@ -1,6 +1,6 @@
 // D21: what a function catches changes; its instructions are the same.
 // Changed: _Z5guardi
-// Objects: DW.ref._ZTI1B
+// Objects: DW.ref._ZTI1A DW.ref._ZTI1B
 // Verdict: refused exception
 #include "pair.h"
 

@@ -1,7 +1,7 @@
 // D3: a static variable goes away in one file, and another file gets one of the same name.
 // Sources: pairs/otherfile_b.c
 // Changed: answer b
-// Objects: level
+// Objects: level level
 // Verdict: refused told
 #include "pair.h"
 

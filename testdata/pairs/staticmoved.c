@@ -1,6 +1,6 @@
 // D3: a function-local static goes away and another function gets one of the same name: the memory is not the same variable's.
 // Changed: first second
-// Objects: n.0
+// Objects: n.0 n.0
 // Verdict: refused told
 #include "pair.h"
 
