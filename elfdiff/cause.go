@@ -74,10 +74,11 @@ func (d *differ) bodies(name string, from *unit) []*unit {
 	return nil
 }
 
-// findInlineChanges finds functions without a body of their own that are all that some function differs in, while every function of
-// its compilation unit that they are inlined into changed.
+// findInlineChanges finds functions without a body of their own that are all that several functions differ in, while every function of
+// their compilation units that they are inlined into changed. One function alone would not show it: another argument changes inlined code, too.
 func (d *differ) findInlineChanges(all []*explainer) {
 	d.inlineRoots = make(map[string]*inlineChange)
+	found := make(map[string]*inlineChange)
 	for _, x := range all {
 		if x == nil || x.c.line || x.tooMany || x.branches > 0 || len(x.places)+len(x.findings) == 0 {
 			continue
@@ -86,13 +87,15 @@ func (d *differ) findInlineChanges(all []*explainer) {
 		if !ok || !d.changedWherever(name, x.c.new.atom()) {
 			continue
 		}
-		r := d.inlineRoots[name]
+		r := found[name]
 		if r == nil {
 			r = &inlineChange{name: name}
+			found[name] = r
+		}
+		if r.in = append(r.in, x.c); len(r.in) == 2 {
 			d.inlineRoots[name] = r
 			d.inlineChanges = append(d.inlineChanges, r)
 		}
-		r.in = append(r.in, x.c)
 	}
 	for _, r := range d.inlineChanges {
 		var names []string
@@ -103,8 +106,7 @@ func (d *differ) findInlineChanges(all []*explainer) {
 		if n := len(r.in) - len(names); n > 0 {
 			in += fmt.Sprintf(" and %d more", n)
 		}
-		r.because(patch.ReasonInlined, nil, "has no body of its own; %s %s in nothing but code inlined from it", in,
-			map[bool]string{true: "differs", false: "differ"}[len(r.in) == 1])
+		r.because(patch.ReasonInlined, nil, "has no body of its own; %s differ in nothing but code inlined from it", in)
 	}
 }
 

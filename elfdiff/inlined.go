@@ -113,29 +113,39 @@ func (x *explainer) inlinedReasons() []reason {
 	return x.wordInlined(counts)
 }
 
-// wordInlined puts into words how many places belong to which function, those that changed first.
+// wordInlined puts into words how many places belong to which function, those that changed first, the others together.
 func (x *explainer) wordInlined(counts map[string]int) []reason {
-	var changed, others []reason
-	for _, name := range sortedByCount(counts) {
+	const most = 4 // functions that did not change, or of which it is not known
+	var changed []reason
+	others, more := "", 0
+	for i, name := range sortedByCount(counts) {
 		n := places(counts[name])
 		switch cause := x.d.inlinedCause(name, x.c); {
 		case cause != nil && x.d.inlineRoots[name] != nil:
 			changed = append(changed, newReason(patch.ReasonInlined, cause, "inlines %s (%s)", name, n))
+			continue
 		case cause != nil:
 			changed = append(changed, newReason(patch.ReasonInlined, cause, "inlines %s, which changed (%s)", name, n))
-		case x.d.unchanged(name, x.c):
-			others = append(others, newReason(patch.ReasonInlined, nil, "code inlined from %s, itself unchanged (%s)", name, n))
-		default:
-			others = append(others, newReason(patch.ReasonInlined, nil, "code inlined from %s (%s)", name, n))
+			continue
+		case i-len(changed) >= most:
+			more++
+			continue
+		case others != "":
+			others += ", "
 		}
+		others += name
+		if x.d.unchanged(name, x.c) {
+			others += ", itself unchanged"
+		}
+		others += " (" + n + ")"
 	}
-	all := slices.Concat(changed, others)
-	const most = maxReasons / 2
-	if len(all) > most {
-		more := newReason(patch.ReasonInlined, nil, "code of %s", count(len(all)-most, "more inlined function"))
-		all = append(all[:most], more)
+	if more > 0 {
+		others += " and " + count(more, "more function")
 	}
-	return all
+	if others != "" {
+		changed = append(changed, newReason(patch.ReasonInlined, nil, "code inlined from %s", others))
+	}
+	return changed
 }
 
 // inliningReasons says what one build inlines into the function and the other calls.

@@ -113,7 +113,9 @@ func run(t *testing.T, name string, args ...string) string {
 // TestReasons: what a person reads.
 func TestReasons(t *testing.T) {
 	for _, c := range []struct{ pair, name, want string }{
-		{"inlined", "left", "inlines base (1 place)"},
+		{"inlined", "left", "code inlined from base (1 place)"},
+		{"inlineroot", "first", "inlines base (3 places)"},
+		{"inlineroot", "base", "first, second differ in nothing but code inlined from it"},
 		{"string", "greet", "string "},
 		{"logic", "price", "own code (2 places)"},
 		{"jumptable", "name", "a jump table of another size"},

@@ -127,7 +127,7 @@ func (a *app) changeLine(c *patch.Change, name string, cols columns) {
 	if a.width == 0 {
 		texts := make([]string, len(c.Reasons))
 		for i := range c.Reasons {
-			texts[i] = a.words(c.Reasons[i].Text)
+			texts[i] = a.briefWords(c.Reasons[i].Text)
 		}
 		a.printf("%s", strings.TrimRight(head+pad(name, cols.name)+"  "+pad(file, cols.file)+"  "+strings.Join(texts, "; "), " "))
 		return
@@ -144,7 +144,7 @@ func (a *app) changeLine(c *patch.Change, name string, cols columns) {
 	}
 	var words []string
 	for i := range c.Reasons {
-		s := a.words(c.Reasons[i].Text)
+		s := a.briefWords(c.Reasons[i].Text)
 		if i < len(c.Reasons)-1 {
 			s += ";"
 		}

@@ -63,7 +63,12 @@ func demangled(name string) string {
 
 // words returns a text that may hold link names, such as a reason, with the names as [app.name] shows them. What
 // stands in quotes is the program's text and stays as it is.
-func (a *app) words(text string) string {
+func (a *app) words(text string) string { return a.wordsBy(text, a.name) }
+
+// briefWords is words for lists: with the names as [app.listName] shows them.
+func (a *app) briefWords(text string) string { return a.wordsBy(text, a.listName) }
+
+func (a *app) wordsBy(text string, name func(link string) string) string {
 	if a.mangled || !strings.Contains(text, "_Z") && !strings.Contains(text, "_R") {
 		return clean(text)
 	}
@@ -71,9 +76,9 @@ func (a *app) words(text string) string {
 	quoted := false
 	for i := 0; i < len(text); {
 		if n := linkNameLen(text[i:]); n > 0 && !quoted && (i == 0 || !isNameByte(text[i-1])) {
-			name := strings.TrimRight(text[i:i+n], ".$") // which may be the end of the sentence
-			b.WriteString(demangle.Filter(name))
-			i += len(name)
+			link := strings.TrimRight(text[i:i+n], ".$") // which may be the end of the sentence
+			b.WriteString(name(link))
+			i += len(link)
 			continue
 		}
 		switch c := text[i]; {

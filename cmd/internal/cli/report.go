@@ -165,16 +165,16 @@ func (a *app) refusals(r *report) {
 		if names[c.Why] == nil {
 			order = append(order, c.Why)
 		}
-		names[c.Why] = append(names[c.Why], a.name(c.Name))
+		names[c.Why] = append(names[c.Why], a.listName(c.Name))
 	}
 	for i, why := range order {
 		if i == 0 {
 			a.printf("\n%s", a.paint(bold, "cannot be applied soundly"))
 		}
 		if l := names[why]; len(l) == 1 {
-			a.printf("  %s: %s", l[0], a.words(why))
+			a.printf("  %s: %s", l[0], a.briefWords(why))
 		} else {
-			a.printf("  %d changes: %s", len(l), a.words(why))
+			a.printf("  %d changes: %s", len(l), a.briefWords(why))
 			for _, n := range l[:min(len(l), most)] {
 				a.printf("      %s", n)
 			}
