@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -107,6 +108,7 @@ func (j *diffJob) load(paths []string, debug [2]string, phase func(string, time.
 	defer end()
 	show("reading " + paths[0] + " and " + paths[1])
 	start := time.Now()
+	collectOften(paths[:2])
 	var im [2]*image.Image
 	var errs [2]error
 	var wg sync.WaitGroup
@@ -126,6 +128,21 @@ func (j *diffJob) load(paths []string, debug [2]string, phase func(string, time.
 	j.old, j.new = im[0], im[1]
 	phase("load", time.Since(start))
 	return nil
+}
+
+// collectOften makes the garbage collector trade time for memory where both files together are large: a tenth more time for a quarter
+// less memory, measured with 240 MB. With small ones it would be a third more time for ten megabytes.
+func collectOften(paths []string) {
+	const large, percent = 64 << 20, 25
+	var total int64
+	for _, p := range paths {
+		if st, err := os.Stat(p); err == nil { // else opening it will say what is wrong
+			total += st.Size()
+		}
+	}
+	if total >= large && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
 }
 
 // loadImage reads one build. A debug file that is given must be that build's, even where it is not needed.

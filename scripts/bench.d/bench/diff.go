@@ -5,33 +5,37 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
 
-// diff measures the comparison of two builds: time, speed and peak memory.
+// diff measures the comparison of two builds beside objdump -d of one of them: time on one and on two cores, and peak memory.
 func (b *bench) diff() error {
 	var t table
-	t.row("pair", "code MB", "functions", "ms", "MB/s", "peak RSS MB")
-	dirs, err := filepath.Glob(filepath.Join(b.data, "large.*"))
+	t.row("pair", "code MB", "functions", "ms, 1 core", "ms, 2 cores", "CPU ms", "CPU ms, objdump -d", "ratio", "peak MB", "times both files")
+	olds, err := filepath.Glob(filepath.Join(b.data, "*", "old", "*"))
 	if err != nil {
 		return err
 	}
-	pairs := append([]string{b.data}, dirs...)
-	for _, dir := range pairs {
-		runs := b.runs
-		if dir != b.data {
-			runs = 3 // seconds each
+	for _, old := range append([]string{filepath.Join(b.data, "old", "redis-server")}, olds...) {
+		if st, err := os.Stat(old); err != nil || !st.Mode().IsRegular() {
+			continue // the objects of redis
 		}
-		row, err := b.diffRow(filepath.Join(dir, "old", "redis-server"), filepath.Join(dir, "new", "redis-server"), runs)
+		dir, file := filepath.Dir(filepath.Dir(old)), filepath.Base(old)
+		name, runs := file, b.runs
+		if n, ok := strings.CutPrefix(filepath.Base(dir), "large."); ok {
+			name = n + " x redis's objects"
+		}
+		if st, err := os.Stat(old); err == nil && st.Size() > 50e6 {
+			runs = min(runs, 3) // seconds each
+		}
+		row, err := b.diffRow(old, filepath.Join(dir, "new", file), runs)
 		if err != nil {
 			return err
-		}
-		name := "redis-server"
-		if dir != b.data {
-			name = filepath.Ext(dir)[1:] + " x its objects"
 		}
 		t.row(append([]string{name}, row...)...)
 	}
@@ -39,39 +43,74 @@ func (b *bench) diff() error {
 	return nil
 }
 
+// usage is what one command used.
+type usage struct {
+	wall, cpu time.Duration
+	rss       int64 // bytes, at its peak
+	out       []byte
+}
+
+// sampled runs a command with so many processors for Go code.
+func sampled(cores int, name string, args ...string) (usage, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", cores))
+	start := time.Now()
+	out, err := cmd.Output()
+	s := usage{wall: time.Since(start), out: out}
+	// A refused change is a result as well: the comparison was made.
+	var exit *exec.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 3) {
+		return s, fmt.Errorf("%v: %w", cmd, err)
+	}
+	s.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	s.rss = cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss * 1024 // KiB, see getrusage(2)
+	return s, nil
+}
+
 func (b *bench) diffRow(old, next string, runs int) ([]string, error) {
 	code, err := textSize(next)
 	if err != nil {
 		return nil, err
 	}
-	var wall []time.Duration
+	var one, two, cpu, floor []time.Duration
 	var rss []int64
-	var functions int
-	for range runs {
-		cmd := exec.Command(b.hotpatch, "diff", old, next, "--json")
-		start := time.Now()
-		out, err := cmd.Output()
-		wall = append(wall, time.Since(start))
-		// A refused change is a result as well: the comparison was made.
-		var exit *exec.ExitError
-		if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 3) {
-			return nil, fmt.Errorf("%v: %w", cmd, err)
-		}
-		var r struct {
-			Counts struct {
-				Functions int `json:"functions"`
-			} `json:"counts"`
-		}
-		if err := json.Unmarshal(out, &r); err != nil {
-			return nil, fmt.Errorf("%v: %w", cmd, err)
-		}
-		functions = r.Counts.Functions
-		rss = append(rss, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) // KiB, see getrusage(2)
+	var r struct {
+		Counts struct {
+			Functions int `json:"functions"`
+		} `json:"counts"`
 	}
-	m := median(wall)
-	mb := float64(code) / 1e6
-	return []string{fmt.Sprintf("%.2f", mb), fmt.Sprint(functions), fmt.Sprintf("%.0f", float64(m.Microseconds())/1e3),
-		fmt.Sprintf("%.1f", mb/m.Seconds()), fmt.Sprintf("%.0f", float64(median(rss))*1024/1e6)}, nil
+	for range runs {
+		for cores, wall := range map[int]*[]time.Duration{1: &one, 2: &two} {
+			s, err := sampled(cores, b.hotpatch, "diff", old, next, "--json")
+			if err != nil {
+				return nil, err
+			}
+			*wall = append(*wall, s.wall)
+			if cores == 2 {
+				cpu, rss = append(cpu, s.cpu), append(rss, s.rss)
+			}
+			if err := json.Unmarshal(s.out, &r); err != nil {
+				return nil, fmt.Errorf("%s: %w", old, err)
+			}
+		}
+		s, err := sampled(1, "objdump", "-d", old)
+		if err != nil {
+			return nil, err
+		}
+		floor = append(floor, s.cpu)
+	}
+	files := int64(0)
+	for _, f := range []string{old, next} {
+		st, err := os.Stat(f)
+		if err != nil {
+			return nil, err
+		}
+		files += st.Size()
+	}
+	ms := func(d []time.Duration) string { return fmt.Sprintf("%.0f", float64(median(d).Microseconds())/1e3) }
+	return []string{fmt.Sprintf("%.2f", float64(code)/1e6), fmt.Sprint(r.Counts.Functions), ms(one), ms(two), ms(cpu), ms(floor),
+		fmt.Sprintf("%.2f", float64(median(cpu))/float64(median(floor))), fmt.Sprintf("%.0f", float64(median(rss))/1e6),
+		fmt.Sprintf("%.1f", float64(median(rss))/float64(files))}, nil
 }
 
 // textSize returns the bytes of .text.
