@@ -76,3 +76,21 @@ func TestWordAtZero(t *testing.T) {
 		t.Errorf("escapes %+v", b.Escapes)
 	}
 }
+
+// TestPiecesInCircles has two atoms of which each is by one of its names a piece of the other.
+func TestPiecesInCircles(t *testing.T) {
+	global := func(name string, at uint64) testSymbol {
+		return testSymbol{name: name, bind: elf.STB_GLOBAL, typ: elf.STT_FUNC, shndx: inText, value: textAddr + at, size: 1}
+	}
+	im := textFile([]byte{0xc3, 0xc3, 0xc3}, nil, global("a.cold", 0), global("b", 0), global("b.cold", 1), global("a", 1), global("c.cold", 2), global("c", 2)).load(t)
+	parts := 0
+	for _, a := range im.Atoms {
+		parts += len(a.Parts)
+		if _, err := im.Body(a); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(im.Atoms) != 3 || parts != 1 {
+		t.Errorf("%d atoms with %d parts", len(im.Atoms), parts)
+	}
+}

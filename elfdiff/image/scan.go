@@ -310,11 +310,24 @@ func (im *Image) joinParts() {
 		if a.Parent == nil {
 			continue
 		}
-		for a.Parent.Parent != nil { // foo.part.0.cold, with foo.part.0 a part of foo
-			a.Parent = a.Parent.Parent
+		if a.Parent = a.root(); a.Parent == nil {
+			continue
 		}
 		a.Parent.Parts = append(a.Parent.Parts, a)
 	}
+}
+
+// root returns the function that a piece of a piece belongs to (foo.part.0.cold, with foo.part.0 a part of foo); nil if atoms with several
+// names are each other's pieces.
+func (a *Atom) root() *Atom {
+	const most = 8 // pieces of pieces
+	for range most {
+		if a.Parent == nil {
+			return a
+		}
+		a = a.Parent
+	}
+	return nil
 }
 
 func (im *Image) parentOf(part *Atom, base string, cold bool) *Atom {
