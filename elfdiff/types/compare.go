@@ -12,7 +12,8 @@ type Comparison struct {
 	identical map[[2]ID]bool
 	alike     map[[2]ID]bool
 	layouts   map[[2]*Layout]bool
-	trail     []assumption // pairs that count as alike, in the order in which that was assumed
+	numbers   map[string]*Name // of the new build: enums by their enumerators; nil: not made yet
+	trail     []assumption     // pairs that count as alike, in the order in which that was assumed
 }
 
 // NewComparison prepares the comparison of two builds.
@@ -68,9 +69,15 @@ func (c *Comparison) Added() []*Name {
 	return out
 }
 
+// maxVariants bounds how many pairs of layouts of one name are compared.
+const maxVariants = 1 << 18
+
 // variants compares the layouts that go by one name. Those that both builds have are the same type; the others are joined by the file
 // that declares them, then by the unit that holds them.
 func (c *Comparison) variants(o, n *Name) []Change {
+	if len(o.Layouts)*len(n.Layouts) > maxVariants {
+		return []Change{{Name: o.Title(), Old: o.Layouts[0], New: n.Layouts[0], Several: len(o.Layouts), name: o}}
+	}
 	var olds, news []*Layout
 	for _, l := range o.Layouts {
 		if !slices.ContainsFunc(n.Layouts, func(m *Layout) bool { return len(c.diff(l, m)) == 0 }) {
@@ -123,20 +130,21 @@ func (c *Comparison) sameNumbers(o *Name) *Name {
 	if !o.Layouts[0].Enum {
 		return nil
 	}
-	var best *Name
-	most := 0
-	for _, n := range c.New.named {
-		if len(n.Layouts) == 0 || !n.Layouts[0].Enum {
-			continue
-		}
-		shared := 0
-		for _, e := range o.Layouts[0].Numbers {
-			if slices.ContainsFunc(n.Layouts[0].Numbers, func(x Enumerator) bool { return x.Name == e.Name }) {
-				shared++
+	if c.numbers == nil {
+		c.numbers = make(map[string]*Name)
+		for _, n := range c.New.All() {
+			for _, e := range n.Layouts[0].Numbers {
+				c.numbers[e.Name] = n
 			}
 		}
-		if shared > most {
-			best, most = n, shared
+	}
+	shared := make(map[*Name]int)
+	var best *Name
+	for _, e := range o.Layouts[0].Numbers {
+		if n := c.numbers[e.Name]; n != nil {
+			if shared[n]++; best == nil || shared[n] > shared[best] {
+				best = n
+			}
 		}
 	}
 	return best

@@ -19,8 +19,9 @@ func (r *reader) layout(i int32) (*Layout, error) {
 
 // addSlots adds the virtual functions that another description of the same class has.
 func (l *Layout) addSlots(more []Slot) {
+	const most = 1 << 12 // virtual functions of one class
 	for _, s := range more {
-		if !slices.Contains(l.Slots, s) {
+		if len(l.Slots) < most && !slices.Contains(l.Slots, s) {
 			l.Slots = append(l.Slots, s)
 		}
 	}
@@ -46,7 +47,7 @@ func (r *reader) content(l *Layout, i int32, variant string) error {
 			l.Numbers = append(l.Numbers, Enumerator{n.name, int64(n.a)})
 		case tagSubprogram:
 			if n.flags&isVirtual != 0 {
-				l.Slots = append(l.Slots, Slot{n.a, n.name})
+				l.addSlots([]Slot{{n.a, n.name}})
 			}
 		case tagVariantPart:
 			if err := r.content(l, k, variant); err != nil {

@@ -84,7 +84,7 @@ func (u *unit) table5(c *cursor, word int) []string {
 				name = v.s
 			}
 		}
-		if c.err != nil || u.r.spend(uint64(len(name))) != nil {
+		if c.err != nil || u.r.spend(uint64(len(name))+8) != nil {
 			break
 		}
 		out = append(out, path.Base(name))

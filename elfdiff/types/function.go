@@ -80,6 +80,9 @@ func (r *reader) hasParams(i int32) bool {
 		if t := r.nodes[k].tag; t == tagFormalParameter || t == tagUnspecifiedParameters {
 			return true
 		}
+		if r.spend(1) != nil {
+			return false
+		}
 	}
 	return false
 }
@@ -87,7 +90,6 @@ func (r *reader) hasParams(i int32) bool {
 // mentions collects the types that a function names: of its variables and parameters, and of those of what is inlined into it.
 func (r *reader) mentions(chain []int32, returns ref) ([]Mention, error) {
 	r.number++
-	clear(r.visited)
 	m := &mentioning{r: r}
 	if err := m.add(returns, UseReturn); err != nil {
 		return nil, err
@@ -126,10 +128,10 @@ func (m *mentioning) add(x ref, use Use) error {
 // subtree goes through what lies below a function's node, and once through each function that is inlined there.
 func (m *mentioning) subtree(i int32, depth int) error {
 	r := m.r
-	if r.visited[i] || depth > maxNesting {
+	if r.walked[i] == r.number || depth > maxNesting {
 		return nil
 	}
-	r.visited[i] = true
+	r.walked[i] = r.number
 	end := r.nodes[i].end
 	if err := r.spend(uint64(end - i)); err != nil {
 		return err

@@ -118,6 +118,9 @@ func (r *reader) prototype(i int32, returns ref) (ID, error) {
 		return 0, err
 	}
 	for k := i + 1; k < r.nodes[i].end; k = r.nodes[k].end {
+		if err := r.spend(1); err != nil {
+			return 0, err
+		}
 		switch r.nodes[k].tag {
 		case tagFormalParameter:
 			p, err := r.of(r.nodes[k].typ)

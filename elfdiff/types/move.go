@@ -40,10 +40,16 @@ type flat struct {
 	width uint64 // bits
 }
 
-// flatten lists the members of a layout.
+// maxMembers bounds how many members of one layout are compared.
+const maxMembers = 1 << 14
+
+// flatten lists the members of a layout, at most maxMembers.
 func (b *Build) flatten(l *Layout, prefix string, offset uint64, depth int) []flat {
 	var out []flat
 	for i := range l.Fields {
+		if len(out) >= maxMembers {
+			return out[:maxMembers]
+		}
 		f := l.Fields[i]
 		if f.Offset != Unknown {
 			f.Offset += offset
@@ -74,7 +80,10 @@ func (b *Build) size(id ID, depth int) uint64 {
 	case Pointer:
 		return 8
 	case Member:
-		return max(t.size, 8)
+		if b.types[t.elem].kind == Function {
+			return 16 // an address and an adjustment (Itanium C++ ABI, 2.3)
+		}
+		return 8
 	case Array:
 		if t.count == Unknown || depth > maxNesting {
 			return 0
@@ -108,6 +117,9 @@ func (c *Comparison) diffAt(o, n *Layout, prefix string, at, to uint64) []Move {
 		return append(out, diffNumbers(o, n)...)
 	}
 	olds, news := c.Old.flatten(o, prefix, at, 0), c.New.flatten(n, prefix, to, 0)
+	if len(olds) == maxMembers || len(news) == maxMembers {
+		out = append(out, Move{What: MoveSize, Text: fmt.Sprintf("more than %d members: the rest is not compared", maxMembers)})
+	}
 	byName := make(map[string]int, len(news))
 	for i := range news {
 		if _, twice := byName[news[i].name]; !twice {
@@ -118,6 +130,9 @@ func (c *Comparison) diffAt(o, n *Layout, prefix string, at, to uint64) []Move {
 	var left []flat
 	for i := range olds {
 		k, ok := byName[olds[i].name]
+		if i < len(news) && news[i].name == olds[i].name {
+			k, ok = i, true // names need not be unique
+		}
 		if !ok || taken[k] {
 			left = append(left, olds[i])
 			continue
@@ -237,30 +252,35 @@ func offset(f *flat) string {
 
 // diffNumbers compares enumerators.
 func diffNumbers(o, n *Layout) []Move {
-	var out []Move
+	if slices.Equal(o.Numbers, n.Numbers) {
+		return nil
+	}
 	news, olds := make(map[string]int64), make(map[string]bool)
 	highest := int64(-1) << 63
-	for _, e := range n.Numbers {
-		news[e.Name] = e.Value
-	}
 	for _, e := range o.Numbers {
 		olds[e.Name] = true
 		highest = max(highest, e.Value)
 	}
+	fresh := make(map[int64]string) // names of new enumerators, by value
+	for _, e := range n.Numbers {
+		news[e.Name] = e.Value
+		if _, have := fresh[e.Value]; !have && !olds[e.Name] {
+			fresh[e.Value] = e.Name
+		}
+	}
+	var out []Move
 	renamed := make(map[string]bool)
 	for _, e := range o.Numbers {
 		v, ok := news[e.Name]
-		m := Move{What: MoveEnumerator, Member: e.Name, Old: e.Value, New: v}
-		switch i := slices.IndexFunc(n.Numbers, func(x Enumerator) bool { return x.Value == e.Value && !olds[x.Name] && !renamed[x.Name] }); {
-		case ok && v == e.Value:
+		m := Move{What: MoveEnumerator, Member: e.Name, Old: e.Value, New: v, Text: fmt.Sprintf("`%s` %d -> %d", e.Name, e.Value, v)}
+		if ok && v == e.Value {
 			continue
-		case ok:
-			m.Text = fmt.Sprintf("`%s` %d -> %d", e.Name, e.Value, v)
-		case i >= 0:
-			renamed[n.Numbers[i].Name] = true
+		}
+		if name := fresh[e.Value]; !ok && name != "" && !renamed[name] {
+			renamed[name] = true
 			m.What, m.Harmless, m.New = MoveName, true, e.Value
-			m.Text = fmt.Sprintf("`%s` (%d) renamed to `%s`", e.Name, e.Value, n.Numbers[i].Name)
-		default:
+			m.Text = fmt.Sprintf("`%s` (%d) renamed to `%s`", e.Name, e.Value, name)
+		} else if !ok {
 			m.New = -1
 			m.Text = fmt.Sprintf("`%s` (%d) removed", e.Name, e.Value)
 		}

@@ -20,9 +20,8 @@ type reader struct {
 	buf     []byte // a key that is being made
 
 	batch
-	stamp   []uint32 // by ID: the number of the last function that mentions it
-	slot    []int32  // by ID: where that mention is
-	visited map[int32]bool
+	stamp []uint32 // by ID: the number of the last function that mentions it
+	slot  []int32  // by ID: where that mention is
 }
 
 // workFactor bounds the work by a multiple of the sections' size: entries are looked at once, names and the members of types a
@@ -47,7 +46,6 @@ func Read(s *Sections) (*Build, error) {
 		work:       workFactor*total + 1<<20,
 		keys:       make(map[string]ID),
 		layouts:    make(map[string]*Layout),
-		visited:    make(map[int32]bool),
 	}
 	r.keys[string([]byte{byte(Void)})] = 0
 	if err := r.readAll(f); err != nil {
@@ -134,6 +132,7 @@ type batch struct {
 	depth  int              // of types that are being made
 	limit  int              // how many nodes there may be
 	number uint32           // of the function whose mentions are collected
+	walked []uint32         // nodes: the number of the last function for which what is below was walked
 }
 
 // The state of a node whose type is not known yet.
@@ -160,6 +159,8 @@ func (r *reader) readBatch(units []*unit) error {
 	for i := range r.ids {
 		r.ids[i] = idNone
 	}
+	r.walked = slices.Grow(r.walked[:0], len(r.nodes))[:len(r.nodes)]
+	clear(r.walked)
 	r.nameByTypedefs()
 	for i := range r.nodes {
 		if err := r.take(int32(i)); err != nil {
