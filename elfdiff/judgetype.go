@@ -13,10 +13,27 @@ import (
 
 // typeJudge judges changes of types.
 type typeJudge struct {
-	d        *differ
-	cmp      *types.Comparison
-	graph    *types.Graph
-	replaced map[arch.ImageAddr]bool // entries of old functions that the patch replaces, or that go away
+	d         *differ
+	cmp       *types.Comparison
+	graph     *types.Graph
+	replaced  map[arch.ImageAddr]bool         // entries of old functions that the patch replaces, or that go away
+	described map[*image.Atom]*types.Variable // of the old build
+	atomOf    map[*types.Variable]*image.Atom // its reverse
+}
+
+func newTypeJudge(d *differ) *typeJudge {
+	l := &d.layouts
+	j := &typeJudge{d: d, cmp: types.NewComparison(l.old, l.new), graph: l.old.Graph(),
+		replaced: make(map[arch.ImageAddr]bool), described: atomsOf(&d.old, l.old.Variables), atomOf: make(map[*types.Variable]*image.Atom)}
+	for _, c := range d.funcs {
+		if c.old != nil && (c.how == patch.Removed || c.carried(&d.opt)) {
+			j.replaced[c.old.atom().Addr] = true
+		}
+	}
+	for a, v := range j.described {
+		j.atomOf[v] = a
+	}
+	return j
 }
 
 // layout judges a type that changed. The harm is in the objects that exist: they are laid out as the old build has it.
@@ -25,11 +42,11 @@ func (j *typeJudge) layout(c *types.Change) {
 	concern := j.graph.Concern(c)
 	t.Variables, t.Pointers = variableNames(concern.Holding), variableNames(concern.Pointing)
 	for _, i := range concern.Functions {
-		if f := &j.cmp.Old.Funcs[i]; j.replaced[arch.ImageAddr(f.Addr)] {
-			t.Functions = append(t.Functions, f.Name)
-		} else {
-			t.Unchanged = append(t.Unchanged, f.Name)
-		}
+		f := &j.cmp.Old.Funcs[i]
+		j.user(t, f.Name, arch.ImageAddr(f.Addr))
+	}
+	for _, v := range slices.Concat(concern.Holding, concern.Pointing[:concern.Direct]) {
+		j.users(t, j.atomOf[v])
 	}
 	for _, text := range moveTexts(c.Moves) {
 		t.because(patch.ReasonLayout, nil, "%s", text)
@@ -52,6 +69,24 @@ func (j *typeJudge) layout(c *types.Change) {
 		t.needAck(id, "objects that exist have the old layout (%s)%s", shorten(c.Moves), where)
 	}
 	j.d.layouts.changes = append(j.d.layouts.changes, t)
+}
+
+// users enters the functions that refer to a variable; nil has none.
+func (j *typeJudge) users(t *typeChange, a *image.Atom) {
+	for _, u := range j.d.old.usersOf(a) {
+		j.user(t, u.name(), u.atom().Addr)
+	}
+}
+
+// user enters a function that uses the type, once.
+func (j *typeJudge) user(t *typeChange, name string, entry arch.ImageAddr) {
+	to := &t.Unchanged
+	if j.replaced[entry] {
+		to = &t.Functions
+	}
+	if !slices.Contains(*to, name) {
+		*to = append(*to, name)
+	}
 }
 
 // where says what has objects of a type. It reports whether some may exist apart from the stacks of replaced functions.
@@ -131,10 +166,10 @@ func moveTexts(moves []types.Move) []string {
 
 // variables judges variables whose own type changed: the bytes in the running process stay what they are.
 func (j *typeJudge) variables() {
-	olds, news := j.atoms(&j.d.old, j.cmp.Old.Variables), j.atoms(&j.d.new, j.cmp.New.Variables)
+	news := atomsOf(&j.d.new, j.cmp.New.Variables)
 	for _, a := range j.d.old.im.Atoms {
 		b := j.d.fwd.of(a)
-		v, w := olds[a], news[b]
+		v, w := j.described[a], news[b]
 		if v == nil || w == nil || readOnly(a) {
 			continue
 		}
@@ -143,13 +178,7 @@ func (j *typeJudge) variables() {
 			continue
 		}
 		t := &typeChange{TypeChange: TypeChange{Name: a.Name, File: a.File, OldSize: a.Size, NewSize: b.Size, Moves: moves, Variables: []string{a.Name}}}
-		for _, u := range j.d.old.usersOf(a) {
-			if name := u.name(); j.replaced[u.atom().Addr] {
-				t.Functions = append(t.Functions, name)
-			} else {
-				t.Unchanged = append(t.Unchanged, name)
-			}
-		}
+		j.users(t, a)
 		for _, text := range moveTexts(moves) {
 			t.because(patch.ReasonLayout, nil, "%s", text)
 		}
@@ -163,8 +192,8 @@ func (j *typeJudge) variables() {
 	slices.SortStableFunc(j.d.layouts.changes, func(a, b *typeChange) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// atoms finds the variables of a build among its atoms. Where DWARF describes one twice, the first stands.
-func (j *typeJudge) atoms(s *side, l []types.Variable) map[*image.Atom]*types.Variable {
+// atomsOf finds the variables of a build among its atoms. Where DWARF describes one twice, the first stands.
+func atomsOf(s *side, l []types.Variable) map[*image.Atom]*types.Variable {
 	tls := make(map[arch.ImageAddr]*image.Atom)
 	for _, a := range s.im.Atoms {
 		if a.Kind == image.TLSObject {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
 	"hotpatch/elfdiff/patch"
 	"hotpatch/elfdiff/types"
@@ -129,12 +128,7 @@ func (d *differ) judgeTypes() {
 		return
 	}
 	l.said = d.coverage()
-	j := &typeJudge{d: d, cmp: types.NewComparison(l.old, l.new), graph: l.old.Graph(), replaced: make(map[arch.ImageAddr]bool)}
-	for _, c := range d.funcs {
-		if c.old != nil && (c.how == patch.Removed || c.carried(&d.opt)) {
-			j.replaced[c.old.atom().Addr] = true
-		}
-	}
+	j := newTypeJudge(d)
 	for _, c := range j.cmp.Changes() {
 		j.layout(&c)
 	}

@@ -194,7 +194,6 @@ func (r *reader) aggregateName(i int32) (qualified, keyword string) {
 	keyword = keywords[n.tag]
 	name := n.name
 	switch {
-	case name != "":
 	case n.b != 0:
 		if o := r.at(ref(n.b)); o >= 0 && o != i && isAggregate(r.nodes[o].tag) && r.nodes[o].name != "" {
 			return r.qualified(o, r.nodes[o].name), keyword

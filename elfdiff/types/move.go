@@ -140,7 +140,7 @@ func (c *Comparison) diffAt(o, n *Layout, prefix string, at, to uint64) []Move {
 		taken[k] = true
 		out = append(out, c.member(&olds[i], &news[k])...)
 	}
-	out = append(out, c.unmatched(o, left, news, taken)...)
+	out = append(out, c.unmatched(at+o.Size*8, left, olds, news, taken)...)
 	return append(out, diffSlots(o, n)...)
 }
 
@@ -181,14 +181,15 @@ func (c *Comparison) member(a, b *flat) []Move {
 }
 
 // unmatched judges members whose name only one build has. At the same place and of the same type they are one member under
-// another name, or another name of a member that stays.
-func (c *Comparison) unmatched(o *Layout, left, news []flat, taken []bool) []Move {
+// another name, or another name of a member that stays. The old layout ends at bit end; left are those of olds whose name is gone.
+func (c *Comparison) unmatched(end uint64, left, olds, news []flat, taken []bool) []Move {
 	var out []Move
+	at, to := places(olds), places(news) // a member that stays may have several names
 	for i := range left {
 		a := &left[i]
 		m := Move{What: MoveRemoved, Member: a.name, Old: bitOffset(a), New: -1, OldType: c.Old.Text(a.Type),
 			Text: fmt.Sprintf("`%s` removed at %s", a.name, offset(a))}
-		k := slices.IndexFunc(news, func(b flat) bool { return c.inPlace(a, &b) })
+		k := slices.IndexFunc(news, func(b flat) bool { return isAt(at, &b) && c.inPlace(a, &b) })
 		if free := c.freeInPlace(a, news, taken); free >= 0 {
 			k, taken[free] = free, true
 		}
@@ -198,7 +199,6 @@ func (c *Comparison) unmatched(o *Layout, left, news []flat, taken []bool) []Mov
 		}
 		out = append(out, m)
 	}
-	olds := c.Old.flatten(o, "", 0, 0)
 	for j := range news {
 		if taken[j] {
 			continue
@@ -206,15 +206,29 @@ func (c *Comparison) unmatched(o *Layout, left, news []flat, taken []bool) []Mov
 		b := &news[j]
 		m := Move{What: MoveAdded, Member: b.name, Old: -1, New: bitOffset(b), NewType: c.New.Text(b.Type),
 			Text: fmt.Sprintf("`%s` added at %s", b.name, offset(b))}
-		if k := slices.IndexFunc(olds, func(a flat) bool { return c.inPlace(&a, b) }); k >= 0 {
+		if k := slices.IndexFunc(olds, func(a flat) bool { return isAt(to, &a) && c.inPlace(&a, b) }); k >= 0 {
 			m.What, m.Harmless, m.Old, m.OldType = MoveName, true, bitOffset(&olds[k]), c.Old.Text(olds[k].Type)
 			m.Text = fmt.Sprintf("`%s` added, as another name of `%s`", b.name, olds[k].name)
-		} else if b.Offset+b.width <= o.Size*8 && !slices.ContainsFunc(olds, b.overlaps) {
+		} else if b.Offset+b.width <= end && !slices.ContainsFunc(olds, b.overlaps) {
 			m.Text += ", which was padding"
 		}
 		out = append(out, m)
 	}
 	return out
+}
+
+// places returns where the members of each name begin.
+func places(l []flat) map[string]uint64 {
+	out := make(map[string]uint64, len(l))
+	for i := range l {
+		out[l[i].name] = l[i].Offset
+	}
+	return out
+}
+
+func isAt(places map[string]uint64, f *flat) bool {
+	at, ok := places[f.name]
+	return ok && at == f.Offset
 }
 
 // inPlace reports whether a member of the new build is one of the old, names aside.

@@ -5,7 +5,8 @@ import "slices"
 // Concern is what a type of a build touches.
 type Concern struct {
 	Holding   []*Variable // contain it
-	Pointing  []*Variable // lead to it through pointers
+	Pointing  []*Variable // lead to it through pointers; those that point to it themselves come first
+	Direct    int         // how many of Pointing do
 	Functions []int       // name it, or pointers to it: indices in Build.Funcs
 	// InMember is a type with a pointer to it among its members, PointerIn a function that has such a pointer in a variable or returns
 	// it: objects of the type may exist apart from what the functions keep on their stacks. "": there is none.
@@ -88,14 +89,19 @@ func (g *Graph) Concern(c *Change) Concern {
 	}
 	naming := g.reach(held, func(e edge) bool { k := b.types[e.to].kind; return k == Pointer || k == Array })
 	out := Concern{InMember: g.inMember(held)}
+	var far []*Variable
 	for i := range b.Variables {
 		switch v := &b.Variables[i]; {
 		case holding[v.Type]:
 			out.Holding = append(out.Holding, v)
-		case leading[v.Type]:
+		case naming[v.Type]:
 			out.Pointing = append(out.Pointing, v)
+		case leading[v.Type]:
+			far = append(far, v)
 		}
 	}
+	out.Direct = len(out.Pointing)
+	out.Pointing = append(out.Pointing, far...)
 	for i := range b.Funcs {
 		named := false
 		for _, m := range b.Funcs[i].Mentions {
