@@ -34,6 +34,7 @@ const (
 type objChange struct {
 	old, new *image.Atom // one of them may be nil
 	delta    objDelta
+	longer   bool // a variable that grew is shown to be the old one with more behind its end
 	entry
 	verdict
 }

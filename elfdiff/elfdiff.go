@@ -17,6 +17,9 @@
 //	                   line numbers, operands in words                                linenumber.go, reason.go, constant.go
 //	judge            whether a change can be delivered: functions                     judge.go
 //	                   data, and the file as a whole                                  judgedata.go, judgefile.go
+//	                   data with a new place, and all that leads to it                moved.go
+//	                   labels as values                                               labels.go
+//	                   what a running program has done already                        startup.go
 //	                   what stays reachable by its address                            reach.go
 //	                   names that stand for something else                            names.go
 //	assemble         the patch                                                        assemble.go
@@ -136,7 +139,7 @@ func (d *differ) answer() (*Result, error) {
 	if err := d.phase("assemble", func() (err error) { p, err = d.assemble(); return err }); err != nil {
 		return nil, err
 	}
-	d.phase("types", func() error { d.judgeTypes(); return nil })
+	d.phase("types", func() error { d.judgeTypes(); d.judgeGrown(); return nil })
 	return d.result(p), nil
 }
 

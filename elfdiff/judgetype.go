@@ -170,6 +170,9 @@ func (j *typeJudge) variables() {
 	for _, a := range j.d.old.im.Atoms {
 		b := j.d.fwd.of(a)
 		v, w := j.described[a], news[b]
+		if o := j.d.objNew[b]; o != nil && o.delta == objGrown {
+			o.longer = v != nil && w != nil && j.cmp.Longer(v, w)
+		}
 		if v == nil || w == nil || readOnly(a) {
 			continue
 		}

@@ -139,15 +139,22 @@ func (d *differ) judgeMoved(o *objChange) {
 	}
 	held := d.heldBy(a)
 	switch {
-	case o.delta == objGrown:
-		o.needAck("grown:"+a.Name, "it gets a new place in the stop of the apply, and takes its first %d bytes along as they are: "+
-			"right if it only became longer at its end", a.Size)
-	case !readOnly(a):
+	case o.delta == objMoved && !readOnly(a):
 		o.needAck("section:"+a.Name, "it is a constant now: the value that it has is given up for that of the new build")
 	}
 	if len(held) > 0 {
 		id := map[objDelta]string{objGrown: "grown:", objMoved: "section:"}[o.delta]
 		o.needAck(id+a.Name, "its address is held elsewhere (%s): who took it from there goes on using the old place", strings.Join(held, ", "))
+	}
+}
+
+// judgeGrown judges the variables that grew, once types were compared.
+func (d *differ) judgeGrown() {
+	for _, o := range d.objects {
+		if o.delta == objGrown && !o.longer && len(o.refused) == 0 && len(d.new.readersOf(o.new)) > 0 {
+			o.needAck("grown:"+o.old.Name, "that it only became longer at its end cannot be shown: it gets a new place in the stop of the apply, "+
+				"and takes its first %d bytes along as they are", o.old.Size)
+		}
 	}
 }
 
@@ -174,7 +181,7 @@ func (d *differ) heldBy(a *image.Atom) []string {
 		}
 		switch flow := u.flowOf(a); {
 		case flow.Escapes:
-			out = append(out, u.name()+" stores it or passes it on")
+			out = append(out, u.name()+" may store it or pass it on")
 		case flow.Returns:
 			out = append(out, u.name()+" may return it")
 		}

@@ -150,6 +150,26 @@ func (c *Comparison) sameNumbers(o *Name) *Name {
 	return best
 }
 
+// Longer reports whether the new type of a variable is the old one with more behind its end: an array of more elements, or a struct to which
+// members were added there, not in what was padding. What the variable holds then means the same in its first bytes.
+func (c *Comparison) Longer(v, w *Variable) bool {
+	a, b := &c.Old.types[v.Type], &c.New.types[w.Type]
+	if a.kind == Array && b.kind == Array {
+		return a.elem != 0 && b.elem != 0 && c.Alike(a.elem, b.elem)
+	}
+	x, y := a.layout, b.layout
+	if x == nil || y == nil {
+		return false
+	}
+	const bits = 8 // in a byte
+	for _, m := range c.diff(x, y) {
+		if added := m.What == MoveAdded && m.New >= bits*int64(x.Size); !m.Harmless && m.What != MoveSize && !added {
+			return false
+		}
+	}
+	return true
+}
+
 // Variable compares the types of a variable of both builds. What is reported under a name of its own is no difference here; nor is the number of
 // elements of an array, which is the variable's size.
 func (c *Comparison) Variable(v, w *Variable) []Move {

@@ -1,7 +1,7 @@
-// D10: a variable grows. It gets a new place, and takes what it holds along; a revert carries that back.
-// Changed: answer
+// D10: an array gets more elements. It has a new place, and takes what it holds along; a revert carries that back.
+// Changed: total
 // Objects: slots
-// Verdict: ack grown:slots
+// Verdict: ok
 // Before: 0
 // After: 4
 // Reverted: 8
@@ -10,10 +10,12 @@
 static int slots[V == 1 ? 4 : 8];
 static volatile unsigned used = 4;
 
-void answer(void)
+NOINLINE static int total(void)
 {
 	int t = 0;
 	for (unsigned i = 0; i < used && i < sizeof slots / sizeof *slots; i++)
 		t += slots[i]++;
-	printf("%d\n", t);
+	return t;
 }
+
+void answer(void) { printf("%d\n", total()); }
