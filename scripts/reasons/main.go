@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/reasons"
@@ -22,6 +23,7 @@ func main() {
 // report is what is read of hotpatch diff --json.
 type report struct {
 	Functions []change `json:"functions"`
+	Data      []change `json:"data"`
 	Others    []change `json:"others"`
 }
 
@@ -38,7 +40,7 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&r); err != nil {
 		return fmt.Errorf("read the report: %w", err)
 	}
-	all := append(r.Functions, r.Others...)
+	all := slices.Concat(r.Functions, r.Data, r.Others)
 	changes := make([]patch.Change, len(all)) // by ID
 	for _, c := range all {
 		if c.ID < 1 || c.ID > len(changes) {

@@ -51,7 +51,7 @@ func TestCausesGolden(t *testing.T) {
 			a, b := textApp()
 			a.width, a.mangled = tt.width, tt.mangled
 			res := &elfdiff.Result{Patch: &patch.Patch{}, Changes: causedChanges(), Counts: elfdiff.Counts{Functions: 500, Changed: 45, Equal: 455}}
-			j := &diffJob{app: a, old: build, new: build, res: res, all: tt.all}
+			j := &diffJob{app: a, old: build, new: build, res: res, diffOptions: diffOptions{all: tt.all}}
 			if err := j.report(); err != nil {
 				t.Fatal(err)
 			}

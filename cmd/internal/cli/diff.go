@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -19,85 +18,97 @@ import (
 	"hotpatch/elfdiff/patch"
 )
 
+// diffOptions are the flags of diff.
+type diffOptions struct {
+	output    string    // FILE, or ""
+	debug     [2]string // separate debug files of OLD and NEW, or ""
+	debugDirs []string  // where they are looked for
+	acks      []string
+	lines     bool
+	wantJSON  bool
+	timed     bool
+	all       bool     // nothing is left out
+	whyFunc   string   // a name, or ""
+	listed    bool     // --disasm
+	funcs     []string // of these functions; none: of all
+}
+
 // newDiff makes the verb diff.
 func newDiff(a *app) *cobra.Command {
-	var (
-		output, debugOld, debugNew string
-		acks, debugDirs            []string
-		lines, asJSON, timed, all  bool
-		disasm                     bool
-		why                        string
-	)
+	var o diffOptions
 	c := &cobra.Command{
 		Use:   "diff OLD NEW [-o FILE] [--disasm [FUNC...]]",
 		Short: "Compare two builds and write what changed into a patch file",
 		Long: `Compare two linked builds of one program or shared library, say what differs and
 whether it can be applied to a process that runs OLD, and write the patch to FILE.
+Without -o nothing is written; the report and the exit code are the same.
 
-Where a change is refused, or asks for a word (ack) that is not given, no patch is written and the
-exit code is 3. Where nothing differs, none is written either. FILE may be an earlier patch, which is
-replaced only by a new one; any other file is left alone.`,
+Exit codes: 0 nothing differs, or everything that does can be applied; 3 a change is refused, or
+asks for a word (--ack) that was not given, and no patch is written; 2 an --ack that no change asks
+for; 1 the builds could not be compared. FILE may be an earlier patch, which is replaced only by a
+new one; any other file is left alone.
+
+--why follows the chain of causes of one function. With --disasm the old code of each function
+that differs, or of FUNC alone, stands beside its new code; see "hotpatch inspect --help".`,
 		Example: `  hotpatch diff redis-server.old redis-server -o fix.patch
+  hotpatch diff redis-server.old redis-server --disasm processCommand
   hotpatch diff libexpat.so.1.8 build/libexpat.so.1.9 -o fix.patch --debug-old libexpat.debug
   hotpatch diff a.out b.out -o fix.patch --ack remove:old_handler`,
 		Args: usage(cobra.MinimumNArgs(2)),
 		RunE: func(c *cobra.Command, args []string) error {
-			job := &diffJob{app: a, json: asJSON, output: output, all: all, timed: timed, why: why, list: disasm, funcs: args[min(2, len(args)):], debugDirs: debugDirs, inputs: []inputFile{
-				{"OLD", args[0]}, {"NEW", args[1]}, {"--debug-old", debugOld}, {"--debug-new", debugNew},
-			}}
-			if len(args) > 2 && !disasm {
+			if o.funcs = args[2:]; len(o.funcs) > 0 && !o.listed {
 				return usagef("%s: two builds are compared, and only --disasm takes names of functions: usage: %s", args[2], c.UseLine())
 			}
-			if err := job.outputFree(); err != nil {
-				return err
-			}
-			phase := job.phases.add
-			who, err := userName()
-			if err != nil && len(acks) > 0 {
-				return fmt.Errorf("who gives the word: %w", err)
-			}
-			opt := elfdiff.Options{Acks: acks, User: who, Date: time.Now().UTC(), Lines: lines, Phase: phase}
-			if err := job.load(args, [2]string{debugOld, debugNew}, phase); err != nil {
-				return err
-			}
-			if err := job.run(opt); err != nil {
-				return err
-			}
-			return job.report()
+			return a.diff(o, args[:2])
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&output, "output", "o", "", "write the patch to `FILE`")
-	f.StringArrayVar(&acks, "ack", nil, "give the word for the change with this `ID` (repeatable)")
-	f.BoolVar(&lines, "lines", false, "take in functions that differ only in line numbers")
-	f.StringVar(&debugOld, "debug-old", "", "separate debug `FILE` of OLD")
-	f.StringVar(&debugNew, "debug-new", "", "separate debug `FILE` of NEW")
-	f.StringArrayVar(&debugDirs, "debug-dir", nil, "look for debug files below `DIR` before "+image.DebugRoot+" (repeatable)")
-	f.BoolVar(&disasm, "disasm", false, "show old code beside new, of all functions that differ or of FUNC alone")
-	f.BoolVar(&all, "all", false, "leave nothing out of long lists and listings")
-	f.StringVar(&why, "why", "", "show only why `FUNC` differs: the chain of causes, and what follows from it")
-	f.BoolVar(&asJSON, "json", false, "print the result as JSON")
-	f.BoolVar(&timed, "time", false, "show how long each phase took")
+	f.StringVarP(&o.output, "output", "o", "", "write the patch to `FILE`")
+	f.StringArrayVar(&o.acks, "ack", nil, "give the word for the change with this `ID` (repeatable)")
+	f.BoolVar(&o.lines, "lines", false, "take in functions that differ only in line numbers")
+	f.StringVar(&o.debug[0], "debug-old", "", "separate debug `FILE` of OLD")
+	f.StringVar(&o.debug[1], "debug-new", "", "separate debug `FILE` of NEW")
+	f.StringArrayVar(&o.debugDirs, "debug-dir", nil, "look for debug files below `DIR` before "+image.DebugRoot+" (repeatable)")
+	f.BoolVar(&o.listed, "disasm", false, "show old code beside new, of all functions that differ or of FUNC alone")
+	f.BoolVar(&o.all, "all", false, "leave nothing out of long lists and listings")
+	f.StringVar(&o.whyFunc, "why", "", "show only why `FUNC` differs: the chain of causes, and what follows from it")
+	f.BoolVar(&o.wantJSON, "json", false, "print the result as JSON")
+	f.BoolVar(&o.timed, "time", false, "show how long each phase took, and how much code a second")
 	completeFiles(c, "output", "patch")
 	return c
+}
+
+// diff compares two builds and reports.
+func (a *app) diff(o diffOptions, builds []string) error {
+	job := &diffJob{app: a, diffOptions: o, inputs: []inputFile{
+		{"OLD", builds[0]}, {"NEW", builds[1]}, {"--debug-old", o.debug[0]}, {"--debug-new", o.debug[1]},
+	}}
+	if err := job.outputFree(); err != nil {
+		return err
+	}
+	who, err := userName()
+	if err != nil && len(o.acks) > 0 {
+		return fmt.Errorf("who gives the word: %w", err)
+	}
+	phase := job.phases.add
+	if err := job.load(builds, o.debug, phase); err != nil {
+		return err
+	}
+	opt := elfdiff.Options{Acks: o.acks, User: who, Date: time.Now().UTC(), Lines: o.lines, Phase: phase}
+	if err := job.run(opt); err != nil {
+		return err
+	}
+	return job.report()
 }
 
 // diffJob is one comparison on its way to the report.
 type diffJob struct {
 	*app
-	json      bool
-	all       bool // list everything
-	timed     bool
-	why       string   // a name, or ""
-	list      bool     // --disasm
-	funcs     []string // names that --disasm is asked for; none: all
-	output    string   // FILE, or ""
-	debugDirs []string // directories of separate debug files
-	inputs    []inputFile
-	phases    phaseRecorder
+	diffOptions
+	inputs []inputFile
+	phases phaseRecorder
 
 	old, new *image.Image
-	lines    bool
 	res      *elfdiff.Result
 	file     *patch.File // as written; nil if none was
 }
@@ -163,7 +174,6 @@ func (j *diffJob) run(opt elfdiff.Options) error {
 	defer end()
 	opt.Begin = func(phase string) { show("comparing: " + phase) }
 	var err error
-	j.lines = opt.Lines
 	if j.res, err = elfdiff.Diff(j.old, j.new, opt); err != nil {
 		return err
 	}
@@ -218,10 +228,10 @@ func (j *diffJob) report() error {
 	if j.timed {
 		j.times(j.phases.phases, codeSize(j.old)+codeSize(j.new))
 	}
-	if j.why != "" && !j.json {
-		return errors.Join(j.app.why(newReport(j.res.Changes, true), j.why), err)
+	if j.whyFunc != "" && !j.wantJSON {
+		return errors.Join(j.app.why(newReport(j.res.Changes, true), j.whyFunc), err)
 	}
-	if !j.json {
+	if !j.wantJSON {
 		if len(j.funcs) == 0 {
 			j.human()
 		}
@@ -236,7 +246,7 @@ func (j *diffJob) report() error {
 
 // listings prints the code of the functions that --disasm asks for.
 func (j *diffJob) listings() error {
-	if !j.list {
+	if !j.listed {
 		return nil
 	}
 	missing := slices.Clone(j.funcs)
@@ -263,90 +273,6 @@ func (j *diffJob) listing(id int, title string) *listing {
 	l := &lister{j.old.Arch, j.words}
 	old, next := j.res.Code(id)
 	return &listing{title: title, old: l.lines(old), new: l.lines(next)}
-}
-
-// diffJSON is what diff --json prints.
-type diffJSON struct {
-	Version     int                  `json:"version"`
-	Old         buildJSON            `json:"old"`
-	New         buildJSON            `json:"new"`
-	Counts      elfdiff.Counts       `json:"counts"`
-	Layouts     string               `json:"layouts"` // of types: see elfdiff.Result
-	Functions   []changeJSON         `json:"functions"`
-	Others      []changeJSON         `json:"others"` // objects, types, imports
-	Types       []elfdiff.TypeChange `json:"types"`  // what moved in each type of others
-	Refused     int                  `json:"refused"`
-	MissingAcks []string             `json:"missing_acks"`
-	UnknownAcks []string             `json:"unknown_acks,omitempty"`
-	Patch       *patchJSON           `json:"patch"` // null if no file was written
-	Phases      phases               `json:"phases,omitempty"`
-	Error       *errorJSON           `json:"error,omitempty"`
-}
-
-type buildJSON struct {
-	File    string `json:"file"`
-	BuildID string `json:"build_id"`
-	// Derived says that the file has no build-id and that build_id is a hash of its content.
-	Derived bool   `json:"derived,omitempty"`
-	Debug   string `json:"debug,omitempty"` // the separate file that the symbols are from
-}
-
-// changeJSON is a change with its name as a person reads it.
-type changeJSON struct {
-	ID int `json:"id"` // its place in the report, from 1: what a reason's cause refers to
-	patch.Change
-	Demangled string    `json:"demangled,omitempty"`
-	Disasm    []rowJSON `json:"disasm,omitempty"` // with --disasm
-}
-
-type patchJSON struct {
-	File string `json:"file"`
-	ID   string `json:"id"`
-	Size int    `json:"size"` // bytes
-}
-
-func imageJSON(im *image.Image) buildJSON {
-	return buildJSON{File: im.Path, BuildID: hex.EncodeToString(im.BuildID), Derived: !im.HasBuildID, Debug: im.DebugPath}
-}
-
-func (j *diffJob) asJSON(err error) *diffJSON {
-	out := &diffJSON{
-		Version: jsonVersion, Old: imageJSON(j.old), New: imageJSON(j.new),
-		Counts: j.res.Counts, Layouts: j.res.Layouts, Refused: j.res.Refused,
-		MissingAcks: filled(j.res.Missing), UnknownAcks: j.res.UnknownAcks,
-	}
-	if j.timed {
-		out.Phases = j.phases.tree()
-	}
-	out.Functions, out.Others = changesJSON(j.res.Changes)
-	for i := range out.Functions {
-		f := &out.Functions[i]
-		if j.list && (len(j.funcs) == 0 || slices.ContainsFunc(j.funcs, func(n string) bool { return isNamed(f.Name, n) })) {
-			f.Disasm = j.listing(f.ID, "").json()
-		}
-	}
-	out.Types = typesJSON(j.res.Types)
-	if j.file != nil {
-		out.Patch = &patchJSON{File: j.output, ID: j.file.ID.String(), Size: len(j.file.Raw)}
-	}
-	if err != nil {
-		out.Error = newErrorJSON(err)
-	}
-	return out
-}
-
-// changesJSON parts the changes into functions and others. Neither is nil.
-func changesJSON(all []patch.Change) (functions, others []changeJSON) {
-	functions, others = []changeJSON{}, []changeJSON{}
-	for i, c := range all {
-		j := changeJSON{ID: i + 1, Change: c, Demangled: demangled(c.Name)}
-		if c.What == "function" {
-			functions = append(functions, j)
-		} else {
-			others = append(others, j)
-		}
-	}
-	return functions, others
 }
 
 // userName names who runs hotpatch: under sudo the user who called it.

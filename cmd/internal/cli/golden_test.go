@@ -86,7 +86,7 @@ func TestDiffGolden(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := textApp()
-			j := &diffJob{app: a, output: tt.output, old: old, new: next, lines: tt.lines, res: &tt.res, file: tt.file}
+			j := &diffJob{app: a, diffOptions: diffOptions{output: tt.output, lines: tt.lines}, old: old, new: next, res: &tt.res, file: tt.file}
 			err := j.report()
 			if err != nil {
 				b.WriteString("error: " + err.Error() + "\n")

@@ -22,7 +22,8 @@ type patchFileJSON struct {
 	Moved     []movedJSON    `json:"moved,omitempty"`
 	Imports   []string       `json:"imports"`   // "name" or "name@version"
 	Needed    []string       `json:"needed"`    // libraries where they may be found
-	Functions []changeJSON   `json:"functions"` // the report of diff
+	Functions []functionJSON `json:"functions"` // the report of diff
+	Data      []changeJSON   `json:"data"`
 	Others    []changeJSON   `json:"others"`
 	Acks      []patch.Ack    `json:"acks"`
 }
@@ -82,10 +83,10 @@ func (a *app) inspectJSON(path string, f *patch.File, m *arch.Arch, disasm bool)
 		Needed:  filled(f.Needed),
 		Acks:    filled(f.Acks),
 	}
-	out.Functions, out.Others = changesJSON(f.Changes)
+	out.Functions, out.Data, out.Others = changesJSON(f.Changes)
 	l := &lister{m, a.words}
 	for i := range f.Funcs {
-		b := functionJSON(f.Patch, &f.Funcs[i])
+		b := newBodyJSON(f.Patch, &f.Funcs[i])
 		if disasm {
 			b.Disasm = l.patchListing(f.Patch, i, "").json()
 		}
@@ -101,7 +102,7 @@ func (a *app) inspectJSON(path string, f *patch.File, m *arch.Arch, disasm bool)
 	return nil
 }
 
-func functionJSON(p *patch.Patch, f *patch.Func) bodyJSON {
+func newBodyJSON(p *patch.Patch, f *patch.Func) bodyJSON {
 	b := bodyJSON{Name: f.Name, Demangled: demangled(f.Name), File: f.File, Change: howText(f.How), Old: []partJSON{}}
 	for _, part := range f.Old {
 		b.Old = append(b.Old, partJSON{part.Name, part.Addr, part.Size, hex.EncodeToString(part.Hash[:])})

@@ -65,7 +65,7 @@ func (j *diffJob) names(l []string) string {
 	}
 	out := make([]string, len(l))
 	for i := range l {
-		out[i] = clean(l[i])
+		out[i] = j.listName(l[i])
 	}
 	return strings.Join(out, ", ") + more
 }

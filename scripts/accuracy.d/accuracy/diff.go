@@ -16,6 +16,7 @@ import (
 // diffReport is what is read of the output of hotpatch diff --json.
 type diffReport struct {
 	Functions   []change `json:"functions"`
+	Data        []change `json:"data"`
 	Others      []change `json:"others"`
 	MissingAcks []string `json:"missing_acks"`
 	Error       *struct {
@@ -64,7 +65,7 @@ type fate struct {
 // fateOf gives every acknowledgement that is asked for, and reads the patch that comes of it.
 func fateOf(hotpatch string, p *pair, d *diffReport) (fate, error) {
 	f := fate{acks: d.MissingAcks}
-	for _, c := range slices.Concat(d.Functions, d.Others) {
+	for _, c := range slices.Concat(d.Functions, d.Data, d.Others) {
 		if c.Verdict == string(patch.Refused) {
 			f.refused = append(f.refused, c.Name+": "+c.Why)
 		}

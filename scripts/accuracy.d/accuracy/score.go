@@ -127,11 +127,7 @@ func (s *score) function(i *truth.Item, left *ledger) {
 func compareData(t *truth.Report, d *diffReport) score {
 	var s score
 	var left ledger
-	for _, c := range d.Others {
-		if c.What == "object" {
-			left = append(left, c)
-		}
-	}
+	left = append(left, d.Data...)
 	s.reported = len(left)
 	for k := range t.Items {
 		i := &t.Items[k]

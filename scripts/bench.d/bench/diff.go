@@ -77,7 +77,7 @@ func (b *bench) diffRow(old, next string, runs int) ([]string, error) {
 	var r struct {
 		Counts struct {
 			Functions int `json:"functions"`
-		} `json:"counts"`
+		} `json:"totals"`
 	}
 	for range runs {
 		for cores, wall := range map[int]*[]time.Duration{1: &one, 2: &two} {
