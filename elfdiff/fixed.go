@@ -113,8 +113,8 @@ func numberPlaces(u *unit) []*image.Place {
 	return out
 }
 
-// unmoved reports whether a field that could hold a number has the same bytes in the running process whatever it holds: what it would be the
-// address of is where the new build has it.
+// unmoved reports whether a field that could hold a number has the same bytes in the running process whatever it holds: what it
+// would be the address of is where the new build has it.
 func (e *emitter) unmoved(p *image.Place) bool {
 	d := e.d
 	for _, b := range p.Candidates {
@@ -154,7 +154,8 @@ func (e *emitter) sameConstant(addr arch.ImageAddr) bool {
 	return ok1 && ok2 && bytes.Equal(x, y)
 }
 
-// settle decides what a field of code is that could hold a number: nil if its bytes can stay as they are, else the place whose address it is.
+// settle decides what a field of code is that could hold a number: nil if its bytes can stay as they are, else the place whose
+// address it is.
 func (e *emitter) settle(p *image.Place, key fieldKey) (*image.Place, error) {
 	switch {
 	case e.unmoved(p):

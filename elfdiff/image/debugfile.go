@@ -70,7 +70,8 @@ func (e *NoSymbolsError) Error() string {
 	if len(e.Tried) == 0 {
 		b.WriteString("; it names none (no build-id, no .gnu_debuglink)")
 	}
-	b.WriteString("; install the debug symbols of its package (Debian: find-dbgsym-packages names it, NAME-dbgsym of the archive debian-debug), ")
+	b.WriteString("; install the debug symbols of its package " +
+		"(Debian: find-dbgsym-packages names it, NAME-dbgsym of the archive debian-debug), ")
 	if e.BuildID != nil {
 		fmt.Fprintf(&b, "fetch them (debuginfod-find debuginfo %x), ", e.BuildID)
 	}

@@ -7,9 +7,9 @@ import (
 	"fmt"
 )
 
-// DWARF is the debug information of one file. This is the only way to it: debug/dwarf is not hardened against hostile input, so what could make
-// it allocate or work without bound is checked before it sees it, and its panics become errors. Its methods must not be called
-// concurrently; [Image.Lines] and [Image.Inlines] take care of that by themselves.
+// DWARF is the debug information of one file. This is the only way to it: debug/dwarf is not hardened against hostile input, so
+// what could make it allocate or work without bound is checked before it sees it, and its panics become errors. Its methods must
+// not be called concurrently; [Image.Lines] and [Image.Inlines] take care of that by themselves.
 type DWARF struct {
 	Path string // of the file that it is from
 	// Split is set if the file leaves debug information to .dwo files (DWARF 5, 7.3.2), which are not read: entries below its skeleton units
@@ -163,7 +163,8 @@ func (d *DWARF) Follow(e *dwarf.Entry, attr dwarf.Attr) (*DWARF, *dwarf.Entry, e
 		off = dwarf.Offset(v)
 	case uint64:
 		if f.Class == dwarf.ClassReferenceSig {
-			return nil, nil, fmt.Errorf("%s: .debug_info offset %#x: a type unit's entry (signature %#x) is not looked up", d.Path, uint64(e.Offset), v)
+			return nil, nil, fmt.Errorf("%s: .debug_info offset %#x: a type unit's entry (signature %#x) is not looked up",
+				d.Path, uint64(e.Offset), v)
 		}
 		off = dwarf.Offset(v) // DW_FORM_ref_sup8
 	default:
@@ -261,7 +262,8 @@ func (c *Cursor) Ranges(e *dwarf.Entry) ([][2]uint64, error) {
 // spend takes the work for an entry off what is left.
 func (c *Cursor) spend(e *dwarf.Entry, work uint64) error {
 	if work > c.work {
-		c.err = &FormatError{c.d.Path, 0, "section .debug_info: entries share texts, attributes or ranges beyond all measure; offset", uint64(e.Offset)}
+		c.err = &FormatError{c.d.Path, 0,
+			"section .debug_info: entries share texts, attributes or ranges beyond all measure; offset", uint64(e.Offset)}
 		return c.err
 	}
 	c.work -= work

@@ -86,8 +86,8 @@ func (d *DWARF) unitEnd(off dwarf.Offset) dwarf.Offset {
 // account for, because attributes may take none.
 const maxAttributes = 256
 
-// checkUnits holds the units to what keeps debug/dwarf, which reads the whole abbreviation table of each, linear: the tables that they use lie
-// apart, and each ends.
+// checkUnits holds the units to what keeps debug/dwarf, which reads the whole abbreviation table of each, linear: the tables that
+// they use lie apart, and each ends.
 func (d *DWARF) checkUnits(abbrev []byte) error {
 	var tables []uint64
 	for h, ok := nextUnit(d.info, 0); ok; h, ok = nextUnit(d.info, h.end) {

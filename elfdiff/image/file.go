@@ -123,7 +123,8 @@ func (f *file) read(s *elf.Section) ([]byte, error) {
 		return nil, &FormatError{f.path, s.Offset, "section " + s.Name + " reaches beyond the end of the file; size", s.FileSize}
 	}
 	if s.FileSize > f.budget {
-		return nil, &FormatError{f.path, s.Offset, "section " + s.Name + " overlaps others: together they are larger than the file; size", s.FileSize}
+		return nil, &FormatError{f.path, s.Offset,
+			"section " + s.Name + " overlaps others: together they are larger than the file; size", s.FileSize}
 	}
 	f.budget -= s.FileSize
 	if s.Flags&elf.SHF_COMPRESSED != 0 {

@@ -8,9 +8,9 @@ import (
 	"hotpatch/arch"
 )
 
-// findFixedWords lists the words of data that hold addresses of the image, or numbers that look like some. A program that is linked for a
-// fixed address (ET_EXEC) has its pointers stored by the linker, and nothing says where, unless it was linked with --emit-relocs. Compilers align
-// pointers, so that only aligned words count; see [Image.LooksLikeAddress] for others.
+// findFixedWords lists the words of data that hold addresses of the image, or numbers that look like some. A program that is
+// linked for a fixed address (ET_EXEC) has its pointers stored by the linker, and nothing says where, unless it was linked with
+// --emit-relocs. Compilers align pointers, so that only aligned words count; see [Image.LooksLikeAddress] for others.
 func (im *Image) findFixedWords() {
 	if im.Type != elf.ET_EXEC || im.HasRelocs {
 		return
@@ -22,7 +22,8 @@ func (im *Image) findFixedWords() {
 		}
 		for off := -uint64(s.Addr) % word; off+word <= s.Size; off += word {
 			if v := arch.ImageAddr(order.Uint64(s.Data[off:])); v != 0 && im.contains(v) {
-				im.links = append(im.links, LinkReloc{Addr: s.Addr + arch.ImageAddr(off), Type: uint32(elf.R_X86_64_64), Value: v, Section: true, Number: true})
+				im.links = append(im.links, LinkReloc{Addr: s.Addr + arch.ImageAddr(off), Type: uint32(elf.R_X86_64_64), Value: v,
+					Section: true, Number: true})
 			}
 		}
 	}
@@ -36,7 +37,8 @@ func (s *Section) holdsPointers() bool {
 	default:
 		return false
 	}
-	return s.Data != nil && !s.Exec() && !isGOT(s) && s.Name != ".interp" && s.Name != ".gcc_except_table" && !strings.HasPrefix(s.Name, ".eh_frame")
+	return s.Data != nil && !s.Exec() && !isGOT(s) &&
+		s.Name != ".interp" && s.Name != ".gcc_except_table" && !strings.HasPrefix(s.Name, ".eh_frame")
 }
 
 // LooksLikeAddress returns the offset of the first word among the bytes, aligned or not, whose value lies in the image; -1 if there

@@ -85,7 +85,8 @@ func (f *file) checkSectionHeaders(h []byte) error {
 		b := table[i*sectionHeaderSize:]
 		off, size := order.Uint64(b[24:]), order.Uint64(b[32:])
 		if elf.SectionFlag(order.Uint64(b[8:]))&elf.SHF_COMPRESSED != 0 && (size < chdrSize || !f.holds(off, size)) {
-			return &FormatError{f.path, shoff + i*sectionHeaderSize, fmt.Sprintf("section number %d is compressed but lies not in the file; size", i), size}
+			return &FormatError{f.path, shoff + i*sectionHeaderSize,
+				fmt.Sprintf("section number %d is compressed but lies not in the file; size", i), size}
 		}
 	}
 	return f.checkSectionNames(shoff, table, shstrndx)
@@ -120,7 +121,8 @@ func (f *file) checkSectionNames(shoff uint64, table []byte, shstrndx uint64) er
 		}
 		length := bytes.IndexByte(names[name:], 0)
 		if left -= max(length, 0); length < 0 || left < 0 {
-			return &FormatError{f.path, shoff + uint64(i)*sectionHeaderSize, fmt.Sprintf("the name of section number %d does not end, or all names together are too long (sh_name)", i), name}
+			return &FormatError{f.path, shoff + uint64(i)*sectionHeaderSize,
+				fmt.Sprintf("the name of section number %d does not end, or all names together are too long (sh_name)", i), name}
 		}
 	}
 	return nil

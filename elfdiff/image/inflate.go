@@ -34,7 +34,8 @@ func (f *file) inflate(s *elf.Section) ([]byte, error) {
 // mayInflate takes n bytes off what may still be decompressed.
 func (f *file) mayInflate(s *elf.Section, n uint64) error {
 	if n > f.inflated {
-		return &FormatError{f.path, s.Offset, fmt.Sprintf("section %s: decompressed it would be larger than %d times the file; size", s.Name, inflateFactor), n}
+		return &FormatError{f.path, s.Offset,
+			fmt.Sprintf("section %s: decompressed it would be larger than %d times the file; size", s.Name, inflateFactor), n}
 	}
 	f.inflated -= n
 	return nil
@@ -65,8 +66,8 @@ func readExactly(r io.Reader, n uint64) ([]byte, error) {
 	return b, nil
 }
 
-// Debug information in the form that came before SHF_COMPRESSED: the section is called .zdebug_NAME, and begins with "ZLIB" and the size as a
-// big-endian number (GNU binutils, --compress-debug-sections=zlib-gnu).
+// Debug information in the form that came before SHF_COMPRESSED: the section is called .zdebug_NAME, and begins with "ZLIB" and the
+// size as a big-endian number (GNU binutils, --compress-debug-sections=zlib-gnu).
 const (
 	zdebugPrefix = ".zdebug_"
 	zdebugHeader = 12 // bytes
@@ -86,7 +87,8 @@ func (f *file) debugSection(name string) ([]byte, error) {
 		return b, err
 	}
 	if len(b) < zdebugHeader || !strings.HasPrefix(string(b[:4]), "ZLIB") {
-		return nil, &FormatError{f.path, s.Offset, "section " + s.Name + " does not begin with its size; bytes", string(b[:min(len(b), zdebugHeader)])}
+		return nil, &FormatError{f.path, s.Offset,
+			"section " + s.Name + " does not begin with its size; bytes", string(b[:min(len(b), zdebugHeader)])}
 	}
 	n := binary.BigEndian.Uint64(b[4:])
 	if err := f.mayInflate(s, n); err != nil {

@@ -51,7 +51,8 @@ func (d *DWARF) lineRows(cu *dwarf.Entry) ([]LineEntry, error) {
 }
 
 // checkLineHeader checks the tables of directories and files in the line program's header at an offset (DWARF 5, 6.2.4), for which
-// debug/dwarf allocates as much as they claim to need. Those of older versions have no counts. compDir is the length of the unit's directory.
+// debug/dwarf allocates as much as they claim to need. Those of older versions have no counts. compDir is the length of the
+// unit's directory.
 func (d *DWARF) checkLineHeader(off uint64, compDir int) error {
 	if off >= uint64(len(d.line)) {
 		return &FormatError{d.Path, 0, "section .debug_line: no line program at offset", off}

@@ -37,7 +37,8 @@ func (t *stringTable) at(off uint64) (string, error) {
 		t.left -= n
 		return s[:n], nil
 	case len(s) > t.left:
-		return "", &FormatError{t.path, t.sec.Offset + off, "section " + t.sec.Name + ": names overlap: together they are far longer than the table; offset in it", off}
+		return "", &FormatError{t.path, t.sec.Offset + off,
+			"section " + t.sec.Name + ": names overlap: together they are far longer than the table; offset in it", off}
 	}
 	return "", nil
 }

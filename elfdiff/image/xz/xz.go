@@ -190,9 +190,9 @@ func vli(b []byte) (uint64, []byte, bool) {
 	return v, b[n:], true
 }
 
-// chunks finds the end of the LZMA2 chunks at d.at and adds up their decompressed sizes. The first byte of a chunk says what follows: 0: the
-// end; 1 and 2: plain bytes behind a 16-bit size; from 0x80 on: compressed ones behind the lower 16 bits of the decompressed size (its upper 5
-// bits are in the first byte), a 16-bit compressed size, and from 0xc0 on a byte of properties.
+// chunks finds the end of the LZMA2 chunks at d.at and adds up their decompressed sizes. The first byte of a chunk says what
+// follows: 0: the end; 1 and 2: plain bytes behind a 16-bit size; from 0x80 on: compressed ones behind the lower 16 bits of the
+// decompressed size (its upper 5 bits are in the first byte), a 16-bit compressed size, and from 0xc0 on a byte of properties.
 func (d *decoder) chunks() (packed []byte, n int, err error) {
 	const (
 		plain      = 3 // bytes in front of a chunk's data
