@@ -27,6 +27,7 @@
 //	                   constants without a name                                       block.go
 //	                   thread-local variables                                         tls.go
 //	                   variables of other modules                                     foreign.go
+//	                   addresses of programs linked for a fixed one                   fixed.go
 //	                   call frame information                                         frames.go
 //
 // # Proof and evidence
@@ -47,6 +48,8 @@
 //   - tables of distances are recognised by their use, or by their name (content.go);
 //   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go);
 //   - a constant that moved as far as a line of the function did is a line number (linenumber.go): the function stays as it was;
+//   - in a program that is linked for a fixed address and has no relocations, a field is an address if the old build has another value that leads
+//     to the same thing (fixed.go): a number would have to be edited by just as much;
 //   - in code that is not decoded, equal bytes at equal places are equal (rawcode.go).
 //
 // The package reads no process and writes no file.
