@@ -182,6 +182,9 @@ func (d *differ) tlsEqual(p, q *image.Place) bool {
 	if p.Import != nil || q.Import != nil {
 		return p.Import != nil && q.Import != nil && importsEqual(p.Import, q.Import)
 	}
+	if p.Atom == nil && q.Atom == nil {
+		return p.ViaSlot && q.ViaSlot // the module itself: what is accessed in its block is told elsewhere
+	}
 	return p.Addend == q.Addend && p.Atom != nil && d.fwd.of(p.Atom) == q.Atom
 }
 

@@ -82,6 +82,13 @@ func (d *differ) sameTLS(r, s *image.DynReloc) bool {
 		return r.Sym == s.Sym && r.Version == s.Version && r.Addend == s.Addend
 	}
 	o, n := d.old.im, d.new.im
-	a, b := o.TLSAt(o.TLS.Addr+arch.ImageAddr(r.Addend)), n.TLSAt(n.TLS.Addr+arch.ImageAddr(s.Addend))
+	from, to := uint64(r.Addend), uint64(s.Addend)
+	if x, ok := o.ModuleOffset(r); ok {
+		from = x
+	}
+	if x, ok := n.ModuleOffset(s); ok {
+		to = x
+	}
+	a, b := o.TLSAt(o.TLS.Addr+arch.ImageAddr(from)), n.TLSAt(n.TLS.Addr+arch.ImageAddr(to))
 	return a != nil && b != nil && d.fwd.of(a) == b
 }

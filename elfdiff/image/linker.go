@@ -21,13 +21,17 @@ func isLinkerName(name string) bool {
 	return isSectionMark(name)
 }
 
-// isStubName reports whether a symbol names a stub or a slot that the linker made: mold has puts$plt and puts$gotplt for them, and
-// lld gives the stub of an IFUNC its name.
-func isStubName(name string, home string) bool {
-	if home == ".plt" || home == ".iplt" || strings.HasPrefix(home, ".plt.") {
+// isToolName reports whether a symbol names no function or object of the program, but a stub, a slot or a table that the linker or the
+// compiler made and that is read as what it is: mold has puts$plt and puts$gotplt for its own, lld gives the stub of an
+// IFUNC its name, and clang names exception tables (GCC_except_table7).
+func isToolName(name, section string) bool {
+	switch {
+	case section == ".plt", section == ".iplt", strings.HasPrefix(section, ".plt."), strings.HasPrefix(section, ".gcc_except_table"):
 		return true
+	case section == ".got", strings.HasPrefix(section, ".got."):
+		return strings.Contains(name, "$")
 	}
-	return strings.Contains(name, "$") && (home == ".got" || strings.HasPrefix(home, ".got."))
+	return false
 }
 
 // isSectionMark reports whether the name marks the bounds of a section that the linker collects.

@@ -122,6 +122,7 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 	}
 	ref.Place = r.place(v, ref, link)
 	if ref.Place.Kind == PlaceTLS {
+		r.im.generalDynamic(&ref.Place, code)
 		ref.Kind = RefTLS
 	}
 	if link == nil && (op.Kind == arch.OpImm || op.Kind == arch.OpDisp) && ref.Place.Kind != PlaceNone && ref.Place.Kind != PlaceTable {

@@ -71,16 +71,49 @@ func (im *Image) localSlot(r *DynReloc) (Place, bool) {
 		}
 		return Place{Kind: PlaceTLS, Atom: a, Addend: int64(im.TLS.Addr) + r.Addend - int64(a.Addr), Addr: r.Addr, ViaSlot: true, Proven: true}, true
 	case elf.R_X86_64_DTPMOD64:
-		// The module's own number (local dynamic): no object yet; offsets follow in the code.
+		// The module's own number (local dynamic): no object yet; offsets follow in the code. Or a variable of
+		// the module (general dynamic), see [resolver.generalDynamic].
 		return Place{Kind: PlaceTLS, Addr: r.Addr, ViaSlot: true, Proven: true}, true
 	}
 	return Place{Kind: PlaceUnknown, Addr: r.Addr, Why: fmt.Sprintf("GOT slot %#x with relocation type %d", uint64(r.Addr), r.Type)}, true
 }
 
+// ModuleOffset returns the offset in the module's TLS block that the pair of slots at a relocation of type DTPMOD64 without a symbol
+// holds: a variable's for general dynamic access, zero for local dynamic access, which adds its own.
+func (im *Image) ModuleOffset(r *DynReloc) (uint64, bool) {
+	if elf.R_X86_64(r.Type) != elf.R_X86_64_DTPMOD64 || r.Sym != "" {
+		return 0, false
+	}
+	if next, ok := im.DynReloc(r.Addr + 8); ok {
+		return uint64(next.Addend), elf.R_X86_64(next.Type) == elf.R_X86_64_DTPOFF64 && next.Sym == ""
+	}
+	b, ok := im.Bytes(r.Addr+8, 8)
+	if !ok {
+		return 0, false
+	}
+	return order.Uint64(b), true
+}
+
+// generalDynamic completes the place of a slot of the module's own number where the code is that of general dynamic access: lea with an
+// operand size prefix, by which the ABI tells it from local dynamic access (System V ABI, "ELF Handling For Thread-Local Storage", 4.1.6 and 4.2.6).
+func (im *Image) generalDynamic(p *Place, code []byte) {
+	const dataPrefix = 0x66
+	r, ok := im.DynReloc(p.Addr)
+	if p.Kind != PlaceTLS || p.Atom != nil || p.Import != nil || !ok || code[0] != dataPrefix {
+		return
+	}
+	if off, ok := im.ModuleOffset(&r); ok && off < im.TLS.MemSize {
+		at := im.TLS.Addr + arch.ImageAddr(off)
+		if a := im.TLSAt(at); a != nil {
+			p.Atom, p.Addend = a, int64(at-a.Addr)
+		}
+	}
+}
+
 // exactPlace resolves an address that a GOT slot holds: the linker makes slots for symbols, so it is where one starts.
 func (im *Image) exactPlace(v arch.ImageAddr) Place {
 	a := im.AtomAt(v)
-	if a != nil && a.Addr == v {
+	if a != nil && a.Addr == v && !isBoundMark(im.linkerMark(v)) {
 		return Place{Kind: PlaceAtom, Atom: a, Addr: v}
 	}
 	return im.addressPlace(v, "", &evidence{})

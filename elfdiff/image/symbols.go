@@ -153,7 +153,7 @@ func (p *symParser) entry(i int, b []byte) error {
 		p.syms = append(p.syms, s)
 		return nil
 	}
-	if isStubName(s.Name, home.Name) {
+	if isToolName(s.Name, home.Name) {
 		return nil
 	}
 	if s.size == 0 && s.value-home.Addr >= home.Size {
