@@ -147,7 +147,7 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 			return true
 		}
 		if p.Kind == image.PlaceTLS && q.Kind == image.PlaceTLS {
-			return d.tlsEqual(p, q)
+			return d.tlsEqual(p, q) || p.Number && q.Number && d.sameOddOffset(p, q)
 		}
 		return d.candidatesMeet(p, q) || p.Kind == image.PlaceAnon && q.Kind == image.PlaceAnon && d.anonEqual(p.Addr, q.Addr, how)
 	}
@@ -186,6 +186,14 @@ func (d *differ) tlsEqual(p, q *image.Place) bool {
 		return p.ViaSlot && q.ViaSlot // the module itself: what is accessed in its block is told elsewhere
 	}
 	return p.Addend == q.Addend && p.Atom != nil && d.fwd.of(p.Atom) == q.Atom
+}
+
+// sameOddOffset reports whether two numbers that could be offsets from the thread pointer are the same one, and lead to no place
+// that is aligned as what is read is: -1, or the negative of an error number.
+func (d *differ) sameOddOffset(p, q *image.Place) bool {
+	const alignment = 4
+	return p.Atom != nil && q.Atom != nil && (p.Addend%alignment != 0 || q.Addend%alignment != 0) &&
+		threadOffset(d.old.im, p.Atom)+p.Addend == threadOffset(d.new.im, q.Atom)+q.Addend
 }
 
 // atomsEqual reports whether two atoms are the same thing: paired, or read-only constants of one name and content

@@ -12,7 +12,7 @@ import (
 // its code, so that catch (A &) and catch (B &) can be the same instructions. Regions and landing pads count as
 // instructions, actions as they are, types as references.
 func (c *canonicalizer) exceptions(u *unit) error {
-	for _, p := range u.parts {
+	for part, p := range u.parts {
 		for addr := p.Addr; addr < p.End(); {
 			fde := u.im.CFI.Find(addr)
 			if fde == nil || fde.End <= addr {
@@ -24,29 +24,30 @@ func (c *canonicalizer) exceptions(u *unit) error {
 				return err
 			}
 			if table != nil {
-				c.exceptionTable(table, u.count)
+				c.exceptionTable(table, part, u.count)
 			}
 		}
 	}
 	return nil
 }
 
-// exceptionTable adds one table of a function with n instructions.
-func (c *canonicalizer) exceptionTable(t *image.Exceptions, n int) {
+// exceptionTable adds one table of a function with n instructions, which covers the given part. Its regions end in that part, also where
+// another one of the function happens to begin there.
+func (c *canonicalizer) exceptionTable(t *image.Exceptions, part, n int) {
 	put := func(values ...uint64) {
 		for _, v := range values {
 			c.shape = binary.LittleEndian.AppendUint64(c.shape, v)
 		}
 	}
-	at := func(a arch.ImageAddr) uint64 { return uint64(canonicalAt(c.index, a, n)) }
+	in := func(a arch.ImageAddr) uint64 { return uint64(canonicalIn(c.index, part, a, n)) }
 	put('X', uint64(t.TypeEncoding), uint64(len(t.Sites)))
 	for i := range t.Sites {
 		s := &t.Sites[i]
 		pad := ^uint64(0)
 		if s.Pad != 0 {
-			pad = at(s.Pad)
+			pad = uint64(canonicalAt(c.index, s.Pad, n))
 		}
-		put(at(s.Start), at(s.End), s.Action, pad)
+		put(in(s.Start), in(s.End), s.Action, pad)
 	}
 	for i := range t.Actions {
 		a := &t.Actions[i]
@@ -61,21 +62,27 @@ func (c *canonicalizer) exceptionTable(t *image.Exceptions, n int) {
 	}
 }
 
-// canonicalAt returns the canonical index of the first instruction at or behind an address.
+// canonicalAt returns the canonical index of the first instruction at or behind an address, in the part that holds it.
 func canonicalAt(index []partIndex, addr arch.ImageAddr, n int) int {
 	for p := range index {
-		x := &index[p]
-		if addr < x.body.Atom.Addr || addr > x.body.Atom.End() {
-			continue
+		if a := index[p].body.Atom; addr >= a.Addr && addr < a.End() {
+			return canonicalIn(index, p, addr, n)
 		}
-		insts := x.body.Insts
-		i := sort.Search(len(insts), func(i int) bool { return x.body.Atom.Addr+arch.ImageAddr(insts[i].Off) >= addr })
-		if i < len(insts) {
-			return int(x.canon[i])
-		}
-		if p+1 < len(index) && len(index[p+1].canon) > 0 {
-			return int(index[p+1].canon[0])
-		}
+	}
+	return n
+}
+
+// canonicalIn returns the canonical index of the first instruction of a part at or behind an address; behind the last one, of what
+// follows in the order of the parts.
+func canonicalIn(index []partIndex, part int, addr arch.ImageAddr, n int) int {
+	x := &index[part]
+	insts := x.body.Insts
+	i := sort.Search(len(insts), func(i int) bool { return x.body.Atom.Addr+arch.ImageAddr(insts[i].Off) >= addr })
+	if i < len(insts) {
+		return int(x.canon[i])
+	}
+	if part+1 < len(index) && len(index[part+1].canon) > 0 {
+		return int(index[part+1].canon[0])
 	}
 	return n
 }

@@ -60,6 +60,9 @@ func (r *resolver) branch(k int32, in *Inst, di *arch.Inst, at arch.ImageAddr) {
 		ref.Place = Place{Kind: PlaceSelf, Atom: t.Atom, Addend: int64(t.Off), Addr: to, Proven: true}
 	} else {
 		ref.Place = r.im.codePlace(to)
+		if ref.Place.Kind == PlaceUnknown && to == a.End() {
+			ref.Place = Place{Kind: PlaceLinker, Linker: OwnEnd, Addr: to, Proven: true}
+		}
 	}
 	r.body.Refs = append(r.body.Refs, ref)
 }
@@ -134,7 +137,7 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 
 // place resolves the address v that a field yields.
 func (r *resolver) place(v arch.ImageAddr, ref *Ref, link *LinkReloc) Place {
-	if s := r.im.SectionAt(v); s != nil && isGOT(s) {
+	if s := r.im.SectionAt(v); s != nil && isGOT(s) && (ref.Kind != RefAddr || !isBoundMark(r.im.linkerMark(v))) {
 		if p, ok := r.im.slotPlace(v); ok {
 			return p
 		}

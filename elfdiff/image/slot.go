@@ -15,6 +15,10 @@ func nullPlace(v arch.ImageAddr, slot bool) Place {
 // NullSymbol is Place.Linker of a reference to a weak symbol that nothing defined at link time: address zero.
 const NullSymbol = "undefined weak symbol"
 
+// OwnEnd is Place.Linker of a jump to the end of the function that it is in, behind which nothing begins: compilers put it where control never
+// comes (a block that __builtin_unreachable ends, without optimisation).
+const OwnEnd = "its own end"
+
 // slotPlace resolves the GOT slot at v to what its content stands for.
 func (im *Image) slotPlace(v arch.ImageAddr) (Place, bool) {
 	if im.linkerMark(v) == "_GLOBAL_OFFSET_TABLE_" {
