@@ -146,6 +146,9 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 		if p.Kind == image.PlaceLinker && q.Kind == image.PlaceLinker && p.Linker == q.Linker && p.Addend == q.Addend {
 			return true
 		}
+		if p.Kind == image.PlaceImport && q.Kind == image.PlaceImport {
+			return p.Addend == q.Addend && importsEqual(p.Import, q.Import) // two numbers that are the addresses of one function's stubs
+		}
 		if p.Kind == image.PlaceTLS && q.Kind == image.PlaceTLS {
 			return d.tlsEqual(p, q) || p.Number && q.Number && d.sameOddOffset(p, q)
 		}
