@@ -213,7 +213,7 @@ func (d *differ) anonEqual(p, q arch.ImageAddr, how use) bool {
 		return true
 	}
 	if len(d.old.dataRefs(a)) > 0 || len(d.new.dataRefs(b)) > 0 {
-		return false
+		return d.pointersEqual(a, b, how.depth)
 	}
 	x, ok1 := d.old.im.Bytes(a.Addr, a.Size)
 	y, ok2 := d.new.im.Bytes(b.Addr, b.Size)
@@ -231,7 +231,18 @@ func (d *differ) anonEqual(p, q arch.ImageAddr, how use) bool {
 	}
 	t, ok1 = wideText(x)
 	u, ok2 = wideText(y)
-	return ok1 && ok2 && t == u
+	return ok1 && ok2 && t == u || shortText(x) != "" && shortText(x) == shortText(y) && d.old.onlyText(a) && d.new.onlyText(b)
+}
+
+// pointersEqual compares two constants with addresses in them, which other things follow in each build: where each ends at the latest is known, so that
+// both do where the shorter one does. A linker merges no such constants, so that no other function refers into the middle of one, which would cut it short.
+func (d *differ) pointersEqual(a, b *image.Atom, depth int) bool {
+	n := min(a.Size, b.Size)
+	s, t := d.old.im.SectionAt(a.Addr), d.new.im.SectionAt(b.Addr)
+	if n == 0 || a.Size == b.Size || s == nil || t == nil || s.Name != t.Name || d.old.relTables[a.Addr] || d.new.relTables[b.Addr] {
+		return false
+	}
+	return d.contentEqual(anonAtom(d.old.im, a.Addr, n), anonAtom(d.new.im, b.Addr, n), depth)
 }
 
 // anonAtom describes size bytes of data without a symbol as an atom that no table lists.
@@ -293,6 +304,41 @@ func wideText(data []byte) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// shortText returns the printable text that data begins with, with its NUL, however short it is; "" if there is none.
+func shortText(data []byte) string {
+	i := bytes.IndexByte(data, 0)
+	if i < 1 || !printable(data[:i]) {
+		return ""
+	}
+	return string(data[:i+1])
+}
+
+// onlyText reports whether a constant that begins with a text ends with it: what follows are zeros, and constants that instructions access
+// by their own addresses.
+func (s *side) onlyText(a *image.Atom) bool {
+	data, ok := s.im.Bytes(a.Addr, a.Size)
+	if !ok {
+		return false
+	}
+	accessed := s.accessed()
+	at := a.Addr + arch.ImageAddr(len(shortText(data)))
+	i := sort.Search(len(accessed), func(i int) bool { return accessed[i].start >= at })
+	for ; at < a.End(); i++ {
+		end := a.End()
+		if i < len(accessed) {
+			end = min(end, accessed[i].start)
+		}
+		if end > at && !zeros(data[at-a.Addr:end-a.Addr]) {
+			return false
+		}
+		if i == len(accessed) {
+			break
+		}
+		at = max(at, accessed[i].end)
+	}
+	return true
 }
 
 func printable(b []byte) bool {

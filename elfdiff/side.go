@@ -24,6 +24,9 @@ type side struct {
 	takenData []arch.ImageAddr
 	// holders are the data objects that hold the address of an atom; see holdersOf.
 	holders map[*image.Atom][]*image.Atom
+
+	accessOnce sync.Once
+	accesses   []claim // see accessed
 }
 
 // has reports whether a is an atom of the build, and not one that stands for a constant without a symbol.

@@ -50,6 +50,25 @@ func (s *side) unclaimed() map[string][]arch.ImageAddr {
 	return pieces
 }
 
+// accessed lists the ranges of constants without a symbol that instructions access by their addresses, and the jump tables, by start.
+func (s *side) accessed() []claim {
+	s.accessOnce.Do(func() {
+		for _, u := range slices.Concat(s.units, s.start) {
+			for i := range u.refs {
+				if r := &u.refs[i]; r.to == image.PlaceAnon && r.kind == image.RefMem && r.width > 0 {
+					addr := u.addr(r)
+					s.accesses = append(s.accesses, claim{addr, addr + arch.ImageAddr(r.width)})
+				}
+			}
+			for _, t := range u.tables {
+				s.accesses = append(s.accesses, claim{t.addr, t.addr + arch.ImageAddr(t.size)})
+			}
+		}
+		slices.SortFunc(s.accesses, func(a, b claim) int { return cmp.Compare(a.start, b.start) })
+	})
+	return s.accesses
+}
+
 // claims lists the ranges that references to constants without a symbol account for, named objects and jump tables, by start; the end of each
 // is at least that of those in front of it.
 func (s *side) claims() []claim {

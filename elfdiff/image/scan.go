@@ -291,19 +291,21 @@ func isNumber(s string) bool {
 }
 
 // joinParts finds the parent of every .cold and .part atom. It is the function of the base name that jumps there;
-// if an exception is the only way in, the one of that name and file. A piece that is also called is a function of its own.
+// if an exception is the only way in, the one of that name and file. A piece that is also called is a function of its own. The .cold pieces
+// are first, wherever the linker has put them: one that jumps back to its own .part piece is no other function.
 func (im *Image) joinParts() {
-	for _, a := range im.Atoms {
-		if a.Kind != Func {
-			continue
-		}
-		base, ok := partBase(a.Name)
-		if !ok || im.places.calls[a] {
-			continue
-		}
-		cold := !strings.Contains(a.Name[len(base):], ".part.")
-		if p := im.parentOf(a, base, cold); p != nil {
-			a.Parent = p
+	for _, cold := range []bool{true, false} {
+		for _, a := range im.Atoms {
+			if a.Kind != Func {
+				continue
+			}
+			base, ok := partBase(a.Name)
+			if !ok || im.places.calls[a] || cold == strings.Contains(a.Name[len(base):], ".part.") {
+				continue
+			}
+			if p := im.parentOf(a, base, cold); p != nil {
+				a.Parent = p
+			}
 		}
 	}
 	for _, a := range im.Atoms {
