@@ -1,11 +1,21 @@
-// D6: a list of texts without a name, which something else follows in each build: where it ends is known from the build in which the other thing is nearer.
+// D6: a list of texts without a name, with another neighbour in each build: where it ends at the latest says the one in which that is nearer.
 // Changed: elsewhere
-// Objects: behind
 // Verdict: ok
 // Before: 6 3
 // After: 6 4
 // Reverted: 6 3
 #include "pair.h"
+
+__asm__(".section .rodata.str1.1,\"aMS\",@progbits,1\n.Lone: .string \"one\"\n.Ltwo: .string \"two\"\n"
+	".section .data.rel.ro.local,\"aw\"\n.balign 8\n"
+#if V == 2
+	".Lother: .quad .Ltwo\n"
+#endif
+	".Llist: .quad .Lone, .Ltwo, 0\n"
+#if V == 1
+	".Lother: .quad .Ltwo\n"
+#endif
+	".text\n");
 
 NOINLINE static int total(const char *const *list)
 {
@@ -16,17 +26,22 @@ NOINLINE static int total(const char *const *list)
 	return n;
 }
 
-// The compiler keeps the list in .data.rel.ro.local without a symbol.
 NOINLINE static int help(void)
 {
-	return total((const char *const[]){ "one", "two", NULL });
+	const char *const *list;
+
+	__asm__("lea .Llist(%%rip), %0" : "=r"(list));
+	return total(list);
+}
+
+NOINLINE static int length(void)
+{
+	const char *other;
+
+	__asm__("mov .Lother(%%rip), %0" : "=r"(other));
+	return strlen(other);
 }
 
 NOINLINE int elsewhere(int n) { return n + V; }
 
-#if V == 2
-static int target;
-int *const behind[8] __attribute__((used)) = { &target };
-#endif
-
-void answer(void) { printf("%d %d\n", help(), elsewhere(2)); }
+void answer(void) { printf("%d %d\n", help(), elsewhere(length()) - 1); }
