@@ -21,8 +21,10 @@ func lib(t testing.TB, v int, flags ...string) string {
 }
 
 // host builds host.c linked with version 1 of lib.c.
-func host(t testing.TB, v int, flags ...string) string {
-	l := lib(t, 1)
+func host(t testing.TB, v int, flags ...string) string { return hostOf(t, v, lib(t, 1), flags...) }
+
+// hostOf is host with another build of the library.
+func hostOf(t testing.TB, v int, l string, flags ...string) string {
 	dir := filepath.Dir(l)
 	so := filepath.Join(dir, "liblib.so")
 	building.Lock()
@@ -195,6 +197,15 @@ func TestPreempted(t *testing.T) {
 	v := victim.Start(t, host(t, 1, "-DOWN", "-rdynamic"))
 	ask(t, v, "go", "7 2020")
 	refused(t, v.PID, []*patch.File{diff(t, lib(t, 1), lib(t, 2))}, "lib_value", "comes first", "host")
+}
+
+// TestPreemptedConstant refuses to renew a constant of a library of which the program has a copy (COPY relocation): everybody reads that one.
+func TestPreemptedConstant(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, hostOf(t, 1, lib(t, 1, "-DTEXT"), "-DTEXT"))
+	ask(t, v, "go", "7 22")
+	refused(t, v.PID, []*patch.File{diff(t, lib(t, 1, "-DTEXT"), lib(t, 2, "-DTEXT"))}, "lib_text", "comes first", "host")
+	v.End()
 }
 
 // TestPreemptedWord applies such a patch when the user says that it is known: the program is as it was, and the list has the word. A library

@@ -24,6 +24,11 @@ NOINLINE int host_value(int n)
 int lib_value(int n) { return n + 1000; }
 #endif
 
+#ifdef TEXT
+extern const char lib_text[8];
+__attribute__((used)) static const char *text(void) { return lib_text; }
+#endif
+
 #ifdef LINKED
 int lib_twice(int n);
 #endif

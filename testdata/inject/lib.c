@@ -13,6 +13,10 @@ static
 #endif
 __thread int lib_count;
 
+#ifdef TEXT // a constant that the program keeps a copy of
+const char lib_text[8] = { V == 1 ? 'o' : 'n', 0 };
+#endif
+
 NOINLINE int lib_calls(void) { return environ ? ++lib_count : 0; }
 
 NOINLINE int lib_value(int n)
