@@ -34,6 +34,14 @@ func (d *differ) explain() {
 	for _, c := range d.funcs {
 		d.explainLone(c)
 	}
+	for _, o := range d.objects {
+		if o.delta != objAdded {
+			continue
+		}
+		if by := d.changedUser(&d.new, o.new, func(u *unit) *funcChange { return d.byNew[u] }); by != nil {
+			o.because(patch.ReasonAdded, &by.entry, "only the new build has it, for %s", by.new.name())
+		}
+	}
 }
 
 // readDebug reads what the debug information says of the functions that changed, of both builds at the same time. It is kept by the
