@@ -85,7 +85,7 @@ func (d *differ) startTypes() {
 
 // readTypes reads the types of one build.
 func readTypes(im *image.Image) (*types.Build, error) {
-	d, err := im.DWARF()
+	d, err := im.DebugSections()
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func readTypes(im *image.Image) (*types.Build, error) {
 }
 
 func debugSections(d *image.DWARF) *types.Sections {
-	get := func(name string) string { return string(d.Section(name)) }
+	get := d.Section
 	return &types.Sections{
 		Info: get("info"), Abbrev: get("abbrev"), Str: get("str"), LineStr: get("line_str"), StrOffsets: get("str_offsets"), Addr: get("addr"),
 		Line: get("line"), Ranges: get("ranges"), RngLists: get("rnglists"), Types: get("types"),

@@ -97,6 +97,17 @@ func (im *Image) DWARF() (*DWARF, error) {
 	return nil, err
 }
 
+// DebugSections is DWARF for who only wants its sections: what the image holds already is not read again.
+func (im *Image) DebugSections() (*DWARF, error) {
+	im.lines.mu.Lock()
+	d := im.lines.dwarf
+	im.lines.mu.Unlock()
+	if d != nil {
+		return d, nil
+	}
+	return im.DWARF()
+}
+
 // dwarfOf reads the debug information of a file of the image's build.
 func (im *Image) dwarfOf(path string) (*DWARF, error) {
 	f, closeFile, err := openFile(path)
@@ -110,8 +121,9 @@ func (im *Image) dwarfOf(path string) (*DWARF, error) {
 	return newDWARF(f, func(l *altLink) (*DWARF, error) { return l.open(path, im.options) })
 }
 
-// Section returns the contents of .debug_NAME, uncompressed; nil if the file does not have it. The caller must not change them.
-func (d *DWARF) Section(name string) []byte { return d.sections[name] }
+// Section returns the contents of .debug_NAME, uncompressed; "" if the file does not have it. Unlike the other methods it may be called
+// concurrently.
+func (d *DWARF) Section(name string) string { return asString(d.sections[name]) }
 
 // HasAlt reports whether the file names an alternate file.
 func (d *DWARF) HasAlt() bool { return d.altLink != nil }

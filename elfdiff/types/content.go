@@ -7,14 +7,17 @@ import (
 	"strconv"
 )
 
-// layout reads the definition of an aggregate: what lies directly below its node.
+// layout reads the definition of an aggregate.
 func (r *reader) layout(i int32) (*Layout, error) {
+	l := new(Layout)
+	return l, r.fillLayout(l, i)
+}
+
+// fillLayout enters the definition of an aggregate: what lies directly below its node.
+func (r *reader) fillLayout(l *Layout, i int32) error {
 	n := &r.nodes[i]
-	l := &Layout{Size: n.a, Enum: n.tag == tagEnumerationType}
-	if err := r.content(l, i, ""); err != nil {
-		return nil, err
-	}
-	return l, nil
+	l.Size, l.Enum = n.a, n.tag == tagEnumerationType
+	return r.content(l, i, "")
 }
 
 // addSlots adds the virtual functions that another description of the same class has.

@@ -2,6 +2,7 @@ package types
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -159,8 +160,9 @@ func (r *reader) define(i int32) error {
 	if err != nil || r.b.types[id].kind != Named {
 		return err
 	}
-	l, err := r.layout(i)
-	if err != nil {
+	l := &r.scratch
+	*l = Layout{Fields: l.Fields[:0], Slots: l.Slots[:0], Numbers: l.Numbers[:0]}
+	if err := r.fillLayout(l, i); err != nil {
 		return err
 	}
 	n, name := &r.nodes[i], r.b.types[id].named
@@ -169,6 +171,7 @@ func (r *reader) define(i int32) error {
 		have.addSlots(l.Slots)
 		return nil
 	}
+	l = &Layout{Enum: l.Enum, Size: l.Size, Fields: slices.Clone(l.Fields), Slots: slices.Clone(l.Slots), Numbers: slices.Clone(l.Numbers)}
 	u := r.unitOf(n)
 	l.File, l.Line, l.Unit = u.fileName(n.file), uint64(n.line), base(u.name)
 	r.layouts[string(r.buf)] = l

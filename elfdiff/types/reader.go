@@ -18,6 +18,7 @@ type reader struct {
 	keys    map[string]ID // types, by what they are
 	layouts map[string]*Layout
 	buf     []byte // a key that is being made
+	scratch Layout // one that is being read
 
 	batch
 	stamp []uint32 // by ID: the number of the last function that mentions it
