@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -216,4 +218,72 @@ func TestDiffSaysWhatIsNot(t *testing.T) {
 	if v := hotpatch("diff", greet(t, 1), greet(t, 2), "--json").object(t); v["layouts"] != "checked" || len(v["types"].([]any)) != 0 {
 		t.Errorf("JSON says of layouts: %v", v["layouts"])
 	}
+}
+
+// Without -o diff only reports: the exit codes are the same, and no file comes into being.
+func TestDiffOnlyReports(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		from, to int
+		code     int
+	}{
+		{name: "equal", from: 1, to: 1, code: exitDone},
+		{name: "changed", from: 1, to: 2, code: exitDone},
+		{name: "refused", from: 1, to: 9, code: exitRefused},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if r := hotpatch("diff", greet(t, tt.from), greet(t, tt.to)); r.code != tt.code || r.out == "" {
+				t.Errorf("exit code %d, want %d\n%s%s", r.code, tt.code, r.out, r.err)
+			}
+		})
+	}
+}
+
+var objdumpLine = regexp.MustCompile(`(?m)^ +[0-9a-f]+:\t(?:bnd |notrack )?(\S+)`)
+
+// TestDisasm holds the listings of both builds against objdump: the same instructions in the same order. The patch shows
+// what the builds show.
+func TestDisasm(t *testing.T) {
+	old, next := greet(t, 1), greet(t, 2)
+	patchFile := filepath.Join(t.TempDir(), "fix.patch")
+	listing := hotpatch("diff", old, next, "-o", patchFile, "--all", "--disasm", "greet")
+	if listing.code != exitDone || strings.Contains(listing.out, "verdict") {
+		t.Fatalf("exit code %d\n%s%s", listing.code, listing.out, listing.err)
+	}
+	_, fromBuilds, _ := strings.Cut(strings.TrimSpace(listing.out), "\n") // without the title
+	fromPatch := hotpatch("inspect", patchFile, "--all", "--disasm", "greet")
+	if _, got, _ := strings.Cut(strings.TrimSpace(fromPatch.out), "\n"); got != fromBuilds {
+		t.Errorf("inspect shows\n%s\ndiff shows\n%s", got, fromBuilds)
+	}
+	if !strings.Contains(fromBuilds, "call <") || !strings.Contains(fromBuilds, " | ") {
+		t.Errorf("no call by name, or no mark:\n%s", fromBuilds)
+	}
+	v := hotpatch("diff", old, next, "--json", "--disasm", "greet").object(t)
+	rows := v["functions"].([]any)[0].(map[string]any)["disasm"].([]any)
+	for side, file := range map[string]string{"old": old, "new": next} {
+		out, err := exec.Command("objdump", "-d", "--no-show-raw-insn", "--disassemble=greet", file).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got []string
+		for _, m := range objdumpLine.FindAllStringSubmatch(string(out), -1) {
+			if !strings.HasPrefix(m[1], "nop") && m[1] != "xchg" && m[1] != "cs" && m[1] != "data16" {
+				want = append(want, m[1])
+			}
+		}
+		for _, r := range rows {
+			if l, ok := r.(map[string]any)[side].(map[string]any); ok {
+				got = append(got, strings.Fields(l["text"].(string))[0])
+				if src, _ := l["source"].(string); !strings.Contains(src, ".c:") {
+					t.Errorf("%s: %v is on no line of the source", side, l)
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: listed %v\nobjdump: %v", side, got, want)
+		}
+	}
+	hotpatch("diff", old, next, "--disasm", "no_such").wantError(t, exitFailed, "no function of that name differs")
+	hotpatch("inspect", patchFile, "--disasm", "no_such").wantError(t, exitFailed, "no function of that name")
+	hotpatch("diff", old, next, "--why", "no_such").wantError(t, exitFailed, "no change has that name")
 }
