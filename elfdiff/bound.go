@@ -152,7 +152,7 @@ func (e *emitter) lone(p *image.Place) error {
 // running returns where an object of the new build is in the running process, by its address in the old build; false if the payload carries it.
 func (e *emitter) running(b *image.Atom) (arch.ImageAddr, bool) {
 	old := e.d.rev.of(b)
-	if o := e.d.objNew[b]; old == nil || o != nil && o.moves() {
+	if o := e.d.objNew[b]; old == nil || o != nil && o.moves() || e.d.labels[b] != nil {
 		return 0, false
 	}
 	return old.Addr, true
