@@ -25,9 +25,8 @@
 // counts as a change.
 //
 // Where all lines have one number, the compiler may specialise a function for it. A unit whose functions are not the same ones
-// then is compiled a fourth time, with __LINE__ counting its uses. Equality there is the same proof; a difference there proves
-// nothing, because a new use of __LINE__ shifts those behind it, and a function for which that is all that is known is
-// undecided.
+// then is compiled a fourth time, with __LINE__ defined to be the size of the enclosing function's name, which proves the same. A
+// function that neither compilation has is undecided.
 package truth
 
 import (
@@ -42,7 +41,7 @@ type Unit struct {
 	Name    string // as the linker names it
 	Twin    string // file compiled with -ffunction-sections -fdata-sections
 	NoLines string // the same with __LINE__ defined to be 1; "" if the unit does not use it
-	Counted string // the same with __LINE__ counting its uses; "" if NoLines has the functions of Twin
+	Named   string // the same with __LINE__ depending on the function's name; "" if NoLines has the functions of Twin
 }
 
 // Change says in what an entity differs.
@@ -87,7 +86,7 @@ func Compare(old, new []Unit) (*Report, error) {
 	if lines.bare, err = compareBy(old, new, func(u *Unit) string { return cmp.Or(u.NoLines, u.Twin) }); err != nil {
 		return nil, err
 	}
-	if lines.counted, err = compareBy(old, new, func(u *Unit) string { return cmp.Or(u.Counted, u.NoLines, u.Twin) }); err != nil {
+	if lines.named, err = compareBy(old, new, func(u *Unit) string { return cmp.Or(u.Named, u.NoLines, u.Twin) }); err != nil {
 		return nil, err
 	}
 	r := &Report{}
@@ -177,12 +176,12 @@ func (e *entity) identity() string { return e.obj.name + " " + strings.Join(e.na
 
 // lineJudge decides which functions differ in nothing but line numbers.
 type lineJudge struct {
-	bare, counted *comparison
-	of            [2]map[string]*entity // of the new builds of bare and counted, by identity
+	bare, named *comparison
+	of          [2]map[string]*entity // of the new builds of bare and named, by identity
 }
 
 func (l *lineJudge) index() {
-	for i, c := range []*comparison{l.bare, l.counted} {
+	for i, c := range []*comparison{l.bare, l.named} {
 		l.of[i] = make(map[string]*entity)
 		for _, e := range c.new.entities {
 			l.of[i][e.identity()] = e
@@ -193,7 +192,7 @@ func (l *lineJudge) index() {
 // judge decides about a function b whose partner a differs from it.
 func (l *lineJudge) judge(a, b *entity) (Change, string) {
 	known := false
-	for i, c := range []*comparison{l.bare, l.counted} {
+	for i, c := range []*comparison{l.bare, l.named} {
 		y := l.of[i][b.identity()]
 		if y == nil || c.rev[y] == nil || c.rev[y].identity() != a.identity() {
 			continue
@@ -201,10 +200,10 @@ func (l *lineJudge) judge(a, b *entity) (Change, string) {
 		if c.equal(c.rev[y], y) {
 			return Line, ""
 		}
-		known = known || i == 0
+		known = true
 	}
 	if !known {
-		return Undecided, "the compiler makes no such function where every line has one number"
+		return Undecided, "the compiler makes no such function where lines have no numbers of their own"
 	}
 	return Changed, ""
 }

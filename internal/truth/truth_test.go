@@ -36,7 +36,7 @@ func compile(t *testing.T, dir, name, source string) Unit {
 			t.Fatal(err)
 		}
 		if !same {
-			u.Counted = gcc("count.o", "-D__LINE__=__COUNTER__")
+			u.Named = gcc("named.o", "-D__LINE__=((int)sizeof(__func__))")
 		}
 	}
 	return u

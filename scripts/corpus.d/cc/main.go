@@ -85,6 +85,9 @@ type command struct {
 // sourceSuffixes are those of files that are compiled.
 var sourceSuffixes = []string{".c", ".cc", ".cpp", ".cxx", ".C", ".S", ".s"}
 
+// withArgument are options whose argument stands by itself and is no file to compile or link.
+var withArgument = []string{"-MT", "-MQ", "-include", "-isystem", "-idirafter", "-x", "-I", "-L", "-D", "-U", "-Xlinker", "-T"}
+
 func parse(args []string) *command {
 	c := &command{args: args}
 	for i := 0; i < len(args); i++ {
@@ -101,7 +104,7 @@ func parse(args []string) *command {
 			c.output = next()
 		case a == "-MF":
 			c.depends = next()
-		case slices.Contains([]string{"-MT", "-MQ", "-include", "-isystem", "-idirafter", "-x", "-I", "-L", "-D", "-U", "-Xlinker", "-T"}, a):
+		case slices.Contains(withArgument, a):
 			next()
 		case a == "-E" || a == "-S" || a == "-M" || a == "-MM" || a == "-v" || a == "--version":
 			c.other = true

@@ -21,7 +21,7 @@ import (
 //	units/HASH/o        the object file
 //	units/HASH/twin.o   the one with a section for each function and object
 //	units/HASH/line.o   the same with __LINE__ defined to be 1; missing if the unit does not use it
-//	units/HASH/count.o  the same with __LINE__ counting up; only if line.o has other functions than twin.o
+//	units/HASH/named.o  the same with __LINE__ depending on the function; only if line.o has other functions than twin.o
 //	objects/HASH        by an object file's own hash: the name of its directory in units
 //	twins/HASH          the twins by what they depend on. They have no debug information, so that where a unit's lines
 //	                    stand, which the object file depends on, does not count: only what __LINE__ is
@@ -29,7 +29,7 @@ const (
 	objectFile = "o"
 	twinFile   = "twin.o"
 	lineFile   = "line.o"
-	countFile  = "count.o"
+	namedFile  = "named.o"
 )
 
 // lineMark is what __LINE__ is defined to be in order to see whether a unit uses it.
@@ -117,8 +117,10 @@ func (u *unit) preprocess(more ...string) ([]byte, error) {
 // make compiles the unit and its twins into a directory of the store, which it makes in one step.
 func (u *unit) make(dir string) error {
 	units, objects := filepath.Dir(dir), filepath.Join(u.store, "objects")
-	if err := errors.Join(os.MkdirAll(units, 0o755), os.MkdirAll(objects, 0o755), os.MkdirAll(filepath.Join(u.store, "twins"), 0o755)); err != nil {
-		return err
+	for _, d := range []string{units, objects, filepath.Join(u.store, "twins")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
 	}
 	tmp, err := os.MkdirTemp(units, ".new")
 	if err != nil {
@@ -138,8 +140,8 @@ func (u *unit) make(dir string) error {
 	return u.keep(tmp, dir, objects)
 }
 
-// makeLineless compiles the unit without line numbers, if it has any. Where every line has one number, the compiler may clone functions
-// for that number, or merge those that it has made: then it is compiled once more, with a number of its own for each use.
+// makeLineless compiles the unit without line numbers, if it has any. Where every line has one number, the compiler may
+// specialise functions for that number: then the unit is compiled once more, with a number for the name of each function.
 func (u *unit) makeLineless(dir string) error {
 	text, err := u.preprocess("-D__LINE__=" + lineMark)
 	if err != nil || !bytes.Contains(text, []byte(lineMark)) {
@@ -152,11 +154,11 @@ func (u *unit) makeLineless(dir string) error {
 	if same, err := truth.SameFunctions(twin, lines); same || err != nil {
 		return err
 	}
-	return u.sections(filepath.Join(dir, countFile), "-D__LINE__=__COUNTER__")
+	return u.sections(filepath.Join(dir, namedFile), "-D__LINE__=((int)sizeof(__func__))")
 }
 
-// sections compiles the unit to the file with a section for each function and object, or takes it from the store. Debug information changes
-// no code (gcc's -fcompare-debug tests that), so that it is left out.
+// sections compiles the unit to the file with a section for each function and object, or takes it from the store. Debug
+// information changes no code (gcc's -fcompare-debug tests that), so that it is left out.
 func (u *unit) sections(file string, more ...string) error {
 	args := slices.Concat(u.inputs(), []string{"-ffunction-sections", "-fdata-sections", "-g0", "-w"}, more)
 	text, err := u.preprocess(append([]string{"-P"}, more...)...)
@@ -212,8 +214,8 @@ func writeFile(path string, data []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-// twins finds the units of the objects that were linked. Those of the system (start files, libc_nonshared.a) have none; an object of the
-// build without one is an error.
+// twins finds the units of the objects that were linked. Those of the system (start files, libc_nonshared.a) have none; an
+// object of the build without one is an error.
 func twins(store string, inputs []truth.LinkedInput) ([]truth.Unit, error) {
 	root, err := os.Getwd()
 	if err != nil {
@@ -244,8 +246,8 @@ func twins(store string, inputs []truth.LinkedInput) ([]truth.Unit, error) {
 		if file := filepath.Join(dir, lineFile); exists(file) {
 			unit.NoLines = file
 		}
-		if file := filepath.Join(dir, countFile); exists(file) {
-			unit.Counted = file
+		if file := filepath.Join(dir, namedFile); exists(file) {
+			unit.Named = file
 		}
 		out = append(out, unit)
 	}
