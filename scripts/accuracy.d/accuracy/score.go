@@ -123,15 +123,14 @@ func (s *score) function(i *truth.Item, left *ledger) {
 	}
 }
 
-// compareData accounts for every constant and variable. What only the old build has is not reported: it stays where it is.
+// compareData accounts for every constant and variable.
 func compareData(t *truth.Report, d *diffReport) score {
 	var s score
-	var left ledger
-	left = append(left, d.Data...)
+	left := ledger(slices.Clone(d.Data))
 	s.reported = len(left)
 	for k := range t.Items {
 		i := &t.Items[k]
-		if i.Kind == "function" || i.Change == truth.Removed {
+		if i.Kind == "function" {
 			continue
 		}
 		kind := "changed"
@@ -139,6 +138,9 @@ func compareData(t *truth.Report, d *diffReport) score {
 		case truth.Added:
 			s.added++
 			kind = "added"
+		case truth.Removed:
+			s.removed++
+			kind = "removed"
 		case truth.Resized:
 			s.resized++
 		default:
