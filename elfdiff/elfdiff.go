@@ -43,7 +43,7 @@
 // Everything else is evidence, and errs towards a change or a refusal, but for these, which can be wrong in silence:
 //
 //   - how an address is used tells the start of an object from the end of the one in front (image.Place, bound.go): where an
-//     index counts up from below zero, the wrong one of the two is bound;
+//     index counts up from below zero, and the compiler does not set it to a negative constant near the loop, the wrong one of the two is bound;
 //   - a text without a name at the end of a named table is taken for itself (bound.go);
 //   - tables of distances are recognised by their use, or by their name (content.go);
 //   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go);

@@ -18,10 +18,10 @@ const (
 )
 
 // BoundUseAt looks at how the address is used that instruction k of a body computes. BoundBelow and BoundInside are shown
-// by an access through the register while what was added to it since is known, on the path that falls through from the lea: C
+// by an access through the register (for BoundBelow also with an index that starts below zero) while what was added to it since is known, on the path that falls through from the lea: C
 // knows no access in front of an object, nor behind its end (C17 6.5.6). BoundCompared is evidence only: past a jump the
 // instructions are taken in the order of their addresses, which need not be that of execution. What is not recognised gives
-// BoundNone, which says nothing.
+// BoundNone, which says nothing. An index that starts at a negative constant shows BoundBelow as well.
 func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
 	lea, ok := im.operandsAt(b, k)
 	if !ok || lea.twoByte || lea.opcode != 0x8d {
@@ -52,6 +52,9 @@ func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
 			}
 			return BoundInside
 		}
+		if straight && x.base == r && x.index >= 0 && added <= 0 && x.disp <= 0 && im.startsBelowZero(b, k, x.index) {
+			return BoundBelow
+		}
 		if !x.twoByte && (x.reg == r || x.rm == r) {
 			switch x.opcode {
 			case 0x39, 0x3b, 0x29, 0x2b: // cmp, sub
@@ -68,6 +71,28 @@ func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
 		added += delta
 	}
 	return use
+}
+
+// startsBelowZero reports whether the register that instruction k uses as an index gets a negative number in front of it: what is accessed
+// first is then in front of the base. Compilers write loops over the whole of an array so, that end when the index is zero. The last instruction in
+// front of k, by address, that changes the register counts, unless a jump that always happens or a call lies between.
+func (im *Image) startsBelowZero(b *Body, k int, index int8) bool {
+	for first := max(k-useWindow, 0); k > first; {
+		k--
+		in := &b.Insts[k]
+		if in.Flow != arch.FlowNext && in.Flow != arch.FlowBranch {
+			return false
+		}
+		x, ok := im.operandsAt(b, k)
+		if !ok || !x.changes(index) {
+			continue
+		}
+		code := b.Code[in.Off:in.End()]
+		// mov imm32, r/m64, sign-extended (Intel SDM vol. 2, MOV: REX.W C7 /0).
+		return !x.twoByte && x.opcode == 0xc7 && x.rm == index && code[0]&0xf8 == 0x48 &&
+			x.immOff+4 == len(code) && code[len(code)-1]&0x80 != 0
+	}
+	return false
 }
 
 // accesses reports whether the instruction reads or writes memory at register r plus a displacement: one of the common moves
