@@ -22,6 +22,7 @@
 //	                   what a running program has done already                        startup.go
 //	                   what stays reachable by its address                            reach.go
 //	                   names that stand for something else                            names.go
+//	                   layouts of types, by package types                             layout.go, judgetype.go
 //	assemble         the patch                                                        assemble.go
 //	                   code and objects with their relocations                        emit.go
 //	                   constants without a name                                       block.go
@@ -50,7 +51,9 @@
 //   - a constant that moved as far as a line of the function did is a line number (linenumber.go): the function stays as it was;
 //   - in a program that is linked for a fixed address and has no relocations, a field is an address if the old build has another value that leads
 //     to the same thing (fixed.go): a number would have to be edited by just as much;
-//   - in code that is not decoded, equal bytes at equal places are equal (rawcode.go).
+//   - in code that is not decoded, equal bytes at equal places are equal (rawcode.go);
+//   - a type is taken to live on the stacks of replaced functions only if no variable, member or local pointer leads to it in the DWARF data
+//     (judgetype.go): what a void pointer or a cast hides is not seen.
 //
 // The package reads no process and writes no file.
 package elfdiff

@@ -5,13 +5,14 @@
 //
 //	cursor.go, forms.go   bytes to attribute values (DWARF 5, 7.5)
 //	abbrev.go, unit.go    abbreviations, unit headers
-//	collect.go            the entries of a unit that matter, as nodes
+//	collect.go, fill.go   the entries of a unit that matter, as nodes
 //	intern.go, content.go nodes to types, each distinct one once
 //	function.go           variables with storage, functions with the types that they name
 //	files.go, ranges.go   declaration files, entry addresses
-//	compare.go, match.go  layouts of two builds: what moved
+//	compare.go            types of two builds, joined by name
+//	move.go               what moved in a layout
 //	same.go               types under different names of the same layout
-//	reach.go              what contains or points to a type
+//	reach.go, text.go     what contains or points to a type; types as C writes them
 //
 // A file of ordinary units, each of which refers to entries of its own only, is read unit by unit: what is kept is in
 // proportion to the distinct types and not to the file. Where units refer to each other (link-time optimisation, dwz) all of them
