@@ -15,11 +15,12 @@ import (
 // First each pair of bodies is compared by itself; only then is it known which changes are more than
 // line numbers, and can be the cause of others.
 func (d *differ) explain() {
-	d.readDebug()
+	d.readDebug(func(int) bool { return true }, func(p *image.Atom, im *image.Image) { im.Lines(p) })
 	all := make([]*explainer, len(d.funcs))
 	parallel(len(all), func() func(i int) {
 		return func(i int) { all[i] = d.explainer(d.funcs[i]) }
 	})
+	d.readDebug(func(i int) bool { return all[i] != nil && !all[i].lineOnly() }, func(p *image.Atom, im *image.Image) { im.Inlines(p) })
 	d.findInlineChanges(all)
 	for i, c := range d.funcs {
 		if c.moved != nil {
@@ -44,16 +45,15 @@ func (d *differ) explain() {
 	}
 }
 
-// readDebug reads what the debug information says of the functions that changed, of both builds at the same time. It is kept by the
-// images; what cannot be read is missing where it is asked for.
-func (d *differ) readDebug() {
+// readDebug reads some of what the debug information says of those functions that changed that want it, of both builds at the same time. The
+// images keep it; what cannot be read is missing where it is asked for.
+func (d *differ) readDebug(want func(i int) bool, what func(*image.Atom, *image.Image)) {
 	var wg sync.WaitGroup
 	read := func(of func(*funcChange) *unit) {
-		for _, c := range d.funcs {
-			if u := of(c); u != nil && c.how == patch.Changed {
+		for i, c := range d.funcs {
+			if u := of(c); u != nil && c.how == patch.Changed && want(i) {
 				for _, p := range u.parts {
-					u.im.Lines(p)
-					u.im.Inlines(p)
+					what(p, u.im)
 				}
 			}
 		}
