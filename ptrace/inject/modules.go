@@ -132,7 +132,7 @@ func readModule(mem memory, maps []ptrace.Mapping, mp *ptrace.Mapping) (*module,
 			notes = append(notes, p)
 		}
 	}
-	if !m.place(mp) || !m.mapped(maps) {
+	if !m.place(mp) || !m.mapped(mp, maps) {
 		return nil, nil
 	}
 	for _, p := range notes {
@@ -169,16 +169,21 @@ func (m *module) place(mp *ptrace.Mapping) bool {
 	return m.End > m.Start
 }
 
-// mapped reports whether every executable segment is mapped executable where the header says.
-func (m *module) mapped(maps []ptrace.Mapping) bool {
+// mapped reports whether every executable segment is mapped executable where the header in the mapping head says, and is what the header's
+// file has there: in small files the code shares the header's page (lld, gold), so that its mapping begins with the header, too.
+func (m *module) mapped(head *ptrace.Mapping, maps []ptrace.Mapping) bool {
 	code := false
 	for i := range m.Loads {
 		l := &m.Loads[i]
 		if l.Flags&uint32(elf.PF_X) == 0 || l.Memsz == 0 {
 			continue
 		}
-		at := mappingAt(maps, arch.ImageAddr(l.Vaddr).In(m.Bias))
+		addr := arch.ImageAddr(l.Vaddr).In(m.Bias)
+		at := mappingAt(maps, addr)
 		if at == nil || at.Perm&ptrace.PermExec == 0 {
+			return false
+		}
+		if at.Inode != 0 && at.Inode == head.Inode && at.Off+uint64(addr-at.Start) != l.Off {
 			return false
 		}
 		code = true
