@@ -46,6 +46,10 @@ func (c *checker) function(a *image.Atom) {
 			c.missing(a, body, r)
 			continue
 		}
+		if r.sym == "__tls_get_addr" && ref.Place.Kind == image.PlaceTLS && c.rewritten(r.field) {
+			c.tally.Dead++ // the call that the linker replaced by the address itself
+			continue
+		}
 		c.compare(a, &ref.Place, r)
 	}
 	for field, ref := range refs {

@@ -37,10 +37,10 @@ unicode() {
 
 objects() { echo regex/examples/shootout-regex-dna.rs; }
 
-# Only rustc knows the linker's command line, so that it compiles the example anew for every link.
+# lld, the default, lays a file out otherwise with -q. Only rustc knows the linker's command line, so that it compiles the example anew for every link.
 link() {
 	local out=$1 flag flags=()
 	shift
 	for flag; do flags+=(-C "link-arg=$flag"); done
-	rustc --edition 2018 -O -g --cap-lints allow --crate-name regexdna -L . --extern regex=libregex.rlib "${flags[@]}" -o "$out" "${order[@]}"
+	rustc --edition 2018 -O -g --cap-lints allow --crate-name regexdna -L . --extern regex=libregex.rlib -C link-arg=-fuse-ld=bfd "${flags[@]}" -o "$out" "${order[@]}"
 }
