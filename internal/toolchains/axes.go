@@ -110,7 +110,7 @@ func Exclusions() []Exclusion {
 		{map[string]string{axisLinker: "lld", axisCode: gccCXX, axisLTO: "lto"}, "lld does not read gcc's intermediate code"},
 		{map[string]string{axisLinker: "gold", axisCode: clangC, axisRelocs: "relocs"}, "an internal error of gold (do_layout)"},
 		{map[string]string{axisLinker: "gold", axisCode: clangCXX, axisRelocs: "relocs"}, "an internal error of gold (do_layout)"},
-		{map[string]string{axisLinker: "mold", axisLTO: "lto", axisRelocs: "relocs"}, "an assertion of mold 1.10 fails (get_output_sym_idx)"},
+		{map[string]string{axisLinker: "mold", axisSections: "gc-sections", axisRelocs: "relocs"}, "an assertion of mold 1.10 fails (get_output_sym_idx)"},
 		{map[string]string{axisLinker: "bfd", axisCode: gccCXX, axisEntry: "patchable"},
 			"gcc 12 lists functions of COMDAT groups that are discarded (__patchable_function_entries)"},
 		{map[string]string{axisLinker: "lld", axisCode: gccCXX, axisEntry: "patchable"},

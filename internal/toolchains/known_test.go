@@ -29,6 +29,8 @@ var inexact = []inexactness{
 		"link-time optimisation of the whole standard library: texts without names and without a NUL at their ends lie in another order"},
 	{map[string][]string{axisCode: {rustc}}, false, "",
 		"texts without names and without a NUL at their ends: where one ends cannot be told, and what follows moved"},
+	{map[string][]string{axisCode: {clangCXX}, axisOpt: {"O0"}}, false, "function",
+		"a jump to the function's own end, which control never takes, where another function begins"},
 	{nil, false, "data", "bytes to which nothing that can be seen refers"},
 	{nil, false, "inline", "the program's own inline functions, of which the report tells for others"},
 }
