@@ -187,7 +187,9 @@ func findPointers(p *Program, r *rand.Rand) []Mutation {
 		}
 		var to arch.ImageAddr
 		if f := p.functionAt(d.addend); f != nil && f.start == d.addend {
-			to = p.funcs[r.IntN(len(p.funcs))].start
+			if g := &p.funcs[r.IntN(len(p.funcs))]; g.unit == g.start { // no data holds the address of a part
+				to = g.start
+			}
 		} else if a := p.objectAt(d.addend); a != nil && a.start == d.addend && !a.overlaps {
 			b := &p.objects[r.IntN(len(p.objects))]
 			if b.overlaps || b.section != a.section || p.equalCopies(a, b) {
