@@ -64,6 +64,10 @@ type Arch struct {
 	// way. What it has no better description of, it gives as Canon does.
 	Outline func(dst, code []byte, in *Inst) (outline []byte, covers [2]bool)
 
+	// Aligned returns what the address of the memory operand of the first instruction of code has to be a multiple of, or else the
+	// instruction faults; 1 if any address will do, if there is no such operand, and if it counts from the stack pointer.
+	Aligned func(code []byte) int
+
 	// IsNop reports whether the instruction has no effect and serves as padding.
 	IsNop func(code []byte, in *Inst) bool
 

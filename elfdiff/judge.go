@@ -3,6 +3,7 @@ package elfdiff
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"hotpatch/arch"
@@ -20,7 +21,9 @@ type verdict struct {
 }
 
 func (v *verdict) refuse(format string, args ...any) {
-	v.refused = append(v.refused, fmt.Sprintf(format, args...))
+	if why := fmt.Sprintf(format, args...); !slices.Contains(v.refused, why) {
+		v.refused = append(v.refused, why)
+	}
 }
 
 func (v *verdict) needAck(id, format string, args ...any) {
@@ -95,6 +98,7 @@ func (d *differ) judgeFunction(c *funcChange) {
 		d.judgeRan(c)
 	}
 	d.judgeNames(c.new.atom(), &c.verdict)
+	d.judgeAlignment(c)
 	if why := d.unwinds(c.new); why != "" {
 		c.refuse("an exception or forced unwind may cross it (%s), and the target's unwinder cannot be told of new code yet", why)
 	}

@@ -28,6 +28,7 @@ var Arch = &arch.Arch{
 	Relax:      Relax,
 	Detour:     Detour,
 	Outline:    Outline,
+	Aligned:    Aligned,
 	IsNop:      IsNop,
 	Text:       text,
 	CallBefore: callBefore,
