@@ -15,7 +15,7 @@ func (u *unit) settleBounds(operands []operand) {
 		r := &operands[i]
 		p := r.place
 		if r.kind != image.RefAddr || p.Proven || p.ViaSlot ||
-			p.Kind != image.PlaceAnon && (p.Kind != image.PlaceAtom || p.Addend != 0) {
+			p.Kind != image.PlaceAnon && p.Kind != image.PlaceLinker && (p.Kind != image.PlaceAtom || p.Addend != 0) {
 			continue
 		}
 		ending := objectsEnding(u.im, p.Addr)
@@ -156,4 +156,55 @@ func (e *emitter) running(b *image.Atom) (arch.ImageAddr, bool) {
 		return 0, false
 	}
 	return old.Addr, true
+}
+
+// bindAmbiguous binds a place with several readings if all of them are at the same
+// place in the running process.
+func (e *emitter) bindAmbiguous(p *image.Place) (int, int64, error) {
+	if p.Why != "" {
+		return 0, 0, fmt.Errorf("address %#x is ambiguous: %s", uint64(p.Addr), p.Why)
+	}
+	if p.Shared && len(p.Candidates) == 0 {
+		return 0, 0, fmt.Errorf("address %#x is ambiguous: several symbols of the linker have it, %s among them", uint64(p.Addr), p.Linker)
+	}
+	if p.Number || len(p.Candidates) == 0 {
+		return 0, 0, fmt.Errorf("%#x could be an address or a plain number", uint64(p.Addr))
+	}
+	var at arch.ImageAddr
+	for i, b := range p.Candidates {
+		start, ok := e.running(b)
+		if !ok {
+			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s", uint64(p.Addr), atomNames(p.Candidates))
+		}
+		addr := start + (p.Addr - b.Addr)
+		if p.Kind == image.PlaceLinker && !e.marks(p, addr) {
+			return 0, 0, fmt.Errorf("address %#x is ambiguous: it is the end of %s and %s, which are at different places in the running process",
+				uint64(p.Addr), b.Name, p.Linker)
+		}
+		if i > 0 && addr != at || p.Kind == image.PlaceAnon {
+			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s, which are at different places in the running process",
+				uint64(p.Addr), atomNames(p.Candidates))
+		}
+		at = addr
+	}
+	b := p.Candidates[0]
+	sym, err := e.atom(b, 0)
+	return sym, int64(p.Addr - b.Addr), err
+}
+
+func atomNames(l []*image.Atom) string {
+	s := ""
+	for i, a := range l {
+		if i > 0 {
+			s += ", "
+		}
+		s += a.Name
+	}
+	return s
+}
+
+// marks reports whether the symbol that the linker put at a place of the new build, and no other one, is at addr in the old build.
+func (e *emitter) marks(p *image.Place, addr arch.ImageAddr) bool {
+	at, ok := e.d.old.im.LinkerSymbol(p.Linker)
+	return ok && at == addr && !p.Shared
 }

@@ -234,44 +234,6 @@ func (e *emitter) bind(p *image.Place, body *image.Body, width uint64) (sym int,
 	return 0, 0, fmt.Errorf("a reference of kind %v", p.Kind)
 }
 
-// bindAmbiguous binds a place with several readings if all of them are at the same
-// place in the running process.
-func (e *emitter) bindAmbiguous(p *image.Place) (int, int64, error) {
-	if p.Why != "" {
-		return 0, 0, fmt.Errorf("address %#x is ambiguous: %s", uint64(p.Addr), p.Why)
-	}
-	if p.Number || len(p.Candidates) == 0 {
-		return 0, 0, fmt.Errorf("%#x could be an address or a plain number", uint64(p.Addr))
-	}
-	var at arch.ImageAddr
-	for i, b := range p.Candidates {
-		start, ok := e.running(b)
-		if !ok {
-			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s", uint64(p.Addr), atomNames(p.Candidates))
-		}
-		addr := start + (p.Addr - b.Addr)
-		if i > 0 && addr != at || p.Kind == image.PlaceAnon {
-			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s, which are at different places in the running process",
-				uint64(p.Addr), atomNames(p.Candidates))
-		}
-		at = addr
-	}
-	b := p.Candidates[0]
-	sym, err := e.atom(b, 0)
-	return sym, int64(p.Addr - b.Addr), err
-}
-
-func atomNames(l []*image.Atom) string {
-	s := ""
-	for i, a := range l {
-		if i > 0 {
-			s += ", "
-		}
-		s += a.Name
-	}
-	return s
-}
-
 // atom returns the symbol of a named function or object of the new build: what the running process has,
 // else what the payload carries.
 func (e *emitter) atom(b *image.Atom, addend int64) (int, error) {

@@ -63,6 +63,9 @@ func (im *Image) addressPlace(v arch.ImageAddr, sym string, c *evidence) Place {
 		if im.sharesMark(v, mark) {
 			p.Proven, p.Shared = false, true
 		}
+		if !c.crt {
+			im.addBounded(&p)
+		}
 		return p
 	case len(cover) > 0:
 		p = Place{Kind: PlaceAtom, Atom: cover[0], Addend: int64(v - cover[0].Addr), Addr: v}
@@ -111,6 +114,17 @@ func (im *Image) addEnding(p *Place, c *evidence) {
 			p.Candidates = append(p.Candidates, a)
 		case a.Size > maxScalar && !through && !c.refersToStart(p):
 			p.Lone = true
+		}
+	}
+}
+
+// addBounded adds the objects that end where the linker put a symbol. Programs that name such a symbol are rare, loops up to the end of
+// the last object of a section are not.
+func (im *Image) addBounded(p *Place) {
+	var room [4]*Atom
+	for _, a := range im.covering(room[:0], p.Addr-1) {
+		if a.End() == p.Addr && !a.IsCode() && !a.CRT && !isUnwalked(a.Name) {
+			p.Proven, p.Candidates = false, append(p.Candidates, a)
 		}
 	}
 }

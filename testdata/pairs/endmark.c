@@ -1,0 +1,24 @@
+// D17: the end of the last array of .bss is also where the linker says that the program ends (_end). In the old build another array
+// lies between, so that taking the one for the other would make the new code's loop run through that one as well.
+// Flags: -fno-toplevel-reorder
+// Changed: answer
+// Verdict: refused the end of list and _end
+#include "pair.h"
+
+#if V == 2
+static long other[8] __attribute__((used));
+#endif
+static long list[8];
+#if V == 1
+static long other[8] __attribute__((used));
+#endif
+
+void answer(void)
+{
+	long sum = 0, *end;
+
+	__asm__("lea %c1+64(%%rip), %0" : "=r"(end) : "i"(list), "m"(list)); // as clang -Os writes it
+	for (long *p = list; p != end; p++)
+		sum += V * ++*p;
+	printf("%ld\n", sum);
+}
