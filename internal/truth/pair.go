@@ -39,7 +39,7 @@ func pair(old, new *program) *pairing {
 }
 
 func byScope(e *entity) scope {
-	s := scope{kind: e.kind, name: e.name()}
+	s := scope{kind: e.kind, name: withoutHash(e.name())}
 	if s.kind == constant {
 		s.kind = variable
 	}

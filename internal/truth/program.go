@@ -281,4 +281,14 @@ func plainName(name string) string {
 	return strings.Join(out, ".")
 }
 
+// withoutHash takes .llvm.N off the name of a local symbol that LLVM made global to split a unit or to optimise across units: N is
+// made from the whole unit, so that it changes with anything in it (llvm/lib/Transforms/Utils/NameAnonGlobals, ThinLTO promotion).
+func withoutHash(name string) string {
+	i := strings.LastIndex(name, ".llvm.")
+	if i <= 0 || !isNumber(name[i+len(".llvm."):]) {
+		return name
+	}
+	return name[:i]
+}
+
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

@@ -135,6 +135,11 @@ func TestCompare(t *testing.T) {
 			want: []string{"constant t: changed"},
 		},
 		{
+			name: "name with the hash of its unit",
+			old:  `extern const int t[] __asm__("t.llvm.123"); int f(int i) { return t[i]; } const int t[] = {1, 2, 3};`,
+			new:  `extern const int t[] __asm__("t.llvm.45"); int f(int i) { return t[i]; } const int t[] = {1, 2, 3};`,
+		},
+		{
 			name: "variable",
 			old:  `int v = 1; int *p = &v; int b[4];`,
 			new:  `int v = 2; int *p = &v; int b[5];`,
