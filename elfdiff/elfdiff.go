@@ -23,6 +23,7 @@
 //	                   what stays reachable by its address                            reach.go
 //	                   names that stand for something else                            names.go
 //	                   layouts of types, by package types                             layout.go, judgetype.go
+//	                   that nothing is to be said of types                            judgetwin.go
 //	assemble         the patch                                                        assemble.go
 //	                   code and objects with their relocations                        emit.go
 //	                   constants without a name                                       block.go

@@ -197,24 +197,35 @@ func (j *typeJudge) variables() {
 
 // atomsOf finds the variables of a build among its atoms. Where DWARF describes one twice, the first stands.
 func atomsOf(s *side, l []types.Variable) map[*image.Atom]*types.Variable {
-	tls := make(map[arch.ImageAddr]*image.Atom)
-	for _, a := range s.im.Atoms {
-		if a.Kind == image.TLSObject {
-			tls[a.Addr] = a
-		}
-	}
+	find := s.variableFinder()
 	out := make(map[*image.Atom]*types.Variable)
 	for i := range l {
-		v := &l[i]
-		a := s.im.AtomAt(arch.ImageAddr(v.Addr))
-		if v.TLS {
-			a = tls[s.im.TLS.Addr+arch.ImageAddr(v.Addr)]
-		}
-		if a != nil && !a.IsCode() && out[a] == nil && (v.TLS || a.Addr == arch.ImageAddr(v.Addr)) {
-			out[a] = v
+		if a := find(l[i].Addr, l[i].TLS); a != nil && out[a] == nil {
+			out[a] = &l[i]
 		}
 	}
 	return out
+}
+
+// variableFinder returns a function that finds the atom of a variable which DWARF describes: by its address, or by its offset in the template of
+// thread-local storage.
+func (s *side) variableFinder() func(addr uint64, tls bool) *image.Atom {
+	threads := make(map[arch.ImageAddr]*image.Atom)
+	for _, a := range s.im.Atoms {
+		if a.Kind == image.TLSObject {
+			threads[a.Addr] = a
+		}
+	}
+	return func(addr uint64, tls bool) *image.Atom {
+		a := s.im.AtomAt(arch.ImageAddr(addr))
+		if tls {
+			a = threads[s.im.TLS.Addr+arch.ImageAddr(addr)]
+		}
+		if a == nil || a.IsCode() || !tls && a.Addr != arch.ImageAddr(addr) {
+			return nil
+		}
+		return a
+	}
 }
 
 // signatures judges functions whose parameters changed. Callers that did not change are the new build's too, so they pass what it takes.

@@ -39,6 +39,7 @@ type typeChange struct {
 
 // layouts is what is known about the types of both builds.
 type layouts struct {
+	differ   *types.Difference // what may be different; nil: old and new are both builds, read as a whole
 	old, new *types.Build
 	err      error
 	wait     sync.WaitGroup
@@ -58,29 +59,51 @@ func (d *differ) carries() bool {
 		slices.ContainsFunc(d.objects, func(o *objChange) bool { return o.delta == objContent })
 }
 
-// startTypes reads the DWARF data of both builds while the patch is judged and assembled. Nothing is read for a patch that carries nothing.
+// startTypes reads the DWARF data of both builds while the patch is judged and assembled: what differs, or all of it if that shows that types
+// changed. Nothing is read for a patch that carries nothing.
 func (d *differ) startTypes() {
 	l := &d.layouts
 	if !d.carries() {
 		l.said = LayoutsNotNeeded
 		return
 	}
-	var errs [2]error
-	var built sync.WaitGroup
-	for i, x := range []struct {
-		im *image.Image
-		to **types.Build
-	}{{d.old.im, &l.old}, {d.new.im, &l.new}} {
-		built.Go(func() { *x.to, errs[i] = readTypes(x.im) })
-	}
+	grown := slices.ContainsFunc(d.objects, func(o *objChange) bool { return o.delta == objGrown })
 	l.wait.Go(func() {
-		built.Wait()
-		for i, which := range []string{"old", "new"} {
-			if errs[i] != nil && l.err == nil {
-				l.err = fmt.Errorf("%s build: %w", which, errs[i])
-			}
+		if !grown {
+			l.differ = readDifference(d.old.im, d.new.im)
+		}
+		if l.differ == nil || !l.differ.SameTypes() {
+			l.readWhole(d.old.im, d.new.im)
 		}
 	})
+}
+
+// readWhole reads the types of both builds.
+func (l *layouts) readWhole(old, new *image.Image) {
+	l.differ = nil
+	var errs [2]error
+	var built sync.WaitGroup
+	built.Go(func() { l.old, errs[0] = readTypes(old) })
+	built.Go(func() { l.new, errs[1] = readTypes(new) })
+	built.Wait()
+	for i, which := range []string{"old", "new"} {
+		if errs[i] != nil && l.err == nil {
+			l.err = fmt.Errorf("%s build: %w", which, errs[i])
+		}
+	}
+}
+
+// readDifference reads what may be different in the types of both builds; nil: that cannot be told, or the data cannot be read.
+func readDifference(old, new *image.Image) *types.Difference {
+	var sections [2]*types.Sections
+	for i, im := range []*image.Image{old, new} {
+		d, err := im.DebugSections()
+		if err != nil || d.HasAlt() {
+			return nil
+		}
+		sections[i] = debugSections(d)
+	}
+	return types.ReadDifference(sections[0], sections[1])
 }
 
 // readTypes reads the types of one build.
@@ -120,14 +143,21 @@ func debugSections(d *image.DWARF) *types.Sections {
 func (d *differ) judgeTypes() {
 	l := &d.layouts
 	l.wait.Wait()
+	if l.differ != nil && !d.sameUse(l.differ) {
+		l.readWhole(d.old.im, d.new.im)
+	}
 	switch {
 	case l.said != "":
+		return
+	case l.differ != nil:
+		l.said = d.coverage(l.differ.Old, l.differ.New)
+		l.differ = nil // the result outlives the comparison
 		return
 	case l.err != nil:
 		l.said = "unchecked: " + l.err.Error()
 		return
 	}
-	l.said = d.coverage()
+	l.said = d.coverage(l.old, l.new)
 	j := newTypeJudge(d)
 	for _, c := range j.cmp.Changes() {
 		j.layout(&c)
@@ -138,13 +168,13 @@ func (d *differ) judgeTypes() {
 }
 
 // coverage says how much of the builds has DWARF data.
-func (d *differ) coverage() string {
+func (d *differ) coverage(old, new *types.Build) string {
 	var parts []string
 	for _, x := range []struct {
 		which string
 		s     *side
 		b     *types.Build
-	}{{"old", &d.old, d.layouts.old}, {"new", &d.new, d.layouts.new}} {
+	}{{"old", &d.old, old}, {"new", &d.new, new}} {
 		if x.b.Skeletons > 0 {
 			parts = append(parts, fmt.Sprintf("%d of %d units of the %s build keep their types in .dwo files", x.b.Skeletons, x.b.Units, x.which))
 			continue

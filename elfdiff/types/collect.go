@@ -78,20 +78,28 @@ func (r *reader) collect(u *unit) error {
 	if err := u.open(); err != nil {
 		return err
 	}
-	if u.space != spaceTypes && u.tag != tagPartialUnit && u.tag != tagTypeUnit && u.space != spaceAlt {
-		r.b.Units++
-	}
-	if u.skeleton || u.tag == tagSkeletonUnit {
-		r.b.Skeletons++
+	if !r.enterUnit(u) {
 		return nil
 	}
-	u.covered()
 	name, data := u.file.section(u.space)
 	w := &walk{r: r, u: u, c: cursor{section: name, s: data[:u.end], off: u.first}, plain: u.word == 4 && u.addrSize == 8}
 	if err := r.spend(uint64(u.end - u.start)); err != nil {
 		return err
 	}
 	return w.run()
+}
+
+// enterUnit counts an open unit, and enters the addresses of its code. It reports whether the unit's content is here.
+func (r *reader) enterUnit(u *unit) bool {
+	if u.space != spaceTypes && u.tag != tagPartialUnit && u.tag != tagTypeUnit && u.space != spaceAlt {
+		r.b.Units++
+	}
+	if u.skeleton || u.tag == tagSkeletonUnit {
+		r.b.Skeletons++
+		return false
+	}
+	u.covered(r.b)
+	return true
 }
 
 // walk goes through the entries of a unit.

@@ -112,12 +112,17 @@ func (w *walk) fillFunction(n *node, e *entry) {
 			n.name = e.link
 		}
 	}
-	addr, ok := w.u.address(&e.low)
-	if !ok && e.ranges.class != classNone {
-		addr, ok = w.u.firstAddress(&e.ranges)
-	}
-	if ok && addr != 0 && addr < 1<<62 { // 0 and -1 stand for code that the linker left out
+	if addr, ok := w.u.entryOf(&e.low, &e.ranges); ok {
 		n.a = addr
 		n.flags = n.flags&^isVirtual | hasAddress
 	}
+}
+
+// entryOf returns the entry of a function that starts at low, or where the first of its ranges does; false if it has no code.
+func (u *unit) entryOf(low, ranges *value) (addr uint64, ok bool) {
+	addr, ok = u.address(low)
+	if !ok && ranges.class != classNone {
+		addr, ok = u.firstAddress(ranges)
+	}
+	return addr, ok && addr != 0 && addr < 1<<62 // 0 and -1 stand for code that the linker left out
 }

@@ -11,6 +11,7 @@ import (
 // reader reads the debug sections of one build.
 type reader struct {
 	b          *Build
+	file       *file
 	signatures map[uint64]ref // of type units
 	tables     map[tableKey]*abbrevs
 	work       uint64 // how much may still be done, in bytes looked at
@@ -35,13 +36,28 @@ var ErrNone = errors.New("no DWARF units")
 // Read reads the types of one build. The sections must be of one file and its alternate file.
 func Read(s *Sections) (*Build, error) {
 	f := &file{Sections: s}
-	total := uint64(len(s.Info) + len(s.Types) + len(s.Abbrev))
 	if s.Alt != nil {
 		f.alt = &file{Sections: s.Alt}
-		total += uint64(len(s.Alt.Info) + len(s.Alt.Abbrev))
+	}
+	r := newReader(f)
+	if err := r.readAll(f); err != nil {
+		return nil, err
+	}
+	if r.b.Units == 0 {
+		return nil, ErrNone
+	}
+	r.finish()
+	return r.b, nil
+}
+
+func newReader(f *file) *reader {
+	total := uint64(len(f.Info) + len(f.Types) + len(f.Abbrev))
+	if f.alt != nil {
+		total += uint64(len(f.alt.Info) + len(f.alt.Abbrev))
 	}
 	r := &reader{
 		b:          &Build{types: make([]typ, 1), byName: make(map[string]int32)},
+		file:       f,
 		signatures: make(map[uint64]ref),
 		tables:     make(map[tableKey]*abbrevs),
 		work:       workFactor*total + 1<<20,
@@ -49,15 +65,13 @@ func Read(s *Sections) (*Build, error) {
 		layouts:    make(map[string]*Layout),
 	}
 	r.keys[string([]byte{byte(Void)})] = 0
-	if err := r.readAll(f); err != nil {
-		return nil, err
-	}
-	if r.b.Units == 0 {
-		return nil, ErrNone
-	}
+	return r
+}
+
+// finish sorts what is looked up by address.
+func (r *reader) finish() {
 	slices.SortStableFunc(r.b.Funcs, func(x, y Func) int { return cmp.Compare(x.Addr, y.Addr) })
 	slices.SortFunc(r.b.Covered, func(x, y [2]uint64) int { return cmp.Or(cmp.Compare(x[0], y[0]), cmp.Compare(x[1], y[1])) })
-	return r.b, nil
 }
 
 func (r *reader) readAll(f *file) error {

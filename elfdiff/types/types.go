@@ -9,6 +9,8 @@
 //	intern.go, content.go nodes to types, each distinct one once
 //	function.go           variables with storage, functions with the types that they name
 //	files.go, ranges.go   declaration files, entry addresses
+//	plan.go, twins.go     units of two builds, entry by entry, without making types of them
+//	difference.go         two builds, as far as their units differ
 //	compare.go            types of two builds, joined by name
 //	move.go               what moved in a layout
 //	same.go               types under different names of the same layout
@@ -17,6 +19,9 @@
 // A file of ordinary units, each of which refers to entries of its own only, is read unit by unit: what is kept is in
 // proportion to the distinct types and not to the file. Where units refer to each other (link-time optimisation, dwz) all of them
 // are held at once.
+//
+// Most units are the same in two builds of a program. [ReadDifference] finds those by going through both at once, and reads the others; where these
+// define the same types, no type changed.
 //
 // # Names
 //

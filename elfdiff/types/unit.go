@@ -106,14 +106,16 @@ func (u *unit) header(c *cursor) {
 
 // open reads the unit's first entry: the bases that other attributes need.
 func (u *unit) open() error {
-	t, err := u.r.abbrevsAt(u.file, u.abbrevs)
-	if err != nil {
-		return err
+	if u.table == nil {
+		t, err := u.r.abbrevsAt(u.file, u.abbrevs)
+		if err != nil {
+			return err
+		}
+		u.table = t
 	}
-	u.table = t
 	name, data := u.file.section(u.space)
 	c := &cursor{section: name, s: data[:u.end], off: u.first}
-	a := t.find(c.uleb())
+	a := u.table.find(c.uleb())
 	if a == nil {
 		return c.err
 	}
@@ -169,11 +171,10 @@ func (u *unit) address(v *value) (uint64, bool) {
 const langAssembler = 0x8001
 
 // covered enters the addresses of the unit's code.
-func (u *unit) covered() {
+func (u *unit) covered(b *Build) {
 	if u.language == langAssembler {
 		return // it has no types
 	}
-	b := u.r.b
 	add := func(start, end uint64) bool {
 		if start < end && start != 0 {
 			b.Covered = append(b.Covered, [2]uint64{start, end})
