@@ -21,13 +21,23 @@ const (
 // by an access through the register (for BoundBelow also with an index that starts below zero) while what was added to it since is known, on the path that falls through from the lea: C
 // knows no access in front of an object, nor behind its end (C17 6.5.6). BoundCompared is evidence only: past a jump the
 // instructions are taken in the order of their addresses, which need not be that of execution. What is not recognised gives
-// BoundNone, which says nothing. An index that starts at a negative constant shows BoundBelow as well.
+// BoundNone, which says nothing. An index that starts at a negative constant shows BoundBelow as well. Where that shows nothing, the
+// paths through jumps are looked at.
 func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
 	lea, ok := im.operandsAt(b, k)
 	if !ok || lea.twoByte || lea.opcode != 0x8d {
 		return BoundNone
 	}
-	r, use := lea.reg, BoundNone
+	use := im.boundInOrder(b, k, lea.reg)
+	if use == BoundNone {
+		use = boundPaths(b, k, lea.reg)
+	}
+	return use
+}
+
+// boundInOrder looks at the instructions behind k, the lea of an address into register r, in the order of their addresses.
+func (im *Image) boundInOrder(b *Body, k int, r int8) BoundUse {
+	use := BoundNone
 	straight := true // no jump since the lea
 	var added int64  // to the register, since the lea
 	for last := min(k+useWindow, len(b.Insts)-1); k < last; {
@@ -55,11 +65,8 @@ func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
 		if straight && x.base == r && x.index >= 0 && added <= 0 && x.disp <= 0 && im.startsBelowZero(b, k, x.index) {
 			return BoundBelow
 		}
-		if !x.twoByte && (x.reg == r || x.rm == r) {
-			switch x.opcode {
-			case 0x39, 0x3b, 0x29, 0x2b: // cmp, sub
-				use = BoundCompared
-			}
+		if !x.twoByte && (x.reg == r || x.rm == r) && isBoundTest(x.opcode) {
+			use = BoundCompared
 		}
 		if !x.changes(r) {
 			continue
