@@ -226,8 +226,8 @@ func (d *differ) anonEqual(p, q arch.ImageAddr, how use) bool {
 	// What else follows a string is another's, or compared by [differ.unclaimed].
 	t, ok1 := text(x)
 	u, ok2 := text(y)
-	if ok1 || ok2 {
-		return ok1 && ok2 && t == u
+	if ok1 && ok2 {
+		return t == u
 	}
 	t, ok1 = wideText(x)
 	u, ok2 = wideText(y)
