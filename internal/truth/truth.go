@@ -15,7 +15,7 @@
 //
 // Merged strings and constants count by content, and so do constants without a name, jump tables among them. A named constant
 // is an entity of its own: if only its content changed, it has changed, and its readers have not. If its size changed, its
-// readers are named (Reads), because a patch must carry them.
+// readers are named (Reads), because a patch must carry them; so are those of a variable that grew.
 //
 // # Line numbers
 //
@@ -63,7 +63,7 @@ type Item struct {
 	File   string // of local entities: the source file (STT_FILE)
 	Object string
 	Change Change   // "" for a function that only reads what has changed its size
-	Reads  []string // functions: constants of another size that they refer to
+	Reads  []string // functions: constants of another size, and variables that grew, that they refer to
 	Why    string   // of what is undecided
 }
 
@@ -154,16 +154,20 @@ func (c *comparison) judge(a, b *entity) *Item {
 
 func (e *entity) size() uint64 { return e.pieces[0].hi - e.pieces[0].lo }
 
-// reads lists the constants that a function of the new build refers to and whose size has changed.
+// reads lists what a function of the new build refers to and must be given a new place: constants whose size has changed, and
+// variables that grew.
 func (c *comparison) reads(b *entity) []string {
 	var out []string
 	for _, x := range b.pieces {
 		for _, r := range x.sec.relocsIn(x.lo, x.hi) {
 			t := c.new.target(x.sec, r).ent
-			if t == nil || t.kind != constant || slices.Contains(out, t.name()) {
+			if t == nil || slices.Contains(out, t.name()) {
 				continue
 			}
-			if a := c.rev[t]; a != nil && a.kind == constant && a.size() != t.size() {
+			a := c.rev[t]
+			switch {
+			case a == nil || a.kind != t.kind:
+			case t.kind == constant && a.size() != t.size(), t.kind == variable && a.size() < t.size():
 				out = append(out, t.name())
 			}
 		}

@@ -129,6 +129,18 @@ func TestCompare(t *testing.T) {
 			want: []string{"constant t: resized", "function f:  reads [t]"},
 		},
 		{
+			name: "a variable that grew",
+			old:  `int t[2]; int f(int i) { return t[i]; }`,
+			new:  `int t[3]; int f(int i) { return t[i]; }`,
+			want: []string{"function f:  reads [t]", "variable t: resized"},
+		},
+		{
+			name: "a variable that shrank",
+			old:  `int t[3]; int f(int i) { return t[i]; }`,
+			new:  `int t[2]; int f(int i) { return t[i]; }`,
+			want: []string{"variable t: resized"},
+		},
+		{
 			name: "table of pointers",
 			old:  `const char *const t[] = {"a", "b"};`,
 			new:  `const char *const t[] = {"a", "c"};`,
