@@ -20,6 +20,7 @@ func (d *differ) explain() {
 	parallel(len(all), func() func(i int) {
 		return func(i int) { all[i] = d.explainer(d.funcs[i]) }
 	})
+	setLineOnly(all)
 	d.readDebug(func(i int) bool { return all[i] != nil && !all[i].lineOnly() }, func(p *image.Atom, im *image.Image) { im.Inlines(p) })
 	d.findInlineChanges(all)
 	for i, c := range d.funcs {
@@ -41,6 +42,27 @@ func (d *differ) explain() {
 		}
 		if by := d.changedUser(&d.new, o.new, func(u *unit) *funcChange { return d.byNew[u] }); by != nil {
 			o.because(patch.ReasonAdded, &by.entry, "only the new build has it, for %s", by.new.name())
+		}
+	}
+}
+
+// setLineOnly marks the functions that differ in line numbers only; they are nobody's cause. All pairs have been compared: a goroutine that
+// compares one must not ask what another one finds out.
+func setLineOnly(all []*explainer) {
+	only := make(map[*entry]bool)
+	for _, x := range all {
+		if x != nil && x.line {
+			x.c.line, only[&x.c.entry] = true, true
+		}
+	}
+	for _, x := range all {
+		if x == nil {
+			continue
+		}
+		for i := range x.findings {
+			if r := &x.findings[i].reason; only[r.cause] {
+				r.cause = nil
+			}
 		}
 	}
 }
@@ -70,7 +92,7 @@ func (d *differ) explainer(c *funcChange) *explainer {
 	}
 	x := &explainer{d: d, c: c, old: instructions(c.old), new: instructions(c.new)}
 	x.compare()
-	c.line = x.lineOnly() && c.moved == nil
+	x.line = x.lineOnly() && c.moved == nil
 	return x
 }
 
@@ -124,6 +146,7 @@ type explainer struct {
 	branches int       // branches that lead elsewhere
 	shifted  int       // instructions with other registers or stack slots
 	lines    int       // line numbers that differ
+	line     bool      // nothing else does, and the function is not moved
 
 	rows    *[2][]int          // lines of both bodies, once they were asked for
 	inlines [2]*[]image.Inline // of both bodies, once they were asked for

@@ -27,7 +27,7 @@ func (d *differ) describe(r, s *image.Ref) reason {
 		return newReason(patch.ReasonReference, d.objectEntry(q.Atom), "refers to %s instead of %s", placeName(q), placeName(p))
 	}
 	var cause *entry
-	if c := d.byNew[d.new.unitOf(q.Atom)]; c != nil && !c.line {
+	if c := d.byNew[d.new.unitOf(q.Atom)]; c != nil {
 		cause = &c.entry
 	}
 	if p.Atom != nil && q.Atom != nil && p.Atom.Name != q.Atom.Name && stem(p.Atom.Name) == stem(q.Atom.Name) {

@@ -38,13 +38,7 @@ func findTextBytes(p *Program, r *rand.Rand) []Mutation {
 		if text == "" || p.objectAt(label) != nil {
 			continue
 		}
-		start := label // of the whole text, whose tail this may be
-		for start > 0 {
-			if b := p.bytes(start-1, 1); b == nil || b[0] == 0 {
-				break
-			}
-			start--
-		}
+		start := p.textStart(label)
 		at := label + arch.ImageAddr(r.IntN(len(text)-1))
 		m := p.flip(TextByte, at, r.IntN(3))
 		if c := m.edits[0].new[0]; c < ' ' || c > '~' {
@@ -65,6 +59,18 @@ func findTextBytes(p *Program, r *rand.Rand) []Mutation {
 		}
 	}
 	return out
+}
+
+// textStart returns the start of the whole text that a text is the tail of. What the linker relocated in front of it is none: a jump table.
+func (p *Program) textStart(label arch.ImageAddr) arch.ImageAddr {
+	start := label
+	for start > 0 && !p.relocated(start-1) {
+		if b := p.bytes(start-1, 1); b == nil || !printable(b[0]) {
+			break
+		}
+		start--
+	}
+	return start
 }
 
 // longestAccess is the width in bytes of the widest access to memory.
@@ -200,7 +206,7 @@ func findPointers(p *Program, r *rand.Rand) []Mutation {
 		if to == 0 || to == d.addend {
 			continue
 		}
-		m := Mutation{Kind: Pointer, Addr: d.addr, inst: -1, must: []arch.ImageAddr{o.start}, keys: []arch.ImageAddr{d.addend, to},
+		m := Mutation{Kind: Pointer, Addr: d.addr, inst: -1, must: []arch.ImageAddr{o.start}, reads: []arch.ImageAddr{d.addend, to},
 			What:  fmt.Sprintf("%s+%d: %#x -> %#x", o.name, d.addr-o.start, uint64(d.addend), uint64(to)),
 			edits: []edit{{off: d.off, old: slices.Clone(p.data[d.off : d.off+8]), new: binary.LittleEndian.AppendUint64(nil, uint64(to))}}}
 		if b := p.bytes(d.addr, 8); binary.LittleEndian.Uint64(b) == uint64(d.addend) { // linkers may store it in the word as well

@@ -11,7 +11,8 @@
 //	                in instructions                                          codekinds.go
 //	                in what instructions refer to                            refkinds.go
 //	                in data                                                  datakinds.go
-//	Run           batches, files, and what the differ says of them           run.go
+//	Run           which share a file                                         batch.go
+//	                files, and what the differ says of them                  run.go
 package mutate
 
 import (
@@ -97,13 +98,14 @@ type Mutation struct {
 	must  []arch.ImageAddr // starts of units and objects that must be reported; none: nothing may be
 	may   []arch.ImageAddr // that may be, too
 	keys  []arch.ImageAddr // further places that no other mutation of the same file may have to do with
+	reads []arch.ImageAddr // places that no other may change; what is reported there is no mutation's that only reads them
 	inst  int              // index of the instruction whose code is changed; -1: none
 }
 
-// touched lists what the mutation has to do with.
+// touched lists what the mutation has to do with, but for what it only reads.
 func (m *Mutation) touched() []arch.ImageAddr {
 	t := slices.Concat(m.must, m.may, m.keys)
-	if len(t) == 0 {
+	if len(t) == 0 && len(m.reads) == 0 {
 		t = append(t, m.Addr)
 	}
 	return t

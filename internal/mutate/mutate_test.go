@@ -57,7 +57,7 @@ func TestMutations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := mutate.Run(p, all, t.TempDir(), diff)
+			r, err := mutate.Run(p, all, t.TempDir(), diff, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +103,7 @@ func TestJudge(t *testing.T) {
 			c = c[1:]
 		}
 		return append(c, mutate.Change{What: "object", Name: "invented"}), err
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,5 +118,40 @@ func TestJudge(t *testing.T) {
 	}
 	if missed != len(all) {
 		t.Errorf("%d of %d missed changes are noticed", missed, len(all))
+	}
+}
+
+// TestRebuilds links the same sources in other ways: nothing is reported. scripts/mutate rebuild does the same with real programs.
+func TestRebuilds(t *testing.T) {
+	usual := []string{"-O2", "-g", "-fPIE", "-pie", "-Wl,--build-id", "-lpthread"}
+	diff, err := mutate.Elfdiff(victim.Build(t, "gcc", server, usual...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	backwards := slices.Clone(server)
+	slices.Reverse(backwards)
+	for _, c := range []struct {
+		name    string
+		sources []string
+		flag    string
+	}{
+		{"objects in another order", backwards, "-Wl,-O1"},
+		{"sections by name", server, "-Wl,--sort-section=name"},
+		{"sections by alignment", server, "-Wl,--sort-section=alignment"},
+		{"code and data in one segment", server, "-Wl,-z,noseparate-code"},
+		{"bound at the start", server, "-Wl,-z,now"},
+		{"gold", server, "-fuse-ld=gold"},
+		{"lld", server, "-fuse-ld=lld"},
+		{"mold", server, "-fuse-ld=mold"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			changes, err := diff(victim.Build(t, "gcc", c.sources, append(slices.Clone(usual), c.flag)...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, ch := range changes {
+				t.Errorf("%s %s is reported", ch.What, ch.Name)
+			}
+		})
 	}
 }

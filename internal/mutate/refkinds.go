@@ -17,7 +17,7 @@ func (p *Program) retarget(kind Kind, r *ref, to arch.ImageAddr) Mutation {
 	in := &p.insts[r.inst]
 	disp := binary.LittleEndian.AppendUint32(nil, uint32(to-in.end()))
 	return Mutation{Kind: kind, Addr: in.addr, inst: r.inst, must: []arch.ImageAddr{r.owner}, edits: []edit{p.edit(r.field, disp...)},
-		keys: []arch.ImageAddr{r.target, to}, What: fmt.Sprintf("%s: %#x -> %#x", in.text, uint64(r.target), uint64(to))}
+		reads: []arch.ImageAddr{r.target, to}, What: fmt.Sprintf("%s: %#x -> %#x", in.text, uint64(r.target), uint64(to))}
 }
 
 // codeRefs returns the fields of instructions for which keep holds.
@@ -54,7 +54,7 @@ func findCalls(p *Program, r *rand.Rand) []Mutation {
 		to := p.funcs[r.IntN(len(p.funcs))]
 		if to.start != ref.target && to.unit != ref.owner && to.unit == to.start {
 			m := p.retarget(Call, ref, to.start)
-			m.keys = nil
+			m.reads = nil
 			out = append(out, m)
 		}
 	}
@@ -83,7 +83,7 @@ func findSlots(p *Program, r *rand.Rand) []Mutation {
 	for _, ref := range refs {
 		if to := refs[r.IntN(len(refs))]; to.target != ref.target && to.sym != ref.sym {
 			m := p.retarget(Slot, ref, to.target)
-			m.keys = nil
+			m.reads = nil
 			out = append(out, m)
 		}
 	}
@@ -106,14 +106,26 @@ func findObjects(p *Program, r *rand.Rand) []Mutation {
 		a := p.objectAt(ref.target)
 		b := p.objectAt(refs[r.IntN(len(refs))].target)
 		to := b.start + (ref.target - a.start)
-		if a == b || b.section != a.section || to+arch.ImageAddr(max(ref.width, 1)) > b.end || p.equalCopies(a, b) {
+		if a == b || b.section != a.section || to+arch.ImageAddr(max(ref.width, 1)) > b.end || p.equalCopies(a, b) || a.local && p.readBy(a) < 2 {
 			continue
 		}
 		m := p.retarget(Object, ref, to)
-		m.keys = []arch.ImageAddr{a.start, b.start}
+		m.reads = []arch.ImageAddr{a.start, b.start}
+		if a.local || b.local { // its references may be what tells it from others of its name
+			m.reads, m.keys = nil, m.reads
+		}
 		out = append(out, m)
 	}
 	return out
+}
+
+// readBy returns how many references to an object there are. A static object of the source that has none left would be in no build.
+func (p *Program) readBy(o *object) int {
+	n := 0
+	for _, l := range p.labelsIn(o.start, o.end) {
+		n += len(p.readers[l])
+	}
+	return n
 }
 
 // equalCopies reports whether two objects are static constants of equal content: which of them is read makes no difference.
@@ -133,7 +145,7 @@ func findInside(p *Program, r *rand.Rand) []Mutation {
 		}
 		if to := o.start + arch.ImageAddr(r.Int64N(room+1)); to != ref.target {
 			m := p.retarget(Inside, ref, to)
-			m.keys = []arch.ImageAddr{o.start}
+			m.reads = []arch.ImageAddr{o.start}
 			out = append(out, m)
 		}
 	}
@@ -171,6 +183,7 @@ func findTexts(p *Program, r *rand.Rand) []Mutation {
 		}
 		m, other := p.retarget(Text, a, b.target), p.retarget(Text, b, a.target)
 		m.must, m.edits = append(m.must, other.must...), append(m.edits, other.edits...)
+		m.reads, m.keys = nil, m.reads
 		out = append(out, m)
 	}
 	return out
@@ -185,11 +198,13 @@ func (p *Program) text(addr arch.ImageAddr) string {
 	const longest = 4096
 	b := p.bytes(addr, int(min(longest, s.Addr+s.Size-uint64(addr))))
 	n := bytes.IndexByte(b, 0)
-	if n < 4 || slices.ContainsFunc(b[:n], func(c byte) bool { return (c < ' ' || c > '~') && c != '\n' && c != '\t' }) {
+	if n < 4 || slices.ContainsFunc(b[:n], func(c byte) bool { return !printable(c) }) {
 		return ""
 	}
 	return string(b[:n+1])
 }
+
+func printable(c byte) bool { return c >= ' ' && c <= '~' || c == '\n' || c == '\t' }
 
 // findStubs leads a PLT stub to another slot: each function that calls it calls something else.
 func findStubs(p *Program, r *rand.Rand) []Mutation {

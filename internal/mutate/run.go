@@ -1,13 +1,19 @@
 package mutate
 
 import (
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"hotpatch/arch"
 )
@@ -21,7 +27,7 @@ type Change struct {
 	Undecoded bool
 }
 
-// Differ compares the unchanged file with another one.
+// Differ compares the unchanged file with another one. It is called by several goroutines at a time.
 type Differ func(mutant string) ([]Change, error)
 
 // Outcome counts what became of the mutations of one kind.
@@ -40,8 +46,9 @@ type Outcome struct {
 type Failure struct {
 	Mutation
 	Missed, Invented []string
-	Together         bool // only in a file with other mutations
-	undecoded        bool
+	Together         bool                    // only in a file with other mutations
+	undecoded        map[arch.ImageAddr]bool // functions that must be reported, and are refused since they cannot be decoded
+	missed           []arch.ImageAddr
 }
 
 // Report is the result of a run.
@@ -51,97 +58,161 @@ type Report struct {
 	Failures []Failure
 }
 
-// batches puts the mutations into files: those of one file have nothing to do with each other.
-func batches(all []Mutation) [][]*Mutation {
-	var out [][]*Mutation
-	var busy []map[arch.ImageAddr]bool
-	for i := range all {
-		m := &all[i]
-		touched := m.touched()
-		free := func(b map[arch.ImageAddr]bool) bool {
-			return !slices.ContainsFunc(touched, func(a arch.ImageAddr) bool { return b[a] })
-		}
-		k := slices.IndexFunc(busy, free)
-		if k < 0 {
-			k = len(out)
-			out, busy = append(out, nil), append(busy, map[arch.ImageAddr]bool{})
-		}
-		out[k] = append(out[k], m)
-		for _, a := range touched {
-			busy[k][a] = true
-		}
-	}
-	return out
-}
-
-// runner is one run.
+// runner is one run. Its files are tried by several goroutines.
 type runner struct {
-	p      *Program
-	dir    string
-	diff   Differ
-	report *Report
+	p    *Program
+	dir  string
+	diff Differ
+
+	mu     sync.Mutex
+	report *Report // under mu
 }
 
-// Run applies the mutations to copies of the file in dir and asks the differ about each copy. Where it is wrong about a copy, its
-// mutations are tried in ever smaller groups.
-func Run(p *Program, all []Mutation, dir string, diff Differ) (*Report, error) {
-	r := &runner{p: p, dir: dir, diff: diff, report: &Report{Outcomes: map[Kind]*Outcome{}}}
-	for _, b := range batches(all) {
-		if _, err := r.settle(b); err != nil {
-			return nil, err
-		}
+// Run applies the mutations to copies of the file in dir and asks the differ about each copy, which several goroutines do at a time. Where it
+// is wrong about a copy, those of its mutations that can be the cause are tried on their own. Progress goes to log; nil is silent.
+func Run(p *Program, all []Mutation, dir string, diff Differ, log *slog.Logger) (*Report, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
-	return r.report, nil
+	r := &runner{p: p, dir: dir, diff: diff, report: &Report{Outcomes: map[Kind]*Outcome{}}}
+	files := batches(all)
+	log.Info("mutations", "number", len(all), "files", len(files))
+	var next, done atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, len(files))
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
+				if _, errs[i] = r.settle(files[i]); errs[i] != nil {
+					next.Store(int64(len(files))) // the others stop, too
+				}
+				if n := done.Add(1); n%progressStep == 0 {
+					log.Info("mutations", "files", n, "of", len(files))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r.report.sort()
+	return r.report, errors.Join(errs...)
 }
 
-// settle counts the mutations of a batch. If the differ is wrong about their file, both halves are tried. It reports whether one of them
-// was found to be the cause.
-func (r *runner) settle(batch []*Mutation) (bool, error) {
-	right, f, err := r.try(batch)
+// progressStep is after how many files there is a word about progress.
+const progressStep = 20
+
+// sort orders the failures: which file was tried first is chance.
+func (r *Report) sort() {
+	slices.SortFunc(r.Failures, func(a, b Failure) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.What, b.What))
+	})
+}
+
+// settle counts the mutations of a file. It reports whether the differ was wrong about it and one of them was found to be the cause.
+func (r *runner) settle(file []*Mutation) (bool, error) {
+	right, f, err := r.try(file)
 	switch {
 	case err != nil:
 		return false, err
 	case right:
-		for _, m := range batch {
-			r.count(m, nil)
-		}
+		r.count(nil, file...)
 		return false, nil
-	case len(batch) == 1:
-		r.count(batch[0], f)
+	case len(f.Missed) == 0 && f.refusesAll(file):
+		r.count(f, file...)
+		return true, nil
+	case len(file) == 1:
+		r.count(f, file...)
 		return true, nil
 	}
-	a, err := r.settle(batch[:len(batch)/2])
-	if err != nil {
-		return false, err
+	return r.search(file, f)
+}
+
+// search tries those mutations of a file on their own that can be the cause of what is wrong with it.
+func (r *runner) search(file []*Mutation, f *Failure) (bool, error) {
+	parts := r.p.suspects(file, f)
+	if len(f.Invented) > 0 { // by any of them, but most likely by those that leave what cannot be decoded
+		a, b := file[:len(file)/2], file[len(file)/2:]
+		if refused, rest := f.split(file); len(refused) > 0 && len(rest) > 0 {
+			a, b = refused, rest
+		}
+		parts = [][]*Mutation{a, b}
 	}
-	b, err := r.settle(batch[len(batch)/2:])
-	if err != nil {
-		return false, err
+	found, settled := false, 0
+	for _, part := range parts {
+		was, err := r.settle(part)
+		if err != nil {
+			return false, err
+		}
+		found, settled = found || was, settled+len(part)
 	}
-	if !a && !b {
-		f.Together, f.What = true, r.p.suspects(batch, f)
+	if settled < len(file) {
+		r.count(nil, slices.DeleteFunc(slices.Clone(file), func(m *Mutation) bool {
+			return slices.ContainsFunc(parts, func(p []*Mutation) bool { return slices.Contains(p, m) })
+		})...)
+	}
+	if !found {
+		f.Together, f.What = true, describe(r.p.suspects(file, f))
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.report.Failures = append(r.report.Failures, *f)
 	}
 	return true, nil
 }
 
-// suspects lists the mutations of a batch that should have been reported and were not.
-func (p *Program) suspects(batch []*Mutation, f *Failure) string {
-	var out []string
-	for _, m := range batch {
-		if slices.ContainsFunc(m.must, func(a arch.ImageAddr) bool { return slices.Contains(f.Missed, p.name(a)) }) {
-			out = append(out, fmt.Sprintf("%s at %#x: %s", m.Kind, uint64(m.Addr), m.What))
+// suspects returns the mutations of a file that should have been reported and were not, each by itself.
+func (p *Program) suspects(file []*Mutation, f *Failure) [][]*Mutation {
+	var out [][]*Mutation
+	for _, m := range file {
+		if slices.ContainsFunc(m.must, func(a arch.ImageAddr) bool { return slices.Contains(f.missed, a) }) {
+			out = append(out, []*Mutation{m})
 		}
+	}
+	return out
+}
+
+// refused reports whether the mutation leaves a function that the differ cannot decode.
+func (f *Failure) refused(m *Mutation) bool {
+	return slices.ContainsFunc(m.must, func(a arch.ImageAddr) bool { return f.undecoded[a] })
+}
+
+func (f *Failure) refusesAll(file []*Mutation) bool {
+	_, rest := f.split(file)
+	return len(rest) == 0
+}
+
+// split parts the mutations of a file into those that leave a function which cannot be decoded, and the others.
+func (f *Failure) split(file []*Mutation) (refused, rest []*Mutation) {
+	for _, m := range file {
+		if f.refused(m) {
+			refused = append(refused, m)
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	return refused, rest
+}
+
+func describe(all [][]*Mutation) string {
+	var out []string
+	for _, l := range all {
+		out = append(out, fmt.Sprintf("%s at %#x: %s", l[0].Kind, uint64(l[0].Addr), l[0].What))
 	}
 	return strings.Join(out, "; ")
 }
 
-// count notes what became of a mutation.
-func (r *runner) count(m *Mutation, f *Failure) {
-	o := r.report.Outcomes[m.Kind]
+// count notes what became of mutations; f is nil if nothing is wrong with them.
+func (r *runner) count(f *Failure, all ...*Mutation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range all {
+		r.report.count(m, f)
+	}
+}
+
+func (r *Report) count(m *Mutation, f *Failure) {
+	o := r.Outcomes[m.Kind]
 	if o == nil {
 		o = &Outcome{}
-		r.report.Outcomes[m.Kind] = o
+		r.Outcomes[m.Kind] = o
 	}
 	o.Mutations++
 	switch {
@@ -149,7 +220,7 @@ func (r *runner) count(m *Mutation, f *Failure) {
 		o.None++
 	case f == nil:
 		o.Right++
-	case f.undecoded && len(f.Missed) == 0:
+	case len(f.Missed) == 0 && f.refused(m):
 		o.Undecoded++
 	default:
 		if len(f.Missed) > 0 {
@@ -158,16 +229,15 @@ func (r *runner) count(m *Mutation, f *Failure) {
 		if len(f.Invented) > 0 {
 			o.Invented++
 		}
-		r.report.Failures = append(r.report.Failures, *f)
+		r.Failures = append(r.Failures, *f)
 	}
 }
 
 // try makes one file and compares what is reported with what must be.
-func (r *runner) try(batch []*Mutation) (bool, *Failure, error) {
+func (r *runner) try(file []*Mutation) (bool, *Failure, error) {
 	data := slices.Clone(r.p.data)
-	f := &Failure{Mutation: *batch[0]}
 	must, may := map[arch.ImageAddr]bool{}, map[arch.ImageAddr]bool{}
-	for _, m := range batch {
+	for _, m := range file {
 		for _, e := range m.edits {
 			if string(data[e.off:e.off+uint64(len(e.new))]) != string(e.old) {
 				return false, nil, fmt.Errorf("%s at %#x: the file offset %#x does not hold what is to be changed", m.Kind, uint64(m.Addr), e.off)
@@ -181,35 +251,54 @@ func (r *runner) try(batch []*Mutation) (bool, *Failure, error) {
 			may[a] = true
 		}
 	}
-	r.report.Files++
-	r.p.stampBuildID(data, r.report.Files)
-	path := filepath.Join(r.dir, "mutant")
-	if err := os.WriteFile(path, data, 0o700); err != nil {
-		return false, nil, err
-	}
-	changes, err := r.diff(path)
+	changes, err := r.ask(data)
 	if err != nil {
-		return false, nil, fmt.Errorf("%s at %#x and %d more: %w", batch[0].Kind, uint64(batch[0].Addr), len(batch)-1, err)
+		return false, nil, fmt.Errorf("%s at %#x and %d more: %w", file[0].Kind, uint64(file[0].Addr), len(file)-1, err)
 	}
+	f := r.p.judge(changes, must, may)
+	f.Mutation = *file[0]
+	return len(f.Missed)+len(f.Invented) == 0, f, nil
+}
+
+// ask writes a mutant and has it compared.
+func (r *runner) ask(data []byte) ([]Change, error) {
+	r.mu.Lock()
+	r.report.Files++
+	n := r.report.Files
+	r.mu.Unlock()
+	r.p.stampBuildID(data, n)
+	path := filepath.Join(r.dir, fmt.Sprintf("mutant%d", n))
+	if err := os.WriteFile(path, data, 0o700); err != nil {
+		return nil, err
+	}
+	defer os.Remove(path)
+	return r.diff(path)
+}
+
+// judge compares what is reported with what must be and what may be.
+func (p *Program) judge(changes []Change, must, may map[arch.ImageAddr]bool) *Failure {
+	f := &Failure{undecoded: map[arch.ImageAddr]bool{}}
 	got := map[arch.ImageAddr]bool{}
 	for _, c := range changes {
 		at := c.Addr
 		if c.What == "function" {
-			at = r.p.unitAt(c.Addr)
+			at = p.unitAt(c.Addr)
 		}
 		got[at] = true
-		f.undecoded = f.undecoded || c.Undecoded && must[at]
+		if c.Undecoded && must[at] {
+			f.undecoded[at] = true
+		}
 		if at == 0 || !must[at] && !may[at] {
 			f.Invented = append(f.Invented, fmt.Sprintf("%s %s", c.What, c.Name))
 		}
 	}
 	for a := range must {
 		if !got[a] {
-			f.Missed = append(f.Missed, r.p.name(a))
+			f.Missed, f.missed = append(f.Missed, p.name(a)), append(f.missed, a)
 		}
 	}
 	slices.Sort(f.Missed)
-	return len(f.Missed)+len(f.Invented) == 0, f, nil
+	return f
 }
 
 // stampBuildID gives a file another build-id: what differs is another build.

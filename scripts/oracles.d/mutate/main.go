@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"hotpatch/internal/mutate"
@@ -46,7 +47,7 @@ func run(out io.Writer, file, twin string, seed uint64, n int) error {
 	if err != nil {
 		return err
 	}
-	r, err := mutate.Run(p, all, dir, diff)
+	r, err := mutate.Run(p, all, dir, diff, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		return err
 	}
