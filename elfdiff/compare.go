@@ -102,7 +102,7 @@ func (d *differ) tablesEqual(u, v *unit) bool {
 	}
 	for i := range old {
 		a, b := &old[i], &new[i]
-		if a.bounded && b.bounded {
+		if (a.bounded || d.old.tableEnds(a.addr, a.size)) && (b.bounded || d.new.tableEnds(b.addr, b.size)) {
 			continue
 		}
 		if len(a.further) == image.MaxFurther || !slices.EqualFunc(a.further, b.further, same) {

@@ -406,7 +406,7 @@ func (e *emitter) table(t *image.JumpTable) (int, error) {
 	if sym, ok := e.tables[t.Addr]; ok {
 		return sym, nil
 	}
-	if !t.Bounded {
+	if !t.Bounded && !e.d.new.tableEnds(t.Addr, t.Size) {
 		return 0, fmt.Errorf("where its jump table at %#x ends cannot be told", uint64(t.Addr))
 	}
 	name := fmt.Sprintf("table.%d", len(e.tables))

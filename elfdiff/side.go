@@ -20,6 +20,8 @@ type side struct {
 	firstUser []int32
 	taken     []arch.ImageAddr        // addresses that something takes, sorted; not those at which an atom starts
 	relTables map[arch.ImageAddr]bool // tables of distances from their own start
+	// tables are where the functions' jump tables start, sorted.
+	tables []arch.ImageAddr
 	// takenData are those that words of data hold.
 	takenData []arch.ImageAddr
 	// holders are the data objects that hold the address of an atom; see holdersOf.
@@ -181,11 +183,26 @@ func (s *side) takenByData() {
 	for _, u := range s.start {
 		s.takenBy(u)
 	}
+	s.findTables()
+	s.taken = append(s.taken, s.tables...)
+}
+
+// findTables fills in tables.
+func (s *side) findTables() {
 	for _, u := range slices.Concat(s.units, s.start) {
 		for _, t := range u.tables {
-			s.taken = append(s.taken, t.addr)
+			s.tables = append(s.tables, t.addr)
 		}
 	}
+	slices.Sort(s.tables)
+	s.tables = slices.Compact(s.tables)
+}
+
+// tableEnds reports whether a jump table at the address has no more than size bytes, because another one starts there: one function found it
+// at an address that it takes, and it leads into that function. Tables of compilers do not overlap.
+func (s *side) tableEnds(addr arch.ImageAddr, size uint64) bool {
+	_, ok := slices.BinarySearch(s.tables, addr+arch.ImageAddr(size))
+	return ok
 }
 
 // takenByTables adds what the entries of relative tables lead to. The addresses so far are sorted.

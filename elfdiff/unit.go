@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"debug/elf"
 	"fmt"
+	"math"
 	"sort"
 
 	"hotpatch/arch"
@@ -177,6 +178,10 @@ func (u *unit) token(t *token, code []byte, refs []image.Ref, index []partIndex)
 	}
 }
 
+// partEnd stands for the end of the first part of a unit, where no instruction is, as what an entry of a jump table leads to; that of the
+// second part is one less, and so on. Other targets are no less than -2-[math.MaxUint32].
+const partEnd = math.MinInt32 * 4
+
 // canonicalTarget returns the canonical index of the instruction at offset off of a part, or
 // -2-off where there is none.
 func canonicalTarget(index []partIndex, a *image.Atom, off uint32) int {
@@ -185,6 +190,9 @@ func canonicalTarget(index []partIndex, a *image.Atom, off uint32) int {
 			continue
 		}
 		insts := index[p].body.Insts
+		if uint64(off) == a.Size {
+			return partEnd - p
+		}
 		i := sort.Search(len(insts), func(i int) bool { return insts[i].Off >= off })
 		if i < len(insts) && insts[i].Off == off {
 			return int(index[p].canon[i])

@@ -172,7 +172,7 @@ type Ref struct {
 // Target is a place in the code of a unit.
 type Target struct {
 	Atom *Atom
-	Off  uint32 // from the atom's start; the start of an instruction
+	Off  uint32 // from the atom's start; the start of an instruction, or, of a jump table's entry, the atom's size: no instruction
 }
 
 // JumpTable is a table of branch targets of one unit.

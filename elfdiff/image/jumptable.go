@@ -83,17 +83,39 @@ func (d *Decoder) tryTable(addr arch.ImageAddr, size int) bool {
 	return true
 }
 
-// entries reads the table's words in [at, limit), up to the first that leads to no instruction of the unit; it returns what that one leads to.
+// entries reads the table's words in [at, limit), up to the first that cannot be an entry; it returns what that one leads to. There are none if
+// no word leads to an instruction.
 func (d *Decoder) entries(t *JumpTable, s *Section, at, limit arch.ImageAddr) (entries []Target, stop arch.ImageAddr) {
+	code := false
 	for size := arch.ImageAddr(t.EntrySize); at+size <= limit; at += size {
 		v := t.target(s.Data[at-s.Addr:])
-		to, i, ok := d.locate(v)
-		if !ok || d.parts[i].state[to.Off] == byteInside || d.relocDenies(at, t.EntrySize) {
-			return entries, v
+		to, ok := d.entry(v)
+		if !ok || d.relocDenies(at, t.EntrySize) {
+			stop = v
+			break
 		}
+		code = code || uint64(to.Off) < to.Atom.Size
 		entries = append(entries, to)
 	}
-	return entries, 0
+	if !code {
+		return nil, stop
+	}
+	return entries, stop
+}
+
+// entry returns what a table's word leads to, if it can be an entry: an instruction of the unit, or the end of one of its parts. There clang
+// puts the label of a block that cannot be reached, has no instruction, and is the last one (the default of a switch
+// over an enumeration, with llvm_unreachable behind it). Nothing jumps there.
+func (d *Decoder) entry(v arch.ImageAddr) (Target, bool) {
+	if to, i, ok := d.locate(v); ok {
+		return to, d.parts[i].state[to.Off] != byteInside
+	}
+	for _, a := range d.atoms {
+		if v == a.End() {
+			return Target{a, uint32(a.Size)}, true
+		}
+	}
+	return Target{}, false
 }
 
 // further returns what could follow the entries of a table: what the words from at on lead to, as far as that is code.
@@ -123,9 +145,7 @@ func (d *Decoder) endsAt(t *JumpTable, s *Section, end arch.ImageAddr) bool {
 	if uint64(s.End()-end) < uint64(t.EntrySize) || slices.Contains(d.leas, end) || slices.Contains(d.disps, end) {
 		return true
 	}
-	v := t.target(s.Data[end-s.Addr:])
-	to, i, ok := d.locate(v)
-	if !ok || d.parts[i].state[to.Off] == byteInside {
+	if _, ok := d.entry(t.target(s.Data[end-s.Addr:])); !ok {
 		return true
 	}
 	return d.comparesWith(uint64(len(t.Entries)) - 1)

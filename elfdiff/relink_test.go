@@ -1,0 +1,99 @@
+package elfdiff_test
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hotpatch/elfdiff"
+)
+
+// TestRelink: the objects of a program of testdata/relink in another order give no change, and an edit of one of them gives that change alone,
+// whose patch can be made.
+func TestRelink(t *testing.T) {
+	for _, p := range []struct {
+		name     string
+		compiler string
+		flags    []string
+		edits    []relinkEdit
+	}{
+		{name: "ends", compiler: "clang", edits: []relinkEdit{
+			{macro: "CODE", changed: []string{"kind"}},
+			{macro: "ENTRY", changed: []string{"kind"}},
+		}},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			build := func(macro string, reverse bool) string {
+				return buildRelink(t, p.name, p.compiler, append([]string{"-D" + macro}, p.flags...), reverse)
+			}
+			old := build("NONE", false)
+			checkRelink(t, old, build("NONE", true), nil, true)
+			for _, e := range p.edits {
+				checkRelink(t, old, build(e.macro, false), e.changed, !e.refused)
+				checkRelink(t, old, build(e.macro, true), e.changed, !e.refused)
+			}
+		})
+	}
+}
+
+// relinkEdit is an edit that a macro makes.
+type relinkEdit struct {
+	macro   string
+	changed []string
+	refused bool // no patch can be made
+}
+
+// buildRelink compiles the program's files and links them in the order of their names, or in reverse.
+func buildRelink(t *testing.T, name, compiler string, flags []string, reverse bool) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "testdata", "relink", name, "*.c*"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%s: %d files, %v", name, len(files), err)
+	}
+	dir := t.TempDir()
+	var objects []string
+	for _, f := range files {
+		o := filepath.Join(dir, strings.ReplaceAll(filepath.Base(f), ".", "_")+".o")
+		run(t, compiler, slices.Concat([]string{"-O2", "-fPIE", "-c", "-o", o}, flags, []string{f})...)
+		objects = append(objects, o)
+	}
+	if reverse {
+		slices.Reverse(objects)
+	}
+	out := filepath.Join(dir, name)
+	run(t, compiler, append([]string{"-pie", "-Wl,--build-id", "-o", out}, objects...)...)
+	return out
+}
+
+// checkRelink compares two builds and the report with the changes that it must have.
+func checkRelink(t *testing.T, old, new string, changed []string, patched bool) {
+	t.Helper()
+	r, err := elfdiff.Diff(load(t, old), load(t, new), elfdiff.Options{User: "test", Date: time.Unix(0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range r.Changes {
+		got = append(got, c.Name)
+	}
+	if sorted(got) != sorted(changed) {
+		for _, c := range r.Changes {
+			t.Logf("%s %s %s: %s %v %s", c.What, c.Name, c.Change, c.Verdict, c.Reasons, c.Why)
+		}
+		t.Errorf("changes: got %q, want %q", got, changed)
+	}
+	if len(changed) == 0 {
+		return
+	}
+	if (r.Patch != nil) != patched {
+		t.Fatalf("patch: %t, want %t: %d refused, missing %v", r.Patch != nil, patched, r.Refused, r.Missing)
+	}
+	if patched {
+		if _, err := r.Patch.Encode(); err != nil {
+			t.Error(err)
+		}
+	}
+}
