@@ -115,7 +115,7 @@ func (d *differ) tablesEqual(u, v *unit) bool {
 // referencesEqual reports whether a reference of u and one of v mean the same thing.
 func (d *differ) referencesEqual(u, v *unit, r, s *reference) bool {
 	p, q := u.place(r), v.place(s)
-	return d.placesEqual(&p, &q, useOf(r.kind, r.width, s.width))
+	return d.placesEqual(&p, &q, useOf(r.kind, r.width, s.width)) || d.copiesEqual(u, v, &p, &q)
 }
 
 // useOf says how the operands of one kind use their places, of which they access so many bytes.
@@ -159,7 +159,8 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	}
 	switch p.Kind {
 	case image.PlaceAtom:
-		return p.Addend == q.Addend && d.atomsEqual(p.Atom, q.Atom) && !inCode(p) || inCode(p) && inCode(q) && d.labelsEqual(p, q)
+		return p.Addend == q.Addend && d.atomsEqual(p.Atom, q.Atom) && !inCode(p) || inCode(p) && inCode(q) && d.labelsEqual(p, q) ||
+			d.emptiesEqual(p, q)
 	case image.PlaceTLS:
 		return d.tlsEqual(p, q)
 	case image.PlaceImport:

@@ -238,7 +238,8 @@ func (x *explainer) operands(a, b *instruction, at span) {
 func named(r *image.Ref) bool { return r.Place.Kind != image.PlaceAnon || r.Kind != image.RefMem }
 
 func (x *explainer) sameRef(r, s *image.Ref) bool {
-	return x.d.placesEqual(x.c.old.placeOf(r), x.c.new.placeOf(s), useOf(r.Kind, r.Width, s.Width))
+	p, q := x.c.old.placeOf(r), x.c.new.placeOf(s)
+	return x.d.placesEqual(p, q, useOf(r.Kind, r.Width, s.Width)) || x.d.copiesEqual(x.c.old, x.c.new, p, q)
 }
 
 // lineOnly reports whether nothing but line numbers differs.

@@ -18,7 +18,7 @@ func (d *differ) judgeNames(b *image.Atom, v *verdict) {
 			continue
 		}
 		for _, a := range d.old.im.Named(s.Name) {
-			if a != old && !localName(a, s.Name) && classOf(a) == classOf(b) {
+			if a != old && !localName(a, s.Name) && classOf(a) == classOf(b) && !(s.Empty && hasEmpty(a, s)) {
 				v.refuse("%s was another name of %s in the old build, and is of its own in the new one "+
 					"(an alias, or identical-code folding, changed)", s.Name, a.Name)
 				return
@@ -34,7 +34,7 @@ func (d *differ) judgeNames(b *image.Atom, v *verdict) {
 			continue
 		}
 		for _, c := range d.new.im.Named(s.Name) {
-			if c != b && !localName(c, s.Name) && classOf(c) == classOf(b) {
+			if c != b && !localName(c, s.Name) && classOf(c) == classOf(b) && !(s.Empty && hasEmpty(c, s)) {
 				v.refuse("its other name %s is of its own in the new build (an alias, or identical-code folding, changed)", s.Name)
 				return
 			}

@@ -135,7 +135,7 @@ func (d *differ) link(a, b *image.Atom) bool {
 	return true
 }
 
-// names yields the groups that an atom belongs to at one stage.
+// names yields the groups that an atom belongs to at one stage. The name of an empty function in front of it is not its own.
 type names func(a *image.Atom, yield func(group))
 
 // mainNames yields the name that stands for a global atom: where names were joined or split, it goes with that one.
@@ -147,7 +147,7 @@ func mainNames(a *image.Atom, yield func(group)) {
 
 func globalNames(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
-		if !isLocal(&a.Syms[i]) {
+		if !isLocal(&a.Syms[i]) && !a.Syms[i].Empty {
 			yield(group{class: classOf(a), name: a.Syms[i].Name})
 		}
 	}
@@ -160,15 +160,15 @@ func isLocal(s *image.Symbol) bool { return s.Local || stripSuffix(s.Name) != s.
 // localNames leaves out names that the compiler numbered: x.1 of one build can be x.2 of the next.
 func localNames(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
-		if a.Syms[i].Local && stripSuffix(a.Syms[i].Name) == a.Syms[i].Name {
-			yield(group{class: classOf(a), local: true, name: a.Syms[i].Name, file: a.Syms[i].File})
+		if s := &a.Syms[i]; s.Local && !s.Empty && stripSuffix(s.Name) == s.Name {
+			yield(group{class: classOf(a), local: true, name: s.Name, file: s.File})
 		}
 	}
 }
 
 func strippedNames(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
-		if isLocal(&a.Syms[i]) {
+		if isLocal(&a.Syms[i]) && !a.Syms[i].Empty {
 			yield(group{class: classOf(a), local: true, name: stripSuffix(a.Syms[i].Name), file: a.Syms[i].File})
 		}
 	}
@@ -176,7 +176,7 @@ func strippedNames(a *image.Atom, yield func(group)) {
 
 func namesWithoutFile(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
-		if isLocal(&a.Syms[i]) {
+		if isLocal(&a.Syms[i]) && !a.Syms[i].Empty {
 			yield(group{class: classOf(a), local: true, name: stripSuffix(a.Syms[i].Name)})
 		}
 	}
@@ -185,7 +185,7 @@ func namesWithoutFile(a *image.Atom, yield func(group)) {
 // namesOfAnyScope does not tell static from global. Names that a compiler numbered are never global.
 func namesOfAnyScope(a *image.Atom, yield func(group)) {
 	for i := range a.Syms {
-		if name := a.Syms[i].Name; stripSuffix(name) == name {
+		if name := a.Syms[i].Name; stripSuffix(name) == name && !a.Syms[i].Empty {
 			yield(group{class: classOf(a), name: name})
 		}
 	}

@@ -60,6 +60,10 @@ type Symbol struct {
 	Weak   bool
 	Hidden bool // STV_HIDDEN or STV_INTERNAL, or made local by the linker for that reason
 
+	// Empty is set for a function without a byte (llvm_unreachable is all that clang saw in it): it begins where something else does,
+	// and has that for an atom. An assembler's function that gives no size looks the same, if it is another name of one that does.
+	Empty bool
+
 	label bool // has no size of its own
 }
 

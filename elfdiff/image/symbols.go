@@ -270,7 +270,9 @@ func (im *Image) group(syms []rawSymbol) []*Atom {
 		if last := len(atoms) - 1; syms[0].size == 0 && last >= 0 && uint64(atoms[last].Addr) == syms[0].value &&
 			(syms[0].typ == elf.STT_TLS) == (atoms[last].Kind == TLSObject) {
 			for i := range syms[:n] {
-				atoms[last].Syms = append(atoms[last].Syms, syms[i].named())
+				s := syms[i].named()
+				s.Empty = syms[i].typ == elf.STT_FUNC && !atoms[last].Syms[0].label
+				atoms[last].Syms = append(atoms[last].Syms, s)
 			}
 			atoms[last].chooseName()
 		} else {

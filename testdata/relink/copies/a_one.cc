@@ -1,0 +1,3 @@
+#include "uses.h"
+
+int one(int x) { return uses(x) + 1; }

@@ -1,0 +1,3 @@
+#include "uses.h"
+
+int two(int x) { return uses(x) * 2; }

@@ -1,0 +1,3 @@
+#include "ops.h"
+
+int last(int x) { return other(x) / 13; }
