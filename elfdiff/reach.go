@@ -28,13 +28,13 @@ func (d *differ) judgeRemoved(c *funcChange) {
 	c.needAck("removed:"+a.Name, "the new build does not have it, but it stays reachable (%s) and keeps running as it was", how)
 }
 
-// storedAddresses finds the atoms of the old build whose address something other than
-// a direct call holds, and says what.
+// storedAddresses finds the atoms of the old build whose address something other than a direct call holds, and those that stay reachable
+// with one that only the old build has. It says by what.
 func (d *differ) storedAddresses() map[*image.Atom]string {
 	m := make(map[*image.Atom]string)
 	im := d.old.im
 	for _, a := range im.Atoms {
-		if a.Kind != image.Object {
+		if a.Kind != image.Object && a.Kind != image.TLSObject {
 			continue
 		}
 		for _, r := range d.old.dataRefs(a) {
@@ -68,7 +68,28 @@ func (d *differ) storedAddresses() map[*image.Atom]string {
 			m[a] = "exported"
 		}
 	}
+	d.closeOverRemoved(m)
 	return m
+}
+
+// closeOverRemoved adds the functions that only the old build has and that others of these call, which stay reachable: with them, they do.
+func (d *differ) closeOverRemoved(stored map[*image.Atom]string) {
+	gone := func(u *unit) bool { return u != nil && u.err == nil && d.fwd.of(u.atom()) == nil }
+	var work []*unit
+	for _, u := range d.old.units {
+		if gone(u) && stored[u.atom()] != "" {
+			work = append(work, u)
+		}
+	}
+	for ; len(work) > 0; work = work[1:] {
+		u := work[0]
+		for i := range u.refs {
+			if callee := d.old.unitOf(u.atomOf(&u.refs[i])); gone(callee) && stored[callee.atom()] == "" {
+				stored[callee.atom()] = "called by " + u.name()
+				work = append(work, callee)
+			}
+		}
+	}
 }
 
 // inboundBranches finds branches from other functions to a place behind the entry of a
