@@ -2,6 +2,7 @@ package image
 
 import (
 	"debug/elf"
+	"slices"
 	"sort"
 
 	"hotpatch/arch"
@@ -33,7 +34,7 @@ func (im *Image) PointerFlow(b *Body, r *Ref) PointerFlow {
 	if im.Arch.Machine != elf.EM_X86_64 {
 		return anyFlow()
 	}
-	t := &tracker{im: im, b: b, in: make([]regSets, len(b.Insts))}
+	t := &tracker{im: im, b: b, in: make([]regSets, len(b.Insts)), labels: holdsLabels(b, r.Place.Atom)}
 	inst := b.Code[b.Insts[k].Off:b.Insts[k].End()]
 	x, ok := parseX86(inst)
 	var out regSets
@@ -93,6 +94,14 @@ type tracker struct {
 	in    []regSets // what holds in front of each instruction, on some path
 	work  []int32
 	found PointerFlow
+	// labels says that the object is a table of the body's labels. Indirect jumps are then taken to go to such, which is evidence:
+	// nothing tells them from a tail call by a pointer that gets the table as its argument.
+	labels bool
+}
+
+// holdsLabels reports whether an object has the address of one of the body's labels; nil has none.
+func holdsLabels(b *Body, a *Atom) bool {
+	return a != nil && slices.ContainsFunc(b.Escapes, func(e Escape) bool { return e.Inst < 0 && e.Data >= a.Addr && e.Data < a.End() })
 }
 
 // out notes that the registers of a set get where they are no longer followed.
@@ -151,7 +160,7 @@ func (t *tracker) leave(k int, s regSets) {
 	case arch.FlowReturn:
 		t.results(s)
 	case arch.FlowJumpInd:
-		t.indirect(s)
+		t.indirect(k, s)
 	}
 }
 
@@ -182,9 +191,9 @@ func (t *tracker) outside(k int) uint16 {
 	return ^uint16(0)
 }
 
-// indirect follows a jump to what a register or memory holds: to all entries of the body's jump tables, to all labels whose address is
-// taken, and out of the function.
-func (t *tracker) indirect(s regSets) {
+// indirect follows jump k to what a register or memory holds: to all entries of the body's jump tables, to all labels whose address is
+// taken, and, unless it is shown to go to one of these, out of the function.
+func (t *tracker) indirect(k int, s regSets) {
 	to := make([]Target, 0, len(t.b.Escapes))
 	for _, e := range t.b.Escapes {
 		to = append(to, e.Target)
@@ -193,15 +202,69 @@ func (t *tracker) indirect(s regSets) {
 		to = append(to, table.Entries...)
 	}
 	for _, e := range to {
-		if k := t.b.InstAt(int64(e.Off)); e.Atom == t.b.Atom && k >= 0 {
-			t.enter(k, s)
+		if i := t.b.InstAt(int64(e.Off)); e.Atom == t.b.Atom && i >= 0 {
+			t.enter(i, s)
 		} else {
 			t.out(s, ^uint16(0))
 		}
 	}
-	if len(to) == 0 {
+	if !t.inside(k) {
 		t.out(s, regsArguments)
 	}
+}
+
+// inside reports whether indirect jump k goes to an entry of a jump table or to a label; every other one may be a tail call. Compilers add
+// the start of a table of distances in the last instruction that makes the target, and load an address by an index from a table that they name.
+func (t *tracker) inside(k int) bool {
+	if t.labels {
+		return true
+	}
+	x, ok := t.operands(k)
+	switch {
+	case !ok:
+		return false
+	case x.rm < 0:
+		return t.byIndex(k, &x)
+	}
+	target := x.rm
+	for k--; k >= 0 && t.b.Insts[k].Flow == arch.FlowNext; k-- {
+		x, ok := t.operands(k)
+		switch {
+		case !ok || (x.reg != target || x.extends()) && x.rm != target:
+		case x.twoByte:
+			return false
+		case x.opcode == 0x01 && x.rm == target, x.opcode == 0x03 && x.reg == target: // add (Intel SDM vol. 2)
+			return len(t.b.Tables) > 0
+		default:
+			return x.opcode == 0x8b && x.reg == target && t.byIndex(k, &x)
+		}
+	}
+	return false
+}
+
+// byIndex reports whether instruction k takes a word from a jump table.
+func (t *tracker) byIndex(k int, x *x86Operands) bool {
+	if x.rm >= 0 || x.index < 0 {
+		return false
+	}
+	i := sort.Search(len(t.b.Refs), func(i int) bool { return int(t.b.Refs[i].Inst) >= k })
+	return i < len(t.b.Refs) && int(t.b.Refs[i].Inst) == k && t.b.Refs[i].Place.Kind == PlaceTable
+}
+
+// extends reports whether ModRM.reg is a part of the opcode (Intel SDM vol. 2, table A-6).
+func (x *x86Operands) extends() bool {
+	switch op := x.opcode; {
+	case x.twoByte:
+		return op&0xf0 == 0x90 || op == 0xba
+	default:
+		return op >= 0x80 && op <= 0x83 || op == 0xc0 || op == 0xc1 || op == 0xc6 || op == 0xc7 || op >= 0xd0 && op <= 0xd3 || op&0xf6 == 0xf6
+	}
+}
+
+// operands parses instruction k.
+func (t *tracker) operands(k int) (x86Operands, bool) {
+	in := &t.b.Insts[k]
+	return parseX86(t.b.Code[in.Off:in.End()])
 }
 
 // step returns the registers that hold the address and what was loaded through it behind instruction k.

@@ -30,6 +30,7 @@ func TestPointerFlow(t *testing.T) {
 				{name: "yielded", want: PointerFlow{Yields: true}, not: PointerFlow{Escapes: true, Writes: true}},
 				{name: "after", not: PointerFlow{Escapes: true, Writes: true}},
 				{name: "called", want: PointerFlow{Yields: true}, not: PointerFlow{Writes: true}},
+				{name: "tailed", want: PointerFlow{Escapes: true}, not: PointerFlow{Returns: true, Writes: true}},
 				{name: "jumped", table: "labels", not: PointerFlow{Escapes: true, Writes: true, Yields: true}},
 			} {
 				got, refs := flowIn(t, im, c.name, c.table)

@@ -15,6 +15,19 @@ FN void passed(void) { take(table); }                                   // escap
 FN long yielded(unsigned i) { return table[i]; }                        // returned
 FN long after(unsigned i) { use(7); return table[i] > 3; }              // nothing
 FN void called(unsigned i) { use(table[i]); }                           // yields
+FN long tailed(unsigned i, long (*fn)(long *))                          // escapes, by a jump to fn beside that of the switch
+{
+	switch (i) {
+	case 0: return use(3) + 1;
+	case 1: return use(1) * 3;
+	case 2: return use(4) ^ 9;
+	case 3: return use(1) - 7;
+	case 4: return use(5) << 2;
+	case 5: return use(9) / 5;
+	case 6: return use(2) | 64;
+	}
+	return fn(table);
+}
 FN int jumped(const unsigned char *op)                                  // nothing but jumps
 {
 	static const void *const labels[] = { &&inc, &&dbl, &&end };
@@ -34,9 +47,10 @@ end:
 #ifndef LIB
 FN long use(long x) { __asm__ volatile("" : "+r"(x) :: "memory"); return x; }
 void take(long *p) { kept = p; }
+static long keep(long *p) { kept = p; return 0; }
 int main(int argc, char **argv)
 {
-	written(argc, argc); bumped(argc); stored(argc); passed(); called(argc);
+	tailed(argc, keep); written(argc, argc); bumped(argc); stored(argc); passed(); called(argc);
 	return (int)(indexed(argc) + summed(argc) + *returned(argc) + yielded(argc) + after(argc)) + jumped((unsigned char *)argv[0]);
 }
 #endif
