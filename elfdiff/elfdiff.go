@@ -3,21 +3,25 @@
 //
 // # The data flow
 //
-//	canonical form   a function with its parts, its instructions without addresses    unit.go, canonical.go
+//	canonical form   what is known about one build                                     side.go
+//	                   a function with its parts, its instructions without addresses  unit.go, canonical.go
 //	                   what its operands name                                         reference.go
 //	                   addresses that are the end of an object                        bound.go
 //	                   exception tables                                               lsda.go
 //	pair             which atom of the old build is which of the new one              pair.go
+//	                   by the same places of what is paired                           position.go
 //	compare          functions, and the places that they refer to                     compare.go
 //	                   data, constants without a name                                 content.go
 //	                   data that no reference leads to                                unclaimed.go
 //	                   code that is not understood                                    rawcode.go
 //	explain          why a function differs                                           explain.go, align.go, shape.go
+//	                   what only one of two bodies uses                               uses.go
 //	                   functions inlined into it, and what is the cause of what       inlined.go, cause.go
 //	                   line numbers, operands in words                                linenumber.go, reason.go, constant.go
 //	judge            whether a change can be delivered: functions                     judge.go
 //	                   data, and the file as a whole                                  judgedata.go, judgefile.go
 //	                   data with a new place, and all that leads to it                moved.go
+//	                   data that the new code needs aligned                           aligned.go
 //	                   labels as values                                               labels.go
 //	                   what a running program has done already                        startup.go
 //	                   what stays reachable by its address                            reach.go
@@ -26,11 +30,14 @@
 //	                   that nothing is to be said of types                            judgetwin.go
 //	assemble         the patch                                                        assemble.go
 //	                   code and objects with their relocations                        emit.go
+//	                   what these lead to in the running process                      bind.go
 //	                   constants without a name                                       block.go
 //	                   thread-local variables                                         tls.go
 //	                   variables of other modules                                     foreign.go
 //	                   addresses of programs linked for a fixed one                   fixed.go
 //	                   call frame information                                         frames.go
+//	report           what differs, with causes that have numbers                      entry.go, report.go
+//	                   both bodies of a function, and what stands beside them         notes.go
 //
 // # Proof and evidence
 //
@@ -52,6 +59,7 @@
 //   - a constant that moved as far as a line of the function did is a line number (linenumber.go): the function stays as it was;
 //   - in a program that is linked for a fixed address and has no relocations, a field is an address if the old build has another value that leads
 //     to the same thing (fixed.go): a number would have to be edited by just as much;
+//   - in a function whose labels are values, an indirect jump is taken to go to one of them, and not to pass their table on (image.PointerFlow);
 //   - in code that is not decoded, equal bytes at equal places are equal (rawcode.go);
 //   - a type is taken to live on the stacks of replaced functions only if no variable, member or local pointer leads to it in the DWARF data
 //     (judgetype.go): what a void pointer or a cast hides is not seen.

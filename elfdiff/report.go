@@ -1,17 +1,18 @@
 package elfdiff
 
-import "hotpatch/elfdiff/patch"
+import (
+	"slices"
+	"time"
+
+	"hotpatch/elfdiff/patch"
+)
 
 // result makes the report.
 func (d *differ) result(p *patch.Patch) *Result {
 	r := &Result{d: d, Layouts: d.layouts.said}
 	r.Counts = Counts{Functions: len(d.new.units), Equal: d.equal}
 	carried := false
-	given := make(map[string]bool)
 	asked := make(map[string]bool)
-	for _, id := range d.opt.Acks {
-		given[id] = true
-	}
 	add := func(c patch.Change, v *verdict) {
 		if v != nil {
 			c.Verdict, c.Why = v.value(), v.why()
@@ -21,7 +22,7 @@ func (d *differ) result(p *patch.Patch) *Result {
 		}
 		if c.Verdict == patch.NeedAck && !asked[c.Ack] {
 			asked[c.Ack] = true
-			if !given[c.Ack] {
+			if !slices.Contains(d.opt.Acks, c.Ack) {
 				r.Missing = append(r.Missing, c.Ack)
 			}
 		}
@@ -62,13 +63,18 @@ func (d *differ) result(p *patch.Patch) *Result {
 		}
 	}
 	if r.Refused == 0 && len(r.Missing) == 0 && len(r.UnknownAcks) == 0 && carried {
-		p.Changes = r.Changes
-		for _, id := range d.opt.Acks {
-			p.Acks = append(p.Acks, patch.Ack{ID: id, User: d.opt.User, Date: d.opt.Date.UTC().Format("2006-01-02T15:04:05Z07:00")})
-		}
-		r.Patch = p
+		r.Patch = d.granted(p, r.Changes)
 	}
 	return r
+}
+
+// granted completes a patch that may be written: with the changes that it makes, and the words that were given for them.
+func (d *differ) granted(p *patch.Patch, changes []patch.Change) *patch.Patch {
+	p.Changes = changes
+	for _, id := range d.opt.Acks {
+		p.Acks = append(p.Acks, patch.Ack{ID: id, User: d.opt.User, Date: d.opt.Date.UTC().Format(time.RFC3339)})
+	}
+	return p
 }
 
 // number gives every change of the report its ID, in the report's order.

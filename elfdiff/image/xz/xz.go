@@ -3,6 +3,10 @@
 // The sizes of everything stand in the headers of the LZMA2 chunks. They are added up before anything is decompressed, so that
 // memory is known in advance whatever the data claims: twice the result, which the caller bounds. One
 // stream is read, with any number of blocks, whose only filter is LZMA2. Checksums and the index are verified.
+//
+// The container is read here because that of github.com/ulikunitz/xz allocates the dictionary that the header of each block declares, up to
+// 4 GiB, before it reads on: a look at the headers in advance could only refuse what declares much, and files of a few KiB
+// that "xz -9" makes declare 64 MiB.
 package xz
 
 import (
