@@ -14,6 +14,7 @@
 //	                   data, constants without a name                                 content.go
 //	                   data that no reference leads to                                unclaimed.go
 //	                   code that is not understood                                    rawcode.go
+//	                   functions without a byte, copies of inline functions           empty.go, copies.go
 //	explain          why a function differs                                           explain.go, align.go, shape.go
 //	                   what only one of two bodies uses                               uses.go
 //	                   functions inlined into it, and what is the cause of what       inlined.go, cause.go
