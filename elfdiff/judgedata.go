@@ -3,6 +3,7 @@ package elfdiff
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"hotpatch/elfdiff/image"
@@ -38,6 +39,7 @@ func (d *differ) judgeObject(o *objChange) {
 		}
 	case objRemoved:
 		o.because(patch.ReasonRemoved, nil, "only the old build has it; its memory stays, for whatever still leads there")
+		d.judgeReplaced(o)
 	case objAdded:
 		d.judgeAdded(o)
 	}
@@ -126,6 +128,52 @@ func (d *differ) judgeSection(o *objChange) {
 		o.because(patch.ReasonData, nil, "it was a constant, and is a variable now")
 	}
 	d.judgeMoved(o)
+}
+
+// judgeReplaced judges a variable that only the old build has: functions that used it may use a new one in its stead, as after a change of its
+// name. That one starts with its initial value, whatever the program has done with the old one.
+func (d *differ) judgeReplaced(o *objChange) {
+	a := o.old
+	if readOnly(a) || a.Kind == image.TLSObject || strings.HasPrefix(a.Name, "_ZGV") { // a guard goes with its variable
+		return
+	}
+	for _, u := range d.old.usersOf(a) {
+		v := d.new.unitOf(d.fwd.of(u.atom()))
+		if v == nil {
+			continue
+		}
+		if b := d.successorOf(a, u, v); b != nil {
+			o.needAck("replaced:"+a.Name, "%s uses %s in its stead, which is new and starts with its initial value: what %s holds by then is lost to it",
+				v.name(), b.Name, a.Name)
+			return
+		}
+	}
+}
+
+// successorOf returns the variable that a function, u in the old build and v in the new one, uses in the stead of a removed one: a new one of
+// the same size, or the only new one where the function loses no other. Nil: there is none.
+func (d *differ) successorOf(a *image.Atom, u, v *unit) *image.Atom {
+	gone := u.variables(func(b *image.Atom) bool { return d.fwd.of(b) == nil })
+	come := v.variables(func(b *image.Atom) bool { return d.rev.of(b) == nil })
+	if len(gone) == 1 && len(come) == 1 {
+		return come[0]
+	}
+	if i := slices.IndexFunc(come, func(b *image.Atom) bool { return b.Size == a.Size }); i >= 0 {
+		return come[i]
+	}
+	return nil
+}
+
+// variables lists the writable variables among those that a function refers to, each once, but for thread-local ones and guards.
+func (u *unit) variables(among func(*image.Atom) bool) []*image.Atom {
+	var out []*image.Atom
+	for i := range u.refs {
+		a := u.atomOf(&u.refs[i])
+		if a != nil && classOf(a) == classObject && !readOnly(a) && !strings.HasPrefix(a.Name, "_ZGV") && among(a) && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 func (d *differ) judgeAdded(o *objChange) {

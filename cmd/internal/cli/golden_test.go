@@ -254,3 +254,24 @@ func TestPaint(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// An --ack that no change asks for keeps the patch from being made; that does not mean that there is nothing to apply.
+func TestVerdictWithUnknownAck(t *testing.T) {
+	changes := []patch.Change{sampleChanges()[0]}
+	tests := []struct {
+		name string
+		acks []string
+		want string
+	}{
+		{name: "no patch comes of the changes", want: "nothing that a patch could change differs"},
+		{name: "no patch was made", acks: []string{"layout:nosuch"}, want: "every change can be applied"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			j := &diffJob{res: &elfdiff.Result{Changes: changes, UnknownAcks: test.acks}}
+			if got, _ := j.verdictText(); got != test.want {
+				t.Errorf("verdict %q, want %q", got, test.want)
+			}
+		})
+	}
+}

@@ -64,7 +64,7 @@ func (j *diffJob) verdictText() (text, colour string) {
 		return "can be applied if you know that it is right", yellow
 	case len(r.Changes) == 0:
 		return "nothing differs", green
-	case r.Patch == nil && j.file == nil:
+	case r.Patch == nil && j.file == nil && len(r.UnknownAcks) == 0: // with an unknown --ack none is made
 		return "nothing that a patch could change differs", yellow
 	}
 	return "every change can be applied", green
