@@ -3,6 +3,7 @@ package elfdiff
 import (
 	"bytes"
 	"cmp"
+	"debug/elf"
 	"fmt"
 	"maps"
 	"slices"
@@ -75,7 +76,8 @@ func (s *side) claims() []claim {
 	hit := make(map[*image.Section]bool)
 	var out []claim
 	for _, c := range s.anonRefs() {
-		if sec := s.im.SectionAt(c.start); sec != nil && sec.Data != nil && !sec.Exec() {
+		// What is in .dynamic is the linker's own, and says where the rest of the file lies.
+		if sec := s.im.SectionAt(c.start); sec != nil && sec.Data != nil && !sec.Exec() && sec.Type != elf.SHT_DYNAMIC {
 			hit[sec] = true
 			out = append(out, c)
 		}
