@@ -225,7 +225,7 @@ func (j *diffJob) verdictErr() error {
 	return &patch.Refusal{
 		What: j.new.Path,
 		Why:  strings.Join(why, ", "),
-		Help: "no patch is written; the report says for each what would help",
+		Help: "no patch is written; the report says why, for each",
 	}
 }
 
