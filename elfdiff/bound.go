@@ -126,16 +126,13 @@ func (u *unit) settleAgain() {
 }
 
 // lone refuses an address that is the end of one object and the start of another (HAZARDS D17), where nothing in the
-// function speaks for either and they are at different places in the running process. A text without a symbol is taken to be meant
-// itself: that is evidence only; it would be wrong for a function that is given the end of a table in front of the texts and nothing else of it.
+// function speaks for either and they are at different places in the running process.
 func (e *emitter) lone(p *image.Place) error {
 	start, startKnown := arch.ImageAddr(0), false
 	name := fmt.Sprintf("a constant without a name at %#x", uint64(p.Addr))
 	if p.Kind == image.PlaceAtom {
 		start, startKnown = e.running(p.Atom)
 		name = p.Atom.Name
-	} else if x, ok := e.d.new.im.AnonExtent(p.Addr); ok && x.Text > 0 {
-		return nil
 	}
 	for _, a := range objectsEnding(e.d.new.im, p.Addr) {
 		if at, ok := e.running(a); ok && startKnown && at+(p.Addr-a.Addr) == start {

@@ -2,6 +2,7 @@ package elfdiff
 
 import (
 	"slices"
+	"strings"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
@@ -143,7 +144,8 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 		if p.Number && q.Number && p.Addr == q.Addr && (insideCode(p) || insideCode(q)) {
 			return true
 		}
-		if p.Kind == image.PlaceLinker && q.Kind == image.PlaceLinker && p.Linker == q.Linker && p.Addend == q.Addend {
+		if p.Kind == image.PlaceLinker && q.Kind == image.PlaceLinker && p.Linker == q.Linker && p.Addend == q.Addend &&
+			(strings.HasPrefix(p.Linker, "__st") || !endsThere(p) && !endsThere(q) || d.candidatesMeet(p, q)) { // __start_ and __stop_ are meant themselves
 			return true
 		}
 		if p.Kind == image.PlaceImport && q.Kind == image.PlaceImport {
@@ -173,6 +175,11 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 		return p.Addr == q.Addr && (d.nothingMoved(p.Addr, how.depth) || d.nowhere(p.Addr)) || d.nameless(p.Addr, q.Addr, how)
 	}
 	return true
+}
+
+// endsThere reports whether a place is the end of an object, by one of its readings.
+func endsThere(p *image.Place) bool {
+	return slices.ContainsFunc(p.Candidates, func(a *image.Atom) bool { return a.End() == p.Addr })
 }
 
 // insideCode reports whether a place is in a function and not its entry. A number of the same value in both builds is then no

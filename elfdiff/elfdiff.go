@@ -52,9 +52,11 @@
 // Proof is what the file itself says: relocations, the range of a symbol that holds an access of known width, the target of a branch.
 // Everything else is evidence, and errs towards a change or a refusal, but for these, which can be wrong in silence:
 //
-//   - how an address is used tells the start of an object from the end of the one in front (image.Place, bound.go): where an
-//     index counts up from below zero, and the compiler does not set it to a negative constant near the loop, the wrong one of the two is bound;
-//   - a text without a name at the end of a named table is taken for itself (bound.go);
+//   - how an address is used tells the start of an object from the end of the one in front (image.Place, bound.go). The wrong one of the two is bound
+//     where the one in front is an array of 1, 2, 4 or 8 bytes, which is taken for a number, or where an index is negative and nothing
+//     within 40 instructions shows it (negated, subtracted, a negative constant, counted down from zero or up to it);
+//   - an address within an object is that object's: compilers may take one that is further outside of an array than its end, or than 64 bytes in front
+//     of it ((a + 49)[-x], or a[x - 1000] in a program that is linked for a fixed address). internal/ends has such programs, behind its flag -ends.open;
 //   - tables of distances are recognised by their use, or by their name (content.go);
 //   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go);
 //   - a constant that moved as far as a line of the function did is a line number (linenumber.go): the function stays as it was;

@@ -134,7 +134,7 @@ type Place struct {
 	Proven  bool
 	Number  bool // the field could as well hold a plain number (ET_EXEC and TLS offsets without relocations)
 	Shared  bool // PlaceLinker: other linker symbols have the same address, and any of them may be meant
-	// Lone: the place is also the end of an object of more than 8 bytes (see [Image.EndingAt]), which is no candidate, and
+	// Lone: the place is also the end of an object that is no scalar by its size (see [Image.EndingAt]), which is no candidate, and
 	// nothing that the unit does speaks for either.
 	Lone       bool
 	Atom       *Atom

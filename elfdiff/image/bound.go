@@ -37,47 +37,205 @@ func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
 
 // boundInOrder looks at the instructions behind k, the lea of an address into register r, in the order of their addresses.
 func (im *Image) boundInOrder(b *Body, k int, r int8) BoundUse {
-	use := BoundNone
-	straight := true // no jump since the lea
-	var added int64  // to the register, since the lea
+	w := boundWalk{im: im, b: b, r: r, straight: true}
 	for last := min(k+useWindow, len(b.Insts)-1); k < last; {
 		k++
-		in := &b.Insts[k]
-		switch in.Flow {
+		switch b.Insts[k].Flow {
 		case arch.FlowNext, arch.FlowBranch:
 		case arch.FlowCall, arch.FlowCallInd:
-			if !calleeSaved(r) {
-				return use
+			if !calleeSaved(w.r) {
+				return w.use
 			}
 		default:
-			straight = false
+			w.straight = false
 		}
+		if w.step(k) {
+			break
+		}
+	}
+	return w.use
+}
+
+// boundWalk follows the register that a lea put an address into.
+type boundWalk struct {
+	im       *Image
+	b        *Body
+	r        int8
+	use      BoundUse
+	straight bool  // no jump since the lea
+	added    int64 // to the register, since the lea
+}
+
+// step takes instruction k into account; it returns true if there is nothing more to see.
+func (w *boundWalk) step(k int) bool {
+	in := &w.b.Insts[k]
+	x, ok := w.im.operandsAt(w.b, k)
+	if !ok {
+		return false
+	}
+	r := w.r
+	if w.straight && x.accesses(r) {
+		w.use = BoundInside
+		if int64(x.disp)+w.added < 0 {
+			w.use = BoundBelow
+		}
+		return true
+	}
+	if x.base == r && x.index < 0 && !x.twoByte && x.opcode == 0x8d && int64(x.disp)+w.added < 0 {
+		w.use = BoundCompared // the start by the end, or a biased base
+	}
+	if x.base == r && x.index >= 0 || x.index == r && x.base >= 0 {
+		index := x.index + x.base - r
+		switch {
+		case w.straight && x.base == r && w.added <= 0 && x.disp <= 0 && w.im.startsBelowZero(w.b, k, index):
+			w.use = BoundBelow
+			return true
+		case w.im.mayBeNegative(w.b, k, index):
+			w.use = BoundCompared
+		}
+	}
+	if !x.twoByte && (x.reg == r || x.rm == r) && isBoundTest(x.opcode) {
+		w.use = BoundCompared
+	}
+	if !x.changes(r) {
+		return false
+	}
+	delta, ok := x.step(w.b.Code[in.Off:in.End()])
+	w.added += delta
+	return !ok
+}
+
+// mayBeNegative reports whether something suggests that the register which instruction k uses as an index is negative there: what it is made of was
+// negated or subtracted, starts at a negative constant, or is counted down from zero, as far as the instructions in front show in the order of their addresses; or behind it
+// the index counts up, and a conditional jump asks whether it has come to zero. It is evidence only.
+func (im *Image) mayBeNegative(b *Body, k int, index int8) bool {
+	if im.countsUpToZero(b, k, index) {
+		return true
+	}
+	from := map[int8]bool{index: true} // registers that the index is made of
+	down := false                      // one of them is counted down
+	for first := max(k-useWindow, 0); k > first && len(from) > 0; {
+		k--
 		x, ok := im.operandsAt(b, k)
 		if !ok {
 			continue
 		}
-		if straight && x.accesses(r) {
-			if int64(x.disp)+added < 0 {
-				return BoundBelow
+		code := b.Code[b.Insts[k].Off:b.Insts[k].End()]
+		for r := range from {
+			if !x.changes(r) {
+				continue
 			}
-			return BoundInside
+			delta, constant := x.step(code)
+			down = down || constant && delta < 0 || !x.twoByte && x.opcode == 0xff && x.reg&7 == 1
+			zeroed := !x.twoByte && (x.opcode == 0x31 || x.opcode == 0x33) && x.reg == x.rm
+			switch {
+			case x.negates(r, code), down && zeroed:
+				return true
+			case !x.overwrites(r): // it is made of what it was, and perhaps of more
+			default:
+				delete(from, r)
+			}
+			for _, source := range x.sources(r) {
+				from[source] = true
+			}
 		}
-		if straight && x.base == r && x.index >= 0 && added <= 0 && x.disp <= 0 && im.startsBelowZero(b, k, x.index) {
-			return BoundBelow
+	}
+	return false
+}
+
+// negates reports whether the instruction gives register r a negative constant, what it has negated, or the difference from another register (Intel
+// SDM vol. 2, NOT: F7 /2, NEG: F7 /3, MOV: C7 /0, OR: 83 /1 with -1, SUB: 29 /r, 2B /r, IMUL: 69, 6B by a negative constant).
+func (x *x86Operands) negates(r int8, code []byte) bool {
+	if !x.twoByte && x.reg != x.rm && (x.opcode == 0x29 && x.rm == r || x.opcode == 0x2b && x.reg == r) {
+		return true
+	}
+	last := code[len(code)-1]
+	if !x.twoByte && x.reg == r && (x.opcode == 0x69 || x.opcode == 0x6b) {
+		return last&0x80 != 0
+	}
+	if x.twoByte || x.rm != r {
+		return false
+	}
+	switch x.opcode {
+	case 0xf7:
+		return x.reg&6 == 2
+	case 0xc7:
+		return last&0x80 != 0
+	case 0x83:
+		return x.reg&7 == 1 && last == 0xff
+	}
+	return false
+}
+
+// sources returns the general registers that the new value of register r is made of, besides its old one.
+func (x *x86Operands) sources(r int8) []int8 {
+	var out []int8
+	add := func(s int8) {
+		if s >= 0 && s != r {
+			out = append(out, s)
 		}
-		if !x.twoByte && (x.reg == r || x.rm == r) && isBoundTest(x.opcode) {
-			use = BoundCompared
-		}
-		if !x.changes(r) {
+	}
+	switch {
+	case x.twoByte && x.reg == r: // conditional and widening moves, imul
+		add(x.rm)
+	case x.twoByte:
+	case x.opcode == 0x8d && x.reg == r: // lea
+		add(x.base)
+		add(x.index)
+	case x.reg == r && (x.opcode == 0x8b || x.opcode == 0x63 || x.opcode == 0x6b || x.opcode == 0x69 || x.opcode == 0x03):
+		add(x.rm)
+	case x.rm == r && (x.opcode == 0x89 || x.opcode == 0x01):
+		add(x.reg)
+	}
+	return out
+}
+
+// countsUpToZero reports whether the index register of instruction k is stepped up behind it, by a constant or by one, and a conditional jump that
+// follows at once or behind a test of it with itself depends on whether that made it zero or left it negative.
+func (im *Image) countsUpToZero(b *Body, k int, index int8) bool {
+	stepped := false
+	for last := min(k+useWindow, len(b.Insts)-1); k < last; {
+		k++
+		in := &b.Insts[k]
+		x, ok := im.operandsAt(b, k)
+		code := b.Code[in.Off:in.End()]
+		switch {
+		case in.Flow == arch.FlowBranch && stepped:
+			return true
+		case in.Flow != arch.FlowNext && in.Flow != arch.FlowBranch:
+			return false
+		case !ok || in.Flow == arch.FlowBranch:
+		case !x.twoByte && x.opcode&^1 == 0x84 && x.rm == index && x.reg == index: // test
+			stepped = true
+			continue
+		case x.changes(index):
+			delta, constant := x.step(code)
+			stepped = constant && delta > 0 || !x.twoByte && x.opcode == 0xff && x.reg&7 == 0
+			if !stepped {
+				return false
+			}
 			continue
 		}
-		delta, ok := x.step(b.Code[in.Off:in.End()])
-		if !ok {
-			break
+		if ok && in.Flow == arch.FlowNext && setsFlags(&x) {
+			stepped = false
 		}
-		added += delta
 	}
-	return use
+	return false
+}
+
+// setsFlags reports whether an instruction sets the flags, so that a conditional jump behind it does not depend on what came before: all of the
+// arithmetic that compilers use, of which moves and lea leave them as they are.
+func setsFlags(x *x86Operands) bool {
+	if x.twoByte {
+		return x.opcode == 0x2e || x.opcode == 0x2f || x.opcode == 0xaf || x.opcode&0xe7 == 0xa3 || x.opcode == 0xba
+	}
+	switch op := x.opcode; {
+	case op < 0x40:
+		return true
+	case op >= 0x80 && op <= 0x85, op == 0x69, op == 0x6b, op == 0xc0, op == 0xc1, op >= 0xd0 && op <= 0xd3, op == 0xf6, op == 0xf7, op == 0xfe, op == 0xff:
+		return true
+	}
+	return false
 }
 
 // startsBelowZero reports whether the register that instruction k uses as an index gets a negative number in front of it: what is accessed

@@ -112,7 +112,7 @@ func (im *Image) addEnding(p *Place, c *evidence) {
 		switch through := use.based && !use.compared; { // memory is accessed through it
 		case p.Kind == PlaceUnknown, c.refersTo(a, p.Addr) && !through:
 			p.Candidates = append(p.Candidates, a)
-		case a.Size > maxScalar && !through && !c.refersToStart(p):
+		case (!isScalarSize(a.Size) || p.Kind == PlaceAnon && !a.CRT) && !through && !c.refersToStart(p):
 			p.Lone = true
 		}
 	}
@@ -133,6 +133,9 @@ func (im *Image) addBounded(p *Place) {
 func (c *evidence) refersToStart(p *Place) bool {
 	return p.Kind == PlaceAtom && (p.Addend != 0 || p.Atom.IsCode() || c.refersTo(p.Atom, p.Addr))
 }
+
+// isScalarSize reports whether an object has the size of a number or of a pointer, which nothing walks through to its end. An array may be as short.
+func isScalarSize(n uint64) bool { return n <= maxScalar && n&(n-1) == 0 }
 
 // maxScalar is the size in bytes up to which an object counts as a scalar, which nothing walks through to its end.
 const maxScalar = 8

@@ -1,0 +1,24 @@
+// D17: an index that comes from elsewhere and counts up to zero, from the end of an array that the function does not name otherwise.
+// Changed: sum
+// Objects: between
+// Verdict: refused ambiguous: it could belong to any of between, front
+#include "pair.h"
+
+__asm__(".data\n.balign 64\n"
+	".globl front\n.type front,@object\n.size front,64\nfront: .long 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16\n"
+#if V == 2
+	".globl between\n.type between,@object\n.size between,64\nbetween: .fill 64,1,3\n"
+#endif
+	".globl behind\n.type behind,@object\n.size behind,64\nbehind: .long 1000\n.fill 60\n.text\n");
+extern int behind[16];
+
+NOINLINE int sum(long i)
+{
+	const int *end;
+	int n = V;
+
+	__asm__("lea front+64(%%rip), %0\n0:\tadd (%0,%1,4), %2\n\tadd $1, %1\n\tjne 0b" : "=&r"(end), "+r"(i), "+r"(n));
+	return n;
+}
+
+void answer(void) { printf("%d %d\n", sum(-16), behind[0]); }

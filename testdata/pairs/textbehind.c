@@ -1,0 +1,28 @@
+// D17: the end of a table is passed on by a function that does not name the table otherwise; a text follows the table.
+// Changed: last
+// Verdict: refused is the end of table and the start of a constant without a name
+#include "pair.h"
+
+__asm__(".section .rodata\n"
+	".balign 8\n"
+	".globl table\n.type table,@object\n.size table,24\ntable: .long 1,2,3,4,5,6\n"
+	".Ltext: .asciz \"a text that follows\"\n"
+	".text\n");
+
+NOINLINE int below(const int *end) { return end[-1]; }
+NOINLINE int last(void)
+{
+	const int *end;
+
+	__asm__("lea table+24(%%rip), %0" : "=r"(end));
+	return below(end) + V;
+}
+NOINLINE const char *text(void)
+{
+	const char *p;
+
+	__asm__("lea .Ltext(%%rip), %0" : "=r"(p));
+	return p;
+}
+
+void answer(void) { printf("%d %s\n", last(), text()); }
