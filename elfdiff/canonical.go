@@ -41,7 +41,7 @@ func (c *canonicalizer) canonicalize(u *unit) {
 		u.err = err
 		return
 	}
-	c.number(u, bodies)
+	u.count = c.number(u, bodies)
 	c.shape, c.operands = c.shape[:0], c.operands[:0]
 	u.err = u.walk(c.index, c.add)
 	u.settleBounds(c.operands)
@@ -58,14 +58,14 @@ func (c *canonicalizer) canonicalize(u *unit) {
 	c.keep(u)
 }
 
-// number puts the bodies of a unit's parts into the order of the parts, and numbers their instructions.
-func (c *canonicalizer) number(u *unit, bodies []*image.Body) {
+// number puts the bodies of a unit's parts into the order of the parts, numbers their instructions, and returns how many these are.
+func (c *canonicalizer) number(u *unit, bodies []*image.Body) (count int) {
 	c.index = slices.Grow(c.index[:0], len(u.parts))[:len(u.parts)]
-	u.count = 0
 	for i, a := range u.parts {
 		k := slices.IndexFunc(bodies, func(b *image.Body) bool { return b.Atom == a })
-		u.count = c.index[i].number(bodies[k], u.count)
+		count = c.index[i].number(bodies[k], count)
 	}
+	return count
 }
 
 // add adds an instruction to the shape.
