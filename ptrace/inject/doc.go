@@ -10,9 +10,10 @@
 //	  planTransit   transit.go      revert; finish or undo what a dead hotpatch left
 //	  run           transaction.go  the only code that changes the process
 //	    prepare     stage.go        one borrowed thread maps journal and payloads; both are written; pages are touched
-//	    attempts                    stop, check, commit, resume; again while a function is busy
-//	      inStop                    mappings, loader state, old bytes, activeness (active.go), commit
-//	    verify                      reads back
+//	    attempts    attempts.go     stop, check, commit, resume; again while a function is busy
+//	      check     check.go        mappings, loader state, old bytes, activeness (active.go)
+      commit    commit.go       writes, marks, and the way back if one fails
+//	    verify      commit.go       reads back
 //	Inspect, Patched  list.go       the views of one process, or of all
 //
 // A plan is data and has no effect. Everything that does has its undo beside it: prepare and
