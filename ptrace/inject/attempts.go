@@ -46,4 +46,3 @@ func (t *transaction) inStop(s *ptrace.Stopped) error {
 	}
 	return t.commit(s)
 }
-

@@ -51,4 +51,3 @@ func changedSince(want *expected, have []byte) error {
 	return refuse(want.name, fmt.Sprintf("offset %#x, at %#x: % x instead of % x", off, uint64(want.addr)+uint64(off), have[off:end], want.bytes[off:end]), "",
 		"the bytes to be replaced have changed since the plan was made")
 }
-

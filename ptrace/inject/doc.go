@@ -12,7 +12,7 @@
 //	    prepare     stage.go        one borrowed thread maps journal and payloads; both are written; pages are touched
 //	    attempts    attempts.go     stop, check, commit, resume; again while a function is busy
 //	      check     check.go        mappings, loader state, old bytes, activeness (active.go)
-      commit    commit.go       writes, marks, and the way back if one fails
+//	      commit    commit.go       writes, marks, and the way back if one fails
 //	    verify      commit.go       reads back
 //	Inspect, Patched  list.go       the views of one process, or of all
 //

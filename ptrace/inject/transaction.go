@@ -159,4 +159,3 @@ func readFrom(f *os.File, buf []byte) ([]byte, error) {
 		}
 	}
 }
-
