@@ -210,33 +210,43 @@ func TestDataRefs(t *testing.T) {
 	}
 }
 
-// TestRelativeTables looks at constant arrays of pointers that clang turns into distances, by the code that uses them.
+// TestRelativeTables looks at constant arrays of pointers that clang turns into distances, by the code that uses them, with and without
+// the linker's relocations.
 func TestRelativeTables(t *testing.T) {
-	im := mustLoad(t, victim.Build(t, "clang", programs[0].sources, "-O2", "-g", "-fPIE", "-pie", "-lm"), Options{})
-	for fn, want := range map[string][]string{
-		"month": {"January", "February", "March", "April", "May", "June"},
-		"color": {"red", "green", "blue", "yellow", "violet"},
-	} {
-		var got []string
-		body := im.mustBody(t, fn)
-		for _, r := range body.Refs {
-			if r.Kind != RefAddr || !im.RelativeTableAt(body, int(r.Inst)) {
-				continue
-			}
-			table := &Atom{Addr: r.Place.Addr, Size: uint64(4 * len(want))}
-			for _, d := range im.RelativeRefs(table) {
-				e, _ := im.AnonExtent(d.Place.Addr)
-				b, ok := im.Bytes(d.Place.Addr, max(e.Text, 1)-1)
-				if !ok || !d.Relative || d.Size != 4 || d.Off != uint64(4*len(got)) {
-					t.Errorf("%s: entry %+v", fn, d)
+	for _, q := range []string{"-Wl,-O1", "-Wl,-q"} {
+		t.Run(q, func(t *testing.T) {
+			im := mustLoad(t, victim.Build(t, "clang", programs[0].sources, "-O2", "-g", "-fPIE", "-pie", "-lm", q), Options{})
+			for fn, want := range map[string][]string{
+				"month": {"January", "February", "March", "April", "May", "June"},
+				"color": {"red", "green", "blue", "yellow", "violet"},
+			} {
+				if got := relativeTexts(t, im, fn, len(want)); !slices.Equal(got, want) {
+					t.Errorf("%s: table %q, want %q", fn, got, want)
 				}
-				got = append(got, string(b))
 			}
+		})
+	}
+}
+
+// relativeTexts returns the texts that the first n entries of a function's tables of distances lead to.
+func relativeTexts(t *testing.T, im *Image, fn string, n int) []string {
+	t.Helper()
+	var got []string
+	body := im.mustBody(t, fn)
+	for _, r := range body.Refs {
+		if r.Kind != RefAddr || !im.RelativeTableAt(body, int(r.Inst)) {
+			continue
 		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: table %q, want %q", fn, got, want)
+		for _, d := range im.RelativeRefs(&Atom{Addr: r.Place.Addr, Size: uint64(4 * n)}) {
+			e, _ := im.AnonExtent(d.Place.Addr)
+			b, ok := im.Bytes(d.Place.Addr, max(e.Text, 1)-1)
+			if !ok || !d.Relative || d.Size != 4 || d.Off != uint64(4*len(got)) {
+				t.Errorf("%s: entry %+v", fn, d)
+			}
+			got = append(got, string(b))
 		}
 	}
+	return got
 }
 
 func TestAnonExtent(t *testing.T) {

@@ -19,9 +19,8 @@ import (
 // that makes epoll_wait again after EINTR (testdata/kvd/patient.c).
 func TestKilledAnywhere(t *testing.T) {
 	const (
-		kills   = 25
-		seed    = 4
-		longest = 10 * time.Millisecond // before the kill
+		kills = 25
+		seed  = 4
 	)
 	h := buildTool(t)
 	patient := build{cc: "gcc", flags: ordinary.flags + " -Wl,--wrap=epoll_wait", extra: []string{"kvd/patient.c"}}
@@ -33,6 +32,7 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(seed, seed))
 	killed := 0
+	longest := 10 * time.Millisecond // before the kill: what a verb took that was not killed
 	for i := range kills {
 		to, args := 2, []string{"apply", "-p", pid(v), patches[1]}
 		if i%2 == 1 {
@@ -40,9 +40,12 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 		delay := time.Duration(random.Int64N(int64(longest)))
 		err := load.Switch(to, func() error {
+			start := time.Now()
 			died, err := h.killAndRecover(load, v, delay, args)
 			if died {
 				killed++
+			} else {
+				longest = time.Since(start)
 			}
 			return err
 		})
@@ -53,7 +56,7 @@ func TestKilledAnywhere(t *testing.T) {
 			t.Fatalf("kill %d, at %v: %v", i, delay, err)
 		}
 	}
-	if killed < kills/5 {
+	if killed < kills/2 {
 		t.Errorf("only %d of %d were killed before their end", killed, kills)
 	}
 	r, err := load.Stop()

@@ -11,6 +11,7 @@ import (
 
 	"hotpatch/elfdiff"
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/trial"
 	"hotpatch/internal/victim"
 	"hotpatch/ptrace/inject"
@@ -70,9 +71,9 @@ func try(t *testing.T, p *Program, c compiler) int {
 	var without []int
 	for range 5 {
 		old, new := c.build(t, p.Source(0, without)), c.build(t, p.Source(1, without))
-		r := trial.Compare(t, old, new, nil)
+		r := builds.Compare(t, old, new, nil)
 		if r.Patch == nil && len(r.Missing) > 0 {
-			r = trial.Compare(t, old, new, r.Missing)
+			r = builds.Compare(t, old, new, r.Missing)
 		}
 		if r.Patch != nil {
 			live(t, p, r, old, new)

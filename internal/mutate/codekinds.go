@@ -66,14 +66,19 @@ func opcodeAt(code []byte) (at int, twoByte, ok bool) {
 	return at, twoByte, true
 }
 
+// eachOpcode is eachInst for those whose opcode opcodeAt finds, at the offset at of the instruction.
+func (p *Program) eachOpcode(f func(i int, in *inst, unit arch.ImageAddr, at int, twoByte bool)) {
+	p.eachInst(func(i int, in *inst, unit arch.ImageAddr) {
+		if at, twoByte, ok := opcodeAt(in.code); ok {
+			f(i, in, unit, at, twoByte)
+		}
+	})
+}
+
 // findOpcodes proposes other opcodes of equal length (Intel SDM vol. 2, appendix A). Those that mean nothing are sorted out by objdump.
 func findOpcodes(p *Program, r *rand.Rand) []Mutation {
 	var out []Mutation
-	p.eachInst(func(i int, in *inst, unit arch.ImageAddr) {
-		at, twoByte, ok := opcodeAt(in.code)
-		if !ok {
-			return
-		}
+	p.eachOpcode(func(i int, in *inst, unit arch.ImageAddr, at int, twoByte bool) {
 		op := in.code[at]
 		if other := otherOpcode(op, twoByte, r); other != op {
 			out = append(out, p.change(Opcode, i, at, other, unit))
@@ -133,11 +138,7 @@ func hasExtension(op byte, twoByte bool) bool {
 // findRegisters flips one bit of the reg field, where that is an operand, or of the register that is part of the opcode.
 func findRegisters(p *Program, r *rand.Rand) []Mutation {
 	var out []Mutation
-	p.eachInst(func(i int, in *inst, unit arch.ImageAddr) {
-		at, twoByte, ok := opcodeAt(in.code)
-		if !ok {
-			return
-		}
+	p.eachOpcode(func(i int, in *inst, unit arch.ImageAddr, at int, twoByte bool) {
 		op := in.code[at]
 		switch {
 		case !twoByte && (op >= 0x50 && op <= 0x5f || op >= 0xb8 && op <= 0xbf):

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 
 	"hotpatch/arch"
+	"hotpatch/internal/table"
 )
 
 // Change is something that a differ reports.
@@ -324,28 +325,32 @@ func (p *Program) name(a arch.ImageAddr) string {
 // Print writes the report as a table, and the failures.
 func (r *Report) Print(w io.Writer) {
 	var sum Outcome
-	fmt.Fprintf(w, "%-22s %10s %10s %10s %10s %8s %10s\n", "mutated", "mutations", "reported", "no effect", "undecoded", "missed", "invented")
+	var t table.Table
+	t.Row("mutated", "mutations", "reported", "no effect", "undecoded", "missed", "invented")
 	row := func(name string, o *Outcome) {
-		fmt.Fprintf(w, "%-22s %10d %10d %10d %10d %8d %10d\n", name, o.Mutations, o.Right, o.None, o.Undecoded, o.Missed, o.Invented)
+		t.Row(name, o.Mutations, o.Right, o.None, o.Undecoded, o.Missed, o.Invented)
 	}
 	for _, k := range Kinds() {
-		o := r.Outcomes[k]
-		if o == nil {
-			continue
+		if o := r.Outcomes[k]; o != nil {
+			row(string(k), o)
+			sum.add(o)
 		}
-		row(string(k), o)
-		sum.Mutations += o.Mutations
-		sum.Right += o.Right
-		sum.None += o.None
-		sum.Undecoded += o.Undecoded
-		sum.Missed += o.Missed
-		sum.Invented += o.Invented
 	}
 	row("all", &sum)
+	t.Write(w)
 	fmt.Fprintf(w, "%d files\n", r.Files)
 	for _, f := range r.Failures {
 		fmt.Fprintln(w, f.String())
 	}
+}
+
+func (o *Outcome) add(more *Outcome) {
+	o.Mutations += more.Mutations
+	o.Right += more.Right
+	o.None += more.None
+	o.Undecoded += more.Undecoded
+	o.Missed += more.Missed
+	o.Invented += more.Invented
 }
 
 // String says what went wrong.

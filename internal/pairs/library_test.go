@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/pairs"
 	"hotpatch/internal/trial"
 	"hotpatch/internal/victim"
@@ -35,7 +36,7 @@ func TestLibraries(t *testing.T) {
 
 // runLibrary patches and reverts one library. Clang joins small functions to their callers, so that it changes others.
 func runLibrary(t *testing.T, p *pairs.Pair, loader, old, new string, clang bool) {
-	f := trial.Patch(t, old, new)
+	f := builds.Patch(t, old, new)
 	changed := make(map[string]bool)
 	for _, c := range f.Changes {
 		if c.Change == "changed" {

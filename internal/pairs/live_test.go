@@ -3,6 +3,7 @@ package pairs_test
 import (
 	"testing"
 
+	"hotpatch/internal/builds"
 	"hotpatch/internal/pairs"
 	"hotpatch/internal/trial"
 )
@@ -17,7 +18,7 @@ func TestLive(t *testing.T) {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
 			old, new := p.Build(t, "gcc")
-			trial.Run(t, trial.Patch(t, old, new), trial.Answers{Before: p.Before, After: p.After, Reverted: p.Reverted}, old)
+			trial.Run(t, builds.Patch(t, old, new), trial.Answers{Before: p.Before, After: p.After, Reverted: p.Reverted}, old)
 		})
 	}
 }

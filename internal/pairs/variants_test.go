@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/pairs"
 	"hotpatch/internal/trial"
 )
@@ -77,7 +78,7 @@ func TestVariants(t *testing.T) {
 // checkVariant compares the two builds of one variant and patches the running program. In static programs, a few functions of
 // the C library differ when it is linked in another order (their references cannot all be told), which is not held against it.
 func checkVariant(t *testing.T, p *pairs.Pair, old, new string, static bool) {
-	r := trial.Compare(t, old, new, nil)
+	r := builds.Compare(t, old, new, nil)
 	var refused []string
 	for _, c := range r.Changes {
 		switch {
@@ -107,7 +108,7 @@ func checkVariant(t *testing.T, p *pairs.Pair, old, new string, static bool) {
 		return // whether this variant can be applied is not stated
 	}
 	if len(r.Missing) > 0 {
-		r = trial.Compare(t, old, new, r.Missing)
+		r = builds.Compare(t, old, new, r.Missing)
 	}
 	if r.Patch == nil {
 		t.Fatalf("no patch, although nothing is refused: %+v", r)

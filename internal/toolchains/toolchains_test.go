@@ -12,6 +12,7 @@ import (
 
 	"hotpatch/elfdiff"
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/trial"
 	"hotpatch/internal/truth"
 )
@@ -65,7 +66,7 @@ func check(t *testing.T, c *Combination) {
 	compareBuilds(t, c, "again", old, again)
 	r := compareBuilds(t, c, "edited", old, edited)
 	if len(r.Missing) > 0 {
-		r = trial.Compare(t, old.File, edited.File, r.Missing)
+		r = builds.Compare(t, old.File, edited.File, r.Missing)
 	}
 	if r.Patch == nil || !c.runs() {
 		return
@@ -86,7 +87,7 @@ func compareBuilds(t *testing.T, c *Combination, what string, old, new Build) *e
 		t.Logf("%s: the same bytes", what) // rustc leaves nothing of the link to chance
 		return &elfdiff.Result{}
 	}
-	r := trial.Compare(t, old.File, new.File, nil)
+	r := builds.Compare(t, old.File, new.File, nil)
 	want := differences(t, old, new)
 	from, to := mustLinked(t, old.File), mustLinked(t, new.File)
 	reported := make(map[string]bool)
@@ -105,6 +106,7 @@ func compareBuilds(t *testing.T, c *Combination, what string, old, new Build) *e
 		}
 		if why := c.known(change, names, old, new); why != "" {
 			known[why]++
+			t.Logf("KNOWN|%s|%s|%s|%s|%s|%v|%s", what, change.What, change.Change, change.Name, change.Verdict, change.Reasons, why)
 			continue
 		}
 		t.Errorf("%s: invented: %s %s %s (%v) %s", what, change.What, change.Change, change.Name, change.Reasons, change.Why)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/victim"
 )
 
@@ -29,7 +30,7 @@ func busyIn(t *testing.T, v *victim.Victim, f *patch.File, function string) {
 func TestContexts(t *testing.T) {
 	t.Parallel()
 	one := build(t, "context", 1)
-	f := diff(t, one, build(t, "context", 2))
+	f := builds.Patch(t, one, build(t, "context", 2))
 	for _, thread := range []string{"main", "thread"} {
 		for _, stack := range []string{"malloc", "static", "below", "above"} {
 			t.Run(thread+" "+stack, func(t *testing.T) {
@@ -62,7 +63,7 @@ func TestLoopAtEntry(t *testing.T) {
 	t.Parallel()
 	flags := []string{"-falign-loops=1"}
 	one := build(t, "context", 1, flags...)
-	f := diff(t, one, build(t, "context", 2, flags...))
+	f := builds.Patch(t, one, build(t, "context", 2, flags...))
 	v := victim.Start(t, one, "main")
 	ask(t, v, "loop", "waiting")
 	busyIn(t, v, f, "drain")

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/victim"
 )
 
@@ -267,7 +268,7 @@ func TestTable(t *testing.T) {
 			before := footprint(t, v.PID)
 			ask(t, v, "0", "first 6")
 			ask(t, v, "1", "second 20")
-			r := apply(t, v.PID, diff(t, build(t, "table", 1, c.flags...), build(t, "table", 2, c.flags...)))
+			r := apply(t, v.PID, builds.Patch(t, build(t, "table", 1, c.flags...), build(t, "table", 2, c.flags...)))
 			if len(r.Patches[0].Consts) != 1 {
 				t.Errorf("report: %+v", r)
 			}
@@ -299,9 +300,9 @@ func TestTableChain(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			v := victim.Start(t, build(t, "table", 1, c.flags...))
-			apply(t, v.PID, diff(t, build(t, "table", 1, c.flags...), build(t, "table", 3, c.flags...)))
+			apply(t, v.PID, builds.Patch(t, build(t, "table", 1, c.flags...), build(t, "table", 3, c.flags...)))
 			ask(t, v, "1", "second 120")
-			second := diff(t, build(t, "table", 3, c.flags...), build(t, "table", 4, c.flags...))
+			second := builds.Patch(t, build(t, "table", 3, c.flags...), build(t, "table", 4, c.flags...))
 			if c.refused {
 				refused(t, v.PID, []*patch.File{second}, "table", "DT_RELR", "from the started build")
 				return

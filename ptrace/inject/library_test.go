@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/victim"
 )
 
@@ -50,7 +51,7 @@ func TestProgramAndLibrary(t *testing.T) {
 	t.Parallel()
 	v := victim.Start(t, host(t, 1))
 	ask(t, v, "go", "7 22")
-	r := apply(t, v.PID, diff(t, lib(t, 1), lib(t, 2)), diff(t, host(t, 1), host(t, 2)))
+	r := apply(t, v.PID, builds.Patch(t, lib(t, 1), lib(t, 2)), builds.Patch(t, host(t, 1), host(t, 2)))
 	if r.Tries != 1 || len(r.Patches) != 2 || r.Atomic {
 		t.Errorf("report: %+v", r)
 	}
@@ -60,8 +61,8 @@ func TestProgramAndLibrary(t *testing.T) {
 		t.Errorf("report of the revert: %+v", r)
 	}
 	ask(t, v, "go", "7 22")
-	first := diff(t, lib(t, 1), lib(t, 2))
-	apply(t, v.PID, first, diff(t, host(t, 1), host(t, 2)))
+	first := builds.Patch(t, lib(t, 1), lib(t, 2))
+	apply(t, v.PID, first, builds.Patch(t, host(t, 1), host(t, 2)))
 	r = revert(t, v.PID, first.ID.Short())
 	if len(r.Patches) != 1 || r.Patches[0].ID != first.ID.String() || !strings.Contains(strings.Join(r.Notes, "\n"), "stays in force") {
 		t.Errorf("report of the revert of one: %+v", r)
@@ -88,7 +89,7 @@ func TestLoadedTwice(t *testing.T) {
 		}
 		paths = append(paths, p)
 	}
-	f := diff(t, lib(t, 1), lib(t, 2))
+	f := builds.Patch(t, lib(t, 1), lib(t, 2))
 	refused(t, v.PID, []*patch.File{f}, "is not what runs")
 	ask(t, v, "open "+paths[0], "opened")
 	apply(t, v.PID, f)
@@ -113,7 +114,7 @@ func TestUnloaded(t *testing.T) {
 	v := victim.Start(t, build(t, "host", 1))
 	l := lib(t, 1)
 	ask(t, v, "open "+l, "opened")
-	f := diff(t, l, lib(t, 2))
+	f := builds.Patch(t, l, lib(t, 2))
 	apply(t, v.PID, f)
 	ask(t, v, "go", "7 24")
 	ask(t, v, "close", "closed")
@@ -150,9 +151,9 @@ func TestSlots(t *testing.T) {
 			v := victim.Start(t, build(t, "host", 1))
 			ask(t, v, "open "+l, "opened")
 			ask(t, v, "go", "7 22")
-			apply(t, v.PID, diff(t, l, lib(t, 2, c.flags...)))
+			apply(t, v.PID, builds.Patch(t, l, lib(t, 2, c.flags...)))
 			ask(t, v, "go", "7 24")
-			apply(t, v.PID, diff(t, lib(t, 2, c.flags...), lib(t, 4, c.flags...)))
+			apply(t, v.PID, builds.Patch(t, lib(t, 2, c.flags...), lib(t, 4, c.flags...)))
 			ask(t, v, "go", "7 226") // three calls of lib_calls, and 100
 			revert(t, v.PID, "")
 			revert(t, v.PID, "")
@@ -169,8 +170,8 @@ func TestLocalSlots(t *testing.T) {
 	l := lib(t, 1, flags...)
 	v := victim.Start(t, build(t, "host", 1))
 	ask(t, v, "open "+l, "opened")
-	apply(t, v.PID, diff(t, l, lib(t, 2, flags...)))
-	refused(t, v.PID, []*patch.File{diff(t, lib(t, 2, flags...), lib(t, 4, flags...))}, "static thread-local variable")
+	apply(t, v.PID, builds.Patch(t, l, lib(t, 2, flags...)))
+	refused(t, v.PID, []*patch.File{builds.Patch(t, lib(t, 2, flags...), lib(t, 4, flags...))}, "static thread-local variable")
 	ask(t, v, "go", "7 24")
 	v.End()
 }
@@ -181,7 +182,7 @@ func TestChurn(t *testing.T) {
 	t.Parallel()
 	v := victim.Start(t, host(t, 1))
 	ask(t, v, "churn "+lib(t, 2, "-Wl,-soname,other.so"), "churning")
-	f := diff(t, host(t, 1), host(t, 2))
+	f := builds.Patch(t, host(t, 1), host(t, 2))
 	for range 5 {
 		apply(t, v.PID, f)
 		ask(t, v, "go", "70 22")
@@ -196,7 +197,7 @@ func TestPreempted(t *testing.T) {
 	t.Parallel()
 	v := victim.Start(t, host(t, 1, "-DOWN", "-rdynamic"))
 	ask(t, v, "go", "7 2020")
-	refused(t, v.PID, []*patch.File{diff(t, lib(t, 1), lib(t, 2))}, "lib_value", "comes first", "host")
+	refused(t, v.PID, []*patch.File{builds.Patch(t, lib(t, 1), lib(t, 2))}, "lib_value", "comes first", "host")
 }
 
 // TestPreemptedConstant refuses to renew a constant of a library of which the program has a copy (COPY relocation): everybody reads that one.
@@ -204,7 +205,7 @@ func TestPreemptedConstant(t *testing.T) {
 	t.Parallel()
 	v := victim.Start(t, hostOf(t, 1, lib(t, 1, "-DTEXT"), "-DTEXT"))
 	ask(t, v, "go", "7 22")
-	refused(t, v.PID, []*patch.File{diff(t, lib(t, 1, "-DTEXT"), lib(t, 2, "-DTEXT"))}, "lib_text", "comes first", "host")
+	refused(t, v.PID, []*patch.File{builds.Patch(t, lib(t, 1, "-DTEXT"), lib(t, 2, "-DTEXT"))}, "lib_text", "comes first", "host")
 	v.End()
 }
 
@@ -212,7 +213,7 @@ func TestPreemptedConstant(t *testing.T) {
 // that was preloaded hides the function as well as the program does.
 func TestPreemptedWord(t *testing.T) {
 	t.Parallel()
-	f := diff(t, lib(t, 1), lib(t, 2))
+	f := builds.Patch(t, lib(t, 1), lib(t, 2))
 	for name, start := range map[string]func() *victim.Victim{
 		"program": func() *victim.Victim { return victim.Start(t, host(t, 1, "-DOWN", "-rdynamic")) },
 		"preloaded": func() *victim.Victim {
@@ -259,7 +260,7 @@ func TestNewImport(t *testing.T) {
 			t.Parallel()
 			v := victim.Start(t, host(t, 1, c.flags...))
 			ask(t, v, "go", "7 22")
-			f := diff(t, lib(t, 1), lib(t, 3, append([]string{"-DWITH=" + c.with}, c.libs...)...))
+			f := builds.Patch(t, lib(t, 1), lib(t, 3, append([]string{"-DWITH=" + c.with}, c.libs...)...))
 			if c.refused != nil {
 				refused(t, v.PID, []*patch.File{f}, c.refused...)
 				ask(t, v, "go", "7 22")
@@ -277,7 +278,7 @@ func TestNewImport(t *testing.T) {
 func TestIndirectFunction(t *testing.T) {
 	t.Parallel()
 	v := victim.Start(t, host(t, 1, "-Wl,-z,now"))
-	f := diff(t, lib(t, 1), lib(t, 3, "-DWITH='i'", "-fno-builtin"))
+	f := builds.Patch(t, lib(t, 1), lib(t, 3, "-DWITH='i'", "-fno-builtin"))
 	apply(t, v.PID, f)
 	ask(t, v, "go", "7 600")
 	revert(t, v.PID, "")

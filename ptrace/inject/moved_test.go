@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/victim"
 )
 
 // growPatch is the patch from version v of grow.c to the next.
 func growPatch(t testing.TB, v int) *patch.File {
 	t.Helper()
-	return diff(t, build(t, "grow", v), build(t, "grow", v+1))
+	return builds.Patch(t, build(t, "grow", v), build(t, "grow", v+1))
 }
 
 // TestMoved lets a variable grow in a running process: what it holds goes along, and comes back.

@@ -14,9 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"hotpatch/elfdiff"
-	"hotpatch/elfdiff/image"
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/victim"
 	"hotpatch/ptrace"
 )
@@ -33,37 +32,10 @@ func build(t testing.TB, name string, v int, flags ...string) string {
 	return victim.Build(t, "gcc", []string{"inject/" + name + ".c"}, all...)
 }
 
-// diff makes the patch from one file to another, giving every word that it asks for.
-func diff(t testing.TB, old, new string) *patch.File {
-	t.Helper()
-	a, err := image.Load(old, image.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := image.Load(new, image.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	opt := elfdiff.Options{User: "test", Date: time.Unix(0, 0)}
-	r, err := elfdiff.Diff(a, b, opt)
-	if err == nil && r.Patch == nil {
-		opt.Acks = r.Missing
-		r, err = elfdiff.Diff(a, b, opt)
-	}
-	if err != nil || r.Patch == nil {
-		t.Fatalf("diff %s %s: %v, %+v", old, new, err, r)
-	}
-	f, err := r.Patch.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 // chainPatch is the patch from version v of chain.c to the next.
 func chainPatch(t testing.TB, v int, flags ...string) *patch.File {
 	t.Helper()
-	return diff(t, build(t, "chain", v, flags...), build(t, "chain", v+1, flags...))
+	return builds.Patch(t, build(t, "chain", v, flags...), build(t, "chain", v+1, flags...))
 }
 
 var quick = Options{Wait: 10 * time.Second, User: "test"}

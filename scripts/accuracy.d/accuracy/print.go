@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"hotpatch/internal/table"
 )
 
 // inventedLimit is what may be invented, as a share of what truly changed. Nothing may be missed.
@@ -13,73 +15,28 @@ const inventedLimit = 0.005
 // nothing is the outcome of a patch to code that the build at hand does not have.
 const nothing = "changes nothing in this build"
 
-// table is text in columns, with notes beneath its rows.
-type table struct {
-	rows  [][]string
-	notes map[int][]string // by row
-}
-
-func (t *table) row(title string, cells ...any) {
-	row := []string{title}
-	for _, c := range cells {
-		row = append(row, fmt.Sprint(c))
-	}
-	t.rows = append(t.rows, row)
-}
-
-// note writes a line beneath the last row.
-func (t *table) note(what, text string) {
-	if t.notes == nil {
-		t.notes = make(map[int][]string)
-	}
-	last := len(t.rows) - 1
-	t.notes[last] = append(t.notes[last], what+": "+text)
-}
-
-func (t *table) write(out io.Writer) {
-	var widths []int
-	for _, row := range t.rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], len(cell))
-		}
-	}
-	for k, row := range t.rows {
-		line := fmt.Sprintf("%-*s", widths[0], row[0])
-		for i, cell := range row[1:] {
-			line += fmt.Sprintf("  %*s", widths[i+1], cell)
-		}
-		fmt.Fprintln(out, strings.TrimRight(line, " "))
-		for _, n := range t.notes[k] {
-			fmt.Fprintln(out, "    "+n)
-		}
-	}
-}
-
 // print writes both tables and returns an error if the differ is not as exact as it must be.
 func print(out io.Writer, results []result) error {
 	var total, data score
 	var failed []error
-	t := &table{}
-	t.row("pair", "changed", "added", "removed", "line", "readers", "reported", "lines", "missed", "invented", "line as change",
+	t := &table.Table{}
+	t.Row("pair", "changed", "added", "removed", "line", "readers", "reported", "lines", "missed", "invented", "line as change",
 		"data", "reported", "missed", "invented")
 	for i := range results {
 		r := &results[i]
 		if r.err != nil {
-			t.row(r.pair.String())
-			t.note("error", r.err.Error())
+			t.Row(r.pair.String())
+			t.Note("error: " + r.err.Error())
 			failed = append(failed, fmt.Errorf("%s: %w", &r.pair, r.err))
 			continue
 		}
-		t.score(r.pair.String(), &r.functions, &r.data)
+		figures(t, r.pair.String(), &r.functions, &r.data)
+		mistakes(t, &r.functions, &r.data)
 		total.add(&r.functions)
 		data.add(&r.data)
 	}
-	t.score(fmt.Sprintf("%d pairs", len(results)), &total, &data)
-	delete(t.notes, len(t.rows)-1) // they stand above
-	t.write(out)
+	figures(t, fmt.Sprintf("%d pairs", len(results)), &total, &data)
+	t.Write(out)
 	fmt.Fprintln(out)
 	fates(out, results)
 	if n := len(total.missed); n > 0 {
@@ -94,10 +51,14 @@ func print(out io.Writer, results []result) error {
 	return errors.Join(failed...)
 }
 
-// score adds a row of figures, and beneath it the names of what went wrong.
-func (t *table) score(title string, f, d *score) {
-	t.row(title, f.changed, f.added, f.removed, f.line, f.readers, f.reported, f.reportedLine, len(f.missed), len(f.invented),
+// figures adds a row of figures.
+func figures(t *table.Table, title string, f, d *score) {
+	t.Row(title, f.changed, f.added, f.removed, f.line, f.readers, f.reported, f.reportedLine, len(f.missed), len(f.invented),
 		len(f.lineAsChange), d.real(), d.reported, len(d.missed), len(d.invented))
+}
+
+// mistakes writes beneath a row the names of what went wrong.
+func mistakes(t *table.Table, f, d *score) {
 	for _, s := range []struct {
 		what  string
 		names []string
@@ -106,7 +67,7 @@ func (t *table) score(title string, f, d *score) {
 		{"missed", d.missed}, {"invented", d.invented},
 	} {
 		for _, name := range s.names {
-			t.note(s.what, name)
+			t.Note(s.what + ": " + name)
 		}
 	}
 }
@@ -128,8 +89,8 @@ func (s *score) add(t *score) {
 
 // fates writes what becomes of each fix.
 func fates(out io.Writer, results []result) {
-	t := &table{}
-	t.row("pair", "outcome", "acks", "refusals", "atomic")
+	t := &table.Table{}
+	t.Row("pair", "outcome", "acks", "refusals", "atomic")
 	count := make(map[string]int)
 	acks, notAtomic := 0, 0
 	for i := range results {
@@ -152,15 +113,15 @@ func fates(out io.Writer, results []result) {
 		if len(f.acks) > 0 {
 			acks++
 		}
-		t.row(r.pair.String(), outcome, len(f.acks), len(f.refused), atomic)
+		t.Row(r.pair.String(), outcome, len(f.acks), len(f.refused), atomic)
 		for _, why := range f.refused {
-			t.note("refused", shorten(why))
+			t.Note("refused: " + shorten(why))
 		}
 		for _, id := range f.acks {
-			t.note("ack", id)
+			t.Note("ack: " + id)
 		}
 	}
-	t.write(out)
+	t.Write(out)
 	fmt.Fprintf(out, "%d pairs: %d patches (%d of them atomic: false), %d refused, %d without a patch, %d that change no code here; "+
 		"%d need an ack\n", len(results), count["patch"], notAtomic, count["refused"], count["no patch"], count[nothing], acks)
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"hotpatch/internal/references"
+	"hotpatch/internal/table"
 )
 
 func main() {
@@ -25,19 +26,21 @@ func main() {
 }
 
 func run(out io.Writer, args []string) error {
-	fmt.Fprintf(out, "%-12s %10s %10s %10s %10s %10s %10s %6s %8s %6s\n", "program", "references", "by name", "by address", "ambiguous", "unresolved", "undecoded", "dead", "local", "wrong")
+	var t table.Table
+	t.Row("program", "references", "by name", "by address", "ambiguous", "unresolved", "undecoded", "dead", "local", "wrong")
 	wrong := 0
 	for ; len(args) > 0; args = args[3:] {
-		t, err := references.Check(args[1], args[2])
+		r, err := references.Check(args[1], args[2])
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%-12s %10d %10d %10d %10d %10d %10d %6d %8d %6d\n", args[0], t.References, t.Named, t.Address, t.Ambiguous, t.Unresolved, t.Undecoded, t.Dead, t.Local, len(t.Wrong))
-		for _, w := range t.Wrong {
-			fmt.Fprintln(out, "   ", w)
+		t.Row(args[0], r.References, r.Named, r.Address, r.Ambiguous, r.Unresolved, r.Undecoded, r.Dead, r.Local, len(r.Wrong))
+		for _, w := range r.Wrong {
+			t.Note(w)
 		}
-		wrong += len(t.Wrong)
+		wrong += len(r.Wrong)
 	}
+	t.Write(out)
 	if wrong > 0 {
 		return fmt.Errorf("%d wrong references", wrong)
 	}
