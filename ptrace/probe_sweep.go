@@ -7,36 +7,109 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// sweep is set by the environment of a program built with the tag hotpatch_sweep, which is for tests only.
+// A program that was built with the tag hotpatch_sweep, which is for tests only, counts the instants before and behind
+// its operations on the target, from 1: ptrace requests, writes to memory, and the reaping of threads. Its environment
+// says what is to happen at one of them:
 //
-//	HOTPATCH_KILL_AT=N     the program kills itself at the Nth probe, from 1
-//	HOTPATCH_PROBES=FILE   the name of every probe is written to FILE, one a line
-var sweep = struct {
-	sync.Mutex
-	at, count int
-	trace     *os.File
-}{}
+//	HOTPATCH_READS=1       the instants before reads of memory count, too
+//	HOTPATCH_KILL_AT=N     it kills itself
+//	HOTPATCH_AT=N          it writes a line "N NAME" to descriptor 3 and waits for one on descriptor 4, "ERRNO FAILS NEXT":
+//	                       from here on, FAILS operations are not performed and give ERRNO; it waits again at NEXT (0: never)
+//	HOTPATCH_PROBES=FILE   the name of every instant is written to FILE, one a line
+type probing struct {
+	once   sync.Once
+	lock   sync.Mutex // guards the rest; held while the program waits
+	reads  bool
+	count  int
+	killAt int
+	holdAt int
+	errno  syscall.Errno
+	fails  int // operations that are still to fail
+	trace  *os.File
+	out    *os.File
+	in     *os.File
+}
 
-// probe counts, and kills this process when it has counted far enough. n is the number of the request, or the
-// size of the write in bytes.
-func probe(name string, n int) {
-	sweep.Lock()
-	defer sweep.Unlock()
-	if sweep.count == 0 {
-		sweep.at, _ = strconv.Atoi(os.Getenv("HOTPATCH_KILL_AT"))
-		if path := os.Getenv("HOTPATCH_PROBES"); path != "" {
-			sweep.trace, _ = os.Create(path)
-		}
+// probes is the one piece of state that this build has: what it counts is the whole program's.
+var probes probing
+
+func (s *probing) start() {
+	s.reads = os.Getenv("HOTPATCH_READS") != ""
+	s.killAt, _ = strconv.Atoi(os.Getenv("HOTPATCH_KILL_AT"))
+	s.holdAt, _ = strconv.Atoi(os.Getenv("HOTPATCH_AT"))
+	if path := os.Getenv("HOTPATCH_PROBES"); path != "" {
+		s.trace, _ = os.Create(path)
 	}
-	sweep.count++
-	if sweep.trace != nil {
-		fmt.Fprintf(sweep.trace, "%s %#x\n", name, n)
+	if s.holdAt > 0 {
+		s.out, s.in = os.NewFile(3, "probe"), os.NewFile(4, "answer")
 	}
-	if sweep.count == sweep.at {
+}
+
+// requests are the names of ptrace requests in traces (sys/ptrace.h, without PTRACE_).
+var requests = map[int]string{
+	unix.PTRACE_PEEKDATA: "PEEKDATA", unix.PTRACE_POKEDATA: "POKEDATA", unix.PTRACE_CONT: "CONT", unix.PTRACE_DETACH: "DETACH",
+	unix.PTRACE_SYSCALL: "SYSCALL", unix.PTRACE_GETEVENTMSG: "GETEVENTMSG", unix.PTRACE_GETSIGINFO: "GETSIGINFO",
+	unix.PTRACE_GETREGSET: "GETREGSET", unix.PTRACE_SETREGSET: "SETREGSET", unix.PTRACE_SEIZE: "SEIZE",
+	unix.PTRACE_INTERRUPT: "INTERRUPT", unix.PTRACE_LISTEN: "LISTEN", unix.PTRACE_GET_RSEQ_CONFIGURATION: "RSEQ",
+}
+
+// named is an instant's name in a trace: "before GETREGSET 4711", "after write 5 0x55d0c0ffee00".
+func named(when, op string, what int, where uintptr) string {
+	if op != "ptrace" {
+		return fmt.Sprintf("%s %s %d %#x", when, op, what, where)
+	}
+	name := requests[what]
+	if name == "" {
+		name = fmt.Sprintf("%#x", what)
+	}
+	return fmt.Sprintf("%s %s %d", when, name, where)
+}
+
+// before counts the instant before an operation. An errno says that it is not to be performed. what is the ptrace
+// request or the number of bytes, where the thread or the address.
+func before(op string, what int, where uintptr) syscall.Errno {
+	s := &probes
+	s.once.Do(s.start)
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	if op == "read" && !s.reads {
+		return 0
+	}
+	s.pass("before", op, what, where)
+	if s.fails == 0 {
+		return 0
+	}
+	s.fails--
+	return s.errno
+}
+
+// after counts the instant behind an operation.
+func after(op string, what int, where uintptr) {
+	s := &probes
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	s.pass("after", op, what, where)
+}
+
+func (s *probing) pass(when, op string, what int, where uintptr) {
+	s.count++
+	if s.trace != nil {
+		fmt.Fprintln(s.trace, named(when, op, what, where))
+	}
+	switch s.count {
+	case s.killAt:
 		unix.Kill(unix.Getpid(), unix.SIGKILL)
+	case s.holdAt:
+		fmt.Fprintln(s.out, s.count, named(when, op, what, where))
+		var errno int
+		if _, err := fmt.Fscanln(s.in, &errno, &s.fails, &s.holdAt); err != nil {
+			panic(err) // whoever was to answer is gone
+		}
+		s.errno = syscall.Errno(errno)
 	}
 }

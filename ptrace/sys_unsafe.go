@@ -13,29 +13,34 @@ import (
 // switch happens inside a stop. All return 0 or an errno.
 
 func ptrace(req, tid int, addr, data uintptr) syscall.Errno {
-	probe("before ptrace", req)
+	if e := before("ptrace", req, uintptr(tid)); e != 0 {
+		return e
+	}
 	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(req), uintptr(tid), addr, data, 0, 0)
-	probe("after ptrace", req)
+	after("ptrace", req, uintptr(tid))
 	return e
+}
+
+// ptraceAt is ptrace with a pointer as data, which the kernel reads from or writes to, and with its result.
+func ptraceAt(req, tid int, addr uintptr, data unsafe.Pointer) (int, syscall.Errno) {
+	if e := before("ptrace", req, uintptr(tid)); e != 0 {
+		return 0, e
+	}
+	n, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(req), uintptr(tid), addr, uintptr(data), 0, 0)
+	after("ptrace", req, uintptr(tid))
+	return int(n), e
 }
 
 // ptraceBytes is ptrace with a buffer as data and its size as addr
 // (PTRACE_GET_RSEQ_CONFIGURATION, PTRACE_GET_SYSCALL_INFO). It returns the size filled in.
 func ptraceBytes(req, tid int, buf []byte) (int, syscall.Errno) {
-	probe("before ptrace", req)
-	n, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(req), uintptr(tid), uintptr(len(buf)),
-		uintptr(unsafe.Pointer(&buf[0])), 0, 0)
-	probe("after ptrace", req)
-	return int(n), e
+	return ptraceAt(req, tid, uintptr(len(buf)), unsafe.Pointer(&buf[0]))
 }
 
 // ptraceEventMsg is PTRACE_GETEVENTMSG: the new id of clone, fork and vfork, the former of exec.
 func ptraceEventMsg(tid int) (uint64, syscall.Errno) {
 	var msg uint64
-	probe("before ptrace", unix.PTRACE_GETEVENTMSG)
-	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GETEVENTMSG, uintptr(tid), 0,
-		uintptr(unsafe.Pointer(&msg)), 0, 0)
-	probe("after ptrace", unix.PTRACE_GETEVENTMSG)
+	_, e := ptraceAt(unix.PTRACE_GETEVENTMSG, tid, 0, unsafe.Pointer(&msg))
 	return msg, e
 }
 
@@ -43,9 +48,7 @@ func ptraceEventMsg(tid int) (uint64, syscall.Errno) {
 // kernel made it.
 func signalCode(tid int) (int32, syscall.Errno) {
 	var si siginfo
-	probe("before ptrace", unix.PTRACE_GETSIGINFO)
-	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_GETSIGINFO, uintptr(tid), 0, uintptr(unsafe.Pointer(&si)), 0, 0)
-	probe("after ptrace", unix.PTRACE_GETSIGINFO)
+	_, e := ptraceAt(unix.PTRACE_GETSIGINFO, tid, 0, unsafe.Pointer(&si))
 	return si.Code, e
 }
 
@@ -57,10 +60,7 @@ func ptracePoke(tid int, addr arch.Addr, word uint64) syscall.Errno {
 // ptracePeek reads one word. The system call, unlike libc's wrapper, stores it at data.
 func ptracePeek(tid int, addr arch.Addr) (uint64, syscall.Errno) {
 	var w uint64
-	probe("before ptrace", unix.PTRACE_PEEKDATA)
-	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_PEEKDATA, uintptr(tid), uintptr(addr),
-		uintptr(unsafe.Pointer(&w)), 0, 0)
-	probe("after ptrace", unix.PTRACE_PEEKDATA)
+	_, e := ptraceAt(unix.PTRACE_PEEKDATA, tid, uintptr(addr), unsafe.Pointer(&w))
 	return w, e
 }
 
@@ -68,11 +68,8 @@ func ptracePeek(tid int, addr arch.Addr) (uint64, syscall.Errno) {
 // number of bytes that the kernel moved, by which a 32-bit thread is known.
 func regset(req, tid int, r *Regs) (int, syscall.Errno) {
 	const ntPRStatus = 1
-	iov := unix.Iovec{Base: (*byte)(unsafe.Pointer(&r.word[0])), Len: uint64(unsafe.Sizeof(r.word))}
-	probe("before ptrace", req)
-	_, _, e := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(req), uintptr(tid), ntPRStatus,
-		uintptr(unsafe.Pointer(&iov)), 0, 0)
-	probe("after ptrace", req)
+	iov := unix.Iovec{Base: (*byte)(unsafe.Pointer(r)), Len: uint64(unsafe.Sizeof(*r))}
+	_, e := ptraceAt(req, tid, ntPRStatus, unsafe.Pointer(&iov))
 	return int(iov.Len), e
 }
 
@@ -102,6 +99,9 @@ func waitPeek(tid int, si *siginfo) syscall.Errno {
 
 // waitConsume consumes what waitPeek reports of a tracee: reaps it if it has died.
 func waitConsume(tid int) syscall.Errno {
+	if e := before("reap", 0, uintptr(tid)); e != 0 {
+		return e
+	}
 	_, _, e := unix.RawSyscall6(unix.SYS_WAIT4, uintptr(tid), 0, unix.WNOHANG|unix.WALL, 0, 0, 0)
 	return e
 }
@@ -114,6 +114,9 @@ func nap(d int64) {
 
 // vmRead is process_vm_readv with one local buffer and any number of remote ranges.
 func vmRead(tid int, local []unix.Iovec, remote []unix.RemoteIovec) (int, syscall.Errno) {
+	if e := before("read", len(remote), remote[0].Base); e != 0 {
+		return 0, e
+	}
 	n, _, e := unix.RawSyscall6(unix.SYS_PROCESS_VM_READV, uintptr(tid),
 		uintptr(unsafe.Pointer(&local[0])), uintptr(len(local)),
 		uintptr(unsafe.Pointer(&remote[0])), uintptr(len(remote)), 0)
@@ -126,14 +129,19 @@ func localIovec(buf []byte) unix.Iovec {
 }
 
 func pread(fd int, buf []byte, off uint64) (int, syscall.Errno) {
+	if e := before("read", len(buf), uintptr(off)); e != 0 {
+		return 0, e
+	}
 	n, _, e := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), uintptr(off), 0, 0)
 	return int(n), e
 }
 
 func pwrite(fd int, buf []byte, off uint64) (int, syscall.Errno) {
-	probe("before write", len(buf))
+	if e := before("write", len(buf), uintptr(off)); e != 0 {
+		return 0, e
+	}
 	n, _, e := unix.RawSyscall6(unix.SYS_PWRITE64, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), uintptr(off), 0, 0)
-	probe("after write", len(buf))
+	after("write", len(buf), uintptr(off))
 	return int(n), e
 }
 
