@@ -67,6 +67,14 @@
 // A tail is used only if it is filled with one value, zero or padding. Without one the borrowing is refused
 // ([ErrNoRoom]).
 //
+// # Rounds
+//
+// A function that is busy in some thread or other at any time is never found idle by stopping everything at once. [Stopped.RunOn] lets single
+// threads run on within a stop while the others stand still, and stops each as it returns to a place that is known from its stack ([Goal]). That
+// is seen by a breakpoint of perf_event_open(2), which changes no byte, tells the stack pointer, and disappears with this process, as
+// the stops of the others do; ptrace's own breakpoints and single steps would outlive it and kill the target. [Watch] does the same
+// while everything runs. A thread that stands still may own a lock for which a running one waits, so a round has an end.
+//
 // # System calls that a stop interrupts
 //
 // Most are restarted by the kernel. Those that return a plain EINTR on any stop (signal(7),

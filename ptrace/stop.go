@@ -32,6 +32,7 @@ type Stopped struct {
 	Threads []Thread
 
 	tr    *tracer
+	opts  StopOptions
 	start time.Time
 	max   time.Duration
 }
@@ -115,7 +116,7 @@ func (tr *tracer) stopAll(opts StopOptions, stats *StopStats, fn func(s *Stopped
 	defer rt.lower()
 	stats.Realtime = rt.raised
 
-	s := &Stopped{tr: tr, start: time.Now(), max: opts.MaxPause, Threads: tr.view[:0]}
+	s := &Stopped{tr: tr, opts: opts, start: time.Now(), max: opts.MaxPause, Threads: tr.view[:0]}
 	err := tr.collect(opts, s)
 	stats.Stopping = time.Since(s.start)
 	func() {

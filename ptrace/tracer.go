@@ -41,6 +41,7 @@ type tracer struct {
 	view     []Thread // scratch of Stop
 	local    []unix.Iovec
 	remote   []unix.RemoteIovec
+	round    Watch // scratch of RunOn
 }
 
 // job is a closure to be run on the tracer's thread.
