@@ -42,13 +42,54 @@ func (s *side) unclaimed() map[string][]arch.ImageAddr {
 		if c.end >= end {
 			continue
 		}
-		for _, piece := range bytes.Split(sec.Data[c.end-sec.Addr:end-sec.Addr], []byte{0}) {
-			if len(piece) > 0 {
-				pieces[string(piece)] = append(pieces[string(piece)], c.start)
-			}
+		for _, piece := range s.piecesIn(sec.Data[c.end-sec.Addr:end-sec.Addr], c.end) {
+			pieces[piece] = append(pieces[piece], c.start)
 		}
 	}
 	return pieces
+}
+
+// piecesIn splits the data at an address at its zeros. A field that holds a place counts as what it leads to: its bytes
+// differ wherever the place has moved.
+func (s *side) piecesIn(data []byte, at arch.ImageAddr) []string {
+	var out []string
+	add := func(data []byte) {
+		for _, piece := range bytes.Split(data, []byte{0}) {
+			if len(piece) > 0 {
+				out = append(out, string(piece))
+			}
+		}
+	}
+	done := uint64(0)
+	for _, r := range s.im.DataRefsIn(at, at+arch.ImageAddr(len(data))) {
+		if r.Place.Number || r.Off < done || r.Off+uint64(r.Size) > uint64(len(data)) {
+			continue
+		}
+		add(data[done:r.Off])
+		done = r.Off + uint64(r.Size)
+		if to := s.leadsTo(&r.Place); to != "" {
+			out = append(out, "pointer to "+to)
+		}
+	}
+	add(data[done:])
+	return out
+}
+
+// leadsTo describes a place that data holds, alike in two builds: its name, or the text that is there; "" if it has neither.
+func (s *side) leadsTo(p *image.Place) string {
+	switch {
+	case p.Kind == image.PlaceAnon:
+		if data, ok := s.im.Bytes(p.Addr, s.anon(p.Addr).Size); ok {
+			t, _ := text(data)
+			return t
+		}
+		return ""
+	case p.Atom != nil:
+		return fmt.Sprintf("%s%+d", stem(p.Atom.Name), p.Addend)
+	case p.Kind == image.PlaceImport, p.Kind == image.PlaceLinker:
+		return placeName(p)
+	}
+	return ""
 }
 
 // accessed lists the ranges of constants without a symbol that instructions access by their addresses, and the jump tables, by start.

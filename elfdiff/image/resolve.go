@@ -152,6 +152,9 @@ func (r *resolver) place(v arch.ImageAddr, ref *Ref, link *LinkReloc) Place {
 	if t, k, ok := r.d.locate(v); ok && (k > 0 || t.Off > 0) {
 		return Place{Kind: PlaceSelf, Atom: t.Atom, Addend: int64(t.Off), Addr: v, Proven: true}
 	}
+	if why := r.outside(v, link); why != "" {
+		return Place{Kind: PlaceUnknown, Addr: v, Why: why}
+	}
 	var sym string
 	if link != nil && !link.Section && !link.Undef {
 		sym = link.Sym
@@ -164,4 +167,28 @@ func (r *resolver) place(v arch.ImageAddr, ref *Ref, link *LinkReloc) Place {
 		c.use = func() pointerUse { return r.d.pointerUse(r.part, r.body.Insts[ref.Inst].Off) }
 	}
 	return r.im.addressPlace(v, sym, &c)
+}
+
+// outside says why an address is known to lie outside of what the code means by it, or returns "": the relocation names another section, or it
+// is in a table that unwinders read and code does not. An index that counts from below or above what it indexes leads there; what the linker
+// happened to place there means nothing.
+func (r *resolver) outside(v arch.ImageAddr, link *LinkReloc) string {
+	s := r.im.SectionAt(v)
+	if link != nil {
+		if link.Sym != "" || !link.Section || link.TLS || link.Undef {
+			return ""
+		}
+		if of := r.im.SectionAt(link.Value); of != nil && of != s && (v < of.Addr || v > of.End()) {
+			return fmt.Sprintf("its relocation counts from section %s, in which %#x is not", of.Name, uint64(v))
+		}
+		return ""
+	}
+	if s == nil || r.body.Atom.CRT || v == s.Addr || r.im.AtomAt(v) != nil {
+		return ""
+	}
+	switch s.Name {
+	case ".eh_frame_hdr", ".eh_frame", ".gcc_except_table":
+		return fmt.Sprintf("%#x is in %s, to which code does not refer", uint64(v), s.Name)
+	}
+	return ""
 }

@@ -108,6 +108,7 @@ func Exclusions() []Exclusion {
 		{map[string]string{axisLinker: "gold", axisKind: "static-pie"}, "gold does not know --no-dynamic-linker"},
 		{map[string]string{axisLinker: "lld", axisCode: gccC, axisLTO: "lto"}, "lld does not read gcc's intermediate code"},
 		{map[string]string{axisLinker: "lld", axisCode: gccCXX, axisLTO: "lto"}, "lld does not read gcc's intermediate code"},
+		{map[string]string{axisLinker: "gold", axisFolding: "icf", axisRelocs: "relocs"}, "an internal error of gold (do_layout)"},
 		{map[string]string{axisLinker: "gold", axisCode: gccCXX, axisRelocs: "relocs"}, "an internal error of gold (do_layout)"},
 		{map[string]string{axisLinker: "gold", axisCode: clangC, axisRelocs: "relocs"}, "an internal error of gold (do_layout)"},
 		{map[string]string{axisLinker: "gold", axisCode: rustc, axisRelocs: "relocs"}, "an internal error of gold (do_layout)"},

@@ -36,7 +36,8 @@ func (p *program) target(from *section, r *reloc) target {
 	case s.sec.texts():
 		return target{text: s.sec.textAt(at)}
 	case s.sec.merged():
-		return target{text: s.sec.entryAt(s, at), off: r.addend}
+		lo, entry := s.sec.entryAt(s, at)
+		return target{text: entry, off: int64(s.value) + r.addend - int64(lo)}
 	case len(s.sec.symbols) == 0:
 		return target{sec: s.sec, place: uint64(max(at, 0)), off: int64(s.value) + r.addend}
 	}
@@ -67,15 +68,15 @@ func (s *section) textAt(at int64) []byte {
 	return data
 }
 
-// entryAt returns the entry of a section of constants that a relocation leads to: the one that its label stands at, or else that
-// holds the offset.
-func (s *section) entryAt(label *symbol, at int64) []byte {
+// entryAt returns the entry of a section of constants that a relocation leads to, and its offset: the one that its label stands at, or else
+// that holds the offset.
+func (s *section) entryAt(label *symbol, at int64) (uint64, []byte) {
 	if label.typ != elf.STT_SECTION {
 		at = int64(label.value)
 	}
 	at = max(at, 0)
 	lo := uint64(at) / s.entsize * s.entsize
-	return s.bytes(lo, min(lo+s.entsize, s.size))
+	return lo, s.bytes(lo, min(lo+s.entsize, s.size))
 }
 
 // bytes returns a range of the section's content.

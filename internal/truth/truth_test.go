@@ -73,6 +73,16 @@ void f(int a) {
 }
 `
 
+// entries is a function that takes the address of the last of several constants in a section of merged ones. The assembler turns the label
+// into the section and an offset.
+func entries(values ...string) string {
+	const source = `asm(".pushsection .rodata.cst8, \"aM\", @progbits, 8; .quad %s; .popsection");
+		int f(void) { int v; asm("mov $.Llast, %%0" : "=r"(v)); return v; }`
+	last := len(values) - 1
+	front := strings.Join(append([]string{"1"}, values[:last]...), ", ")
+	return fmt.Sprintf(source, front+"; .Llast: .quad "+values[last])
+}
+
 func TestCompare(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -114,6 +124,17 @@ func TestCompare(t *testing.T) {
 			name: "floating-point constant",
 			old:  `double f(double a) { return a * 1.5; } double g(double a) { return a * 2.5; }`,
 			new:  `double f(double a) { return a * 3.5; } double g(double a) { return a * 2.5; }`,
+			want: []string{"function f: changed"},
+		},
+		{
+			name: "entry of merged constants that moved",
+			old:  entries("7"),
+			new:  entries("5", "7"),
+		},
+		{
+			name: "another entry of merged constants",
+			old:  entries("7", "5"),
+			new:  entries("7", "9"),
 			want: []string{"function f: changed"},
 		},
 		{
