@@ -17,14 +17,15 @@ import (
 type BorrowOptions struct {
 	TID int // this thread and no other; 0: the one that is best borrowed
 
-	// AllowFiltered also takes a thread with a seccomp filter, if there is none without. The
-	// filter may then refuse the calls, or kill the process.
-	AllowFiltered bool
+	// SuspendFilters also takes a thread whose seccomp filters do not allow the calls, if there is no other, and
+	// suspends them for as long as it is borrowed. If this process dies meanwhile, they hold again, and
+	// may kill the thread or the process.
+	SuspendFilters bool
 }
 
 // Borrow stops one thread, lets fn make system calls in it, and puts it back exactly as it was. The
-// others run on. A thread with a seccomp filter is not taken. fn runs on the tracer's OS thread and must not
-// call methods of the Process that trace.
+// others run on. One with a seccomp filter is taken only if there is none without, and makes only calls that
+// its filters allow. fn runs on the tracer's OS thread and must not call methods of the Process that trace.
 //
 // If this process dies in between, at whatever instant, the thread ends the call that it is in and goes on by
 // itself; see "Borrowing" in the package comment. Two tracers must not borrow from one process at a
@@ -49,7 +50,7 @@ func (p *Process) BorrowWith(opts BorrowOptions, fn func(r *Remote) error) error
 }
 
 // borrow is BorrowWith on the tracer's thread. keep leaves the thread in its stop, to be detached
-// from there. Preconditions: attached.
+// from there, which puts suspended filters in force again. Preconditions: attached.
 func (tr *tracer) borrow(opts BorrowOptions, keep bool, fn func(r *Remote) error) error {
 	pl, err := tr.findPlace()
 	if err != nil {
@@ -66,6 +67,7 @@ func (tr *tracer) borrow(opts BorrowOptions, keep bool, fn func(r *Remote) error
 		return err
 	}
 	r := &Remote{tr: tr, t: t, saved: t.regs, place: pl}
+	defer func() { t.filters = nil }()
 	returned := false
 	defer func() {
 		if !returned { // fn panics
@@ -85,36 +87,66 @@ func (tr *tracer) borrow(opts BorrowOptions, keep bool, fn func(r *Remote) error
 // giveBack resumes a borrowed thread.
 func (tr *tracer) giveBack(t *tracee) {
 	if tr.byTID[t.tid] == t && t.stopped {
+		if err := tr.holdFilters(t); err != nil {
+			tr.p.log.Warn("filters stay suspended until the thread is let go", "tid", t.tid, "err", err)
+		}
 		tr.resume(t)
 	}
 	tr.mourn()
 }
 
+// holdFilters puts suspended filters of a stopped thread in force again.
+func (tr *tracer) holdFilters(t *tracee) error {
+	if !t.suspended || tr.byTID[t.tid] != t || !t.stopped {
+		return nil
+	}
+	t.suspended = false
+	return suspendFilters(t.tid, false)
+}
+
+// A way is how a thread is dealt with that has seccomp filters.
+type way int
+
+const (
+	unfiltered way = iota // it is not taken
+	allowed               // it is taken if they allow the calls
+	suspended             // they are suspended
+)
+
 // candidate is a thread that may be borrowed, and how gladly.
 type candidate struct{ tid, rank int }
 
+// refusal says why a thread is not borrowed. The zero value is none.
+type refusal struct {
+	why    string
+	filter bool // only its seccomp filters are in the way
+}
+
 // choose stops the thread that is best borrowed and returns it.
 func (tr *tracer) choose(opts BorrowOptions) (*tracee, error) {
+	most := allowed
+	if opts.SuspendFilters {
+		most = suspended
+	}
 	var refused []string
-	for round := range 3 {
-		refused = refused[:0]
+	filtered := false // at least one thread could be borrowed but for its filters
+	for round := 0; round < 3 && !filtered; round++ {
 		cands, err := tr.candidates(opts.TID)
 		if err != nil {
 			return nil, err
 		}
-		for _, filtered := range []bool{false, true} {
-			if filtered && !opts.AllowFiltered {
-				break
-			}
+		for how := unfiltered; how <= most; how++ {
+			refused = refused[:0]
 			for _, c := range cands {
-				t, why, err := tr.tryBorrow(c.tid, filtered, round)
+				t, no, err := tr.tryBorrow(c.tid, how, round)
 				if err != nil {
 					return nil, err
 				}
-				if why == "" {
+				if no.why == "" {
 					return t, nil
 				}
-				refused = append(refused, fmt.Sprintf("%d: %s", c.tid, why))
+				filtered = no.filter || filtered && how < most
+				refused = append(refused, fmt.Sprintf("%d: %s", c.tid, no.why))
 			}
 		}
 		if err := tr.usable("borrow"); err != nil {
@@ -124,13 +156,21 @@ func (tr *tracer) choose(opts BorrowOptions) (*tracee, error) {
 			return nil, tr.p.fail("borrow", 0, ErrExited, "it is exiting", nil)
 		}
 	}
+	return nil, tr.p.noThread(refused, filtered)
+}
+
+// noThread makes the error for threads that were all refused.
+func (p *Process) noThread(refused []string, filtered bool) *Error {
 	const show = 8
 	if more := len(refused) - show; more > 0 {
 		refused = append(refused[:show], fmt.Sprintf("%d more", more))
 	}
-	e := tr.p.fail("borrow", 0, ErrNoThread, strings.Join(refused, ", "), nil)
+	e := p.fail("borrow", 0, ErrNoThread, strings.Join(refused, ", "), nil)
 	e.Help = "try again later"
-	return nil, e
+	if filtered {
+		e.Kind, e.Help = ErrFiltered, "allow its filters to be suspended"
+	}
+	return e
 }
 
 // candidates ranks the threads (or only one) by what they do, without stopping them.
@@ -156,15 +196,17 @@ func (tr *tracer) candidates(only int) ([]candidate, error) {
 // round; later rounds allow more.
 const borrowPatience = 20 * time.Millisecond
 
-// tryBorrow stops a thread and examines it. why says why it cannot be borrowed; it then runs again.
-func (tr *tracer) tryBorrow(tid int, allowFiltered bool, round int) (t *tracee, why string, err error) {
+// tryBorrow stops a thread and examines it. A thread that is refused runs again.
+func (tr *tracer) tryBorrow(tid int, how way, round int) (*tracee, refusal, error) {
 	filtered := tr.filtered(tid)
-	if filtered && !allowFiltered {
-		return nil, "has a seccomp filter", nil
+	if filtered && how == unfiltered {
+		return nil, refusal{why: "has a seccomp filter", filter: true}, nil
 	}
-	if t = tr.byTID[tid]; t == nil {
+	t := tr.byTID[tid]
+	if t == nil {
+		var err error
 		if t, err = tr.seizeOne(tid); err != nil {
-			return nil, "", err
+			return nil, refusal{}, err
 		}
 		if t != nil {
 			tr.add(t)
@@ -172,25 +214,28 @@ func (tr *tracer) tryBorrow(tid int, allowFiltered bool, round int) (t *tracee, 
 	}
 	switch {
 	case t == nil || t.zombie:
-		return nil, "has ended", nil
+		return nil, refusal{why: "has ended"}, nil
 	case t.worker:
-		return nil, "runs no user code", nil
+		return nil, refusal{why: "runs no user code"}, nil
 	}
-	t.filtered = filtered
-	err = tr.park(t, borrowPatience<<(2*round))
+	err := tr.park(t, borrowPatience<<(2*round))
 	var e *Error
 	switch {
 	case errors.As(err, &e) && e.Kind == ErrTimeout:
-		return nil, e.Why, nil
+		return nil, refusal{why: e.Why}, nil
 	case err != nil:
-		return nil, "", err
+		return nil, refusal{}, err
 	case tr.byTID[tid] != t || t.zombie:
-		return nil, "has ended", nil
+		return nil, refusal{why: "has ended"}, nil
 	}
-	if why = tr.unfit(t); why != "" {
+	no := refusal{why: tr.unfit(t)}
+	if no.why == "" && filtered {
+		no = tr.passFilters(t, how)
+	}
+	if no.why != "" {
 		tr.resume(t)
 	}
-	return t, why, nil
+	return t, no, nil
 }
 
 // park brings a running thread into a stop by PTRACE_INTERRUPT; other stops on the way are answered. From

@@ -20,6 +20,9 @@ const redZone = 128
 // paddingBytes are what linkers fill with behind a segment, beside zero: nop and int3.
 var paddingBytes = []byte{0x90, 0xcc}
 
+// auditArch is AUDIT_ARCH_X86_64 of linux/audit.h, by which a seccomp filter knows the ABI of a call.
+const auditArch = 0xc000003e
+
 // stubOwner says whose a stub is.
 type stubOwner struct {
 	tid  int

@@ -22,6 +22,7 @@ var (
 	ErrTimeout      = errors.New("thread did not stop in time")
 	ErrPause        = errors.New("maximum pause exceeded")
 	ErrNoThread     = errors.New("no thread can be borrowed")
+	ErrFiltered     = errors.New("no thread can be borrowed with its seccomp filters in force")
 	ErrNoRoom       = errors.New("no room for the code that makes system calls")
 	ErrForeignABI   = errors.New("not a 64-bit process of this machine")
 	ErrClosed       = errors.New("process handle is closed")

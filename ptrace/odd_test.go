@@ -154,43 +154,6 @@ func TestEndedMainThread(t *testing.T) {
 	askOK(t, v, "x")
 }
 
-func TestSeccomp(t *testing.T) {
-	tests := []struct {
-		filter string
-		opts   BorrowOptions
-		want   error
-		dies   bool
-	}{
-		{filter: "ERRNO", want: ErrNoThread},
-		{filter: "ERRNO", opts: BorrowOptions{AllowFiltered: true}, want: unix.EACCES},
-		{filter: "TRAP", opts: BorrowOptions{AllowFiltered: true}, want: errTrapped},
-		{filter: "KILL", opts: BorrowOptions{AllowFiltered: true}, want: ErrExited, dies: true},
-		{filter: "ONE"}, // another thread is free
-	}
-	for _, tt := range tests {
-		t.Run(tt.filter, func(t *testing.T) {
-			v := victim.Start(t, build(t, "odd.c"), "seccomp", tt.filter)
-			p := open(t, v.PID)
-			begin := time.Now()
-			if err := p.BorrowWith(tt.opts, borrowPage); !errors.Is(err, tt.want) {
-				t.Fatalf("error %v, want %v", err, tt.want)
-			}
-			if tt.dies {
-				eventually(t, "dead and reapable", func() bool { return !v.Alive() })
-				if d := time.Since(begin); d > time.Second {
-					t.Errorf("its death was noticed after %v", d)
-				}
-				wantKind(t, p.Borrow(borrowPage), ErrExited)
-				return
-			}
-			for range 3 {
-				askOK(t, v, "x")
-				stops(t, p, 1)
-			}
-		})
-	}
-}
-
 func TestVforkParentIsWaitedFor(t *testing.T) {
 	v := victim.Start(t, build(t, "odd.c"), "vfork")
 	p := open(t, v.PID)

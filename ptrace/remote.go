@@ -65,6 +65,9 @@ func (r *Remote) named(text string, nr uintptr, args ...uint64) (uint64, error) 
 	}
 	var a [6]uint64
 	copy(a[:], args)
+	if err := r.permit(text, nr, a); err != nil {
+		return 0, err
+	}
 	raw, err := r.call(nr, a)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", text, err)
@@ -100,7 +103,7 @@ func (r *Remote) call(nr uintptr, args [6]uint64) (uint64, error) {
 			return 0, err
 		}
 		result := uint64(r.t.regs.Result())
-		if !r.t.filtered {
+		if len(r.t.filters) == 0 {
 			return result, nil
 		}
 		return result, r.trapped(end)
@@ -130,8 +133,9 @@ func (r *Remote) end() error {
 	return r.tr.write(r.t.tid, r.place.addr, bytes.Repeat([]byte{r.place.fill}, stubLen))
 }
 
-// trapped finds out whether a filter answered the call with SIGSYS (SECCOMP_RET_TRAP): the call then looks
-// as if it had returned, and the signal is pending. It is taken away again.
+// trapped finds out whether a filter answered the call with SIGSYS (SECCOMP_RET_TRAP): one that another thread has
+// just given to all (SECCOMP_FILTER_FLAG_TSYNC). The call then looks as if it had returned, and the signal is
+// pending. It is taken away again.
 func (r *Remote) trapped(end time.Time) error {
 	status, err := readTask(r.tr.p.PID, r.t.tid, "status")
 	if err != nil {

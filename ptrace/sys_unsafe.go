@@ -73,6 +73,26 @@ func regset(req, tid int, r *Regs) (int, syscall.Errno) {
 	return int(iov.Len), e
 }
 
+// seccompFilter is PTRACE_SECCOMP_GET_FILTER: the filter of a stopped thread with an index.
+func seccompFilter(tid, index int) (filterProgram, syscall.Errno) {
+	probe("before ptrace", unix.PTRACE_SECCOMP_GET_FILTER)
+	n, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SECCOMP_GET_FILTER, uintptr(tid), uintptr(index), 0, 0, 0)
+	probe("after ptrace", unix.PTRACE_SECCOMP_GET_FILTER)
+	if e != 0 {
+		return nil, e
+	}
+	if n == 0 || n > maxFilterLen {
+		return nil, unix.EMSGSIZE
+	}
+	f := make(filterProgram, n)
+	got, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SECCOMP_GET_FILTER, uintptr(tid), uintptr(index),
+		uintptr(unsafe.Pointer(&f[0])), 0, 0)
+	if e == 0 && got != n {
+		e = unix.EAGAIN // it is another one now
+	}
+	return f, e
+}
+
 // siginfo is the kernel's siginfo_t for SIGCHLD on a 64-bit machine.
 type siginfo struct {
 	Signo, Errno, Code, _ int32

@@ -52,16 +52,18 @@ type job struct {
 
 // tracee is one traced thread.
 type tracee struct {
-	tid      int
-	worker   bool // runs no user code; is not traced, never stopped
-	zombie   bool // the main thread, ended before the others
-	stopped  bool
-	dying    bool // was killed while it was stopped, and is to be reaped
-	brittle  bool // sat in a call that always needs repair, just before the stop
-	filtered bool // is under seccomp; set when it is borrowed
-	stop     stop // why; valid while stopped
-	regs     Regs // valid while stopped
-	wait     waitRecord
+	tid     int
+	worker  bool // runs no user code; is not traced, never stopped
+	zombie  bool // the main thread, ended before the others
+	stopped bool
+	dying   bool // was killed while it was stopped, and is to be reaped
+	brittle bool // sat in a call that always needs repair, just before the stop
+	stop    stop // why; valid while stopped
+	regs    Regs // valid while stopped
+	wait    waitRecord
+
+	filters   []filterProgram // while it is borrowed: those that every call is shown to
+	suspended bool            // its filters are
 }
 
 // stop says why a tracee has stopped (ptrace(2), "Stopped states").

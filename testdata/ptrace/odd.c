@@ -47,12 +47,13 @@ static void leader(void)
 	pthread_exit(NULL);
 }
 
-// seccomp ERRNO|TRAP|KILL|ONE: every thread (ONE: only the main one) is under a filter that answers mmap so.
-static void filter(uint32_t action)
+// seccomp ERRNO|TRAP|KILL|ONE|OTHER|TWICE: every thread (ONE: only the main one) is under a filter that answers mmap so.
+// OTHER: a filter that answers another call so, and allows the rest. TWICE: that one, and one that kills on mmap.
+static void answer(uint32_t nr, uint32_t action)
 {
 	struct sock_filter f[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, action),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -73,10 +74,48 @@ static void seccomp(const char *how)
 	pthread_t t;
 	if (!strcmp(how, "ONE"))
 		pthread_create(&t, NULL, sleeps, NULL);
-	filter(!strcmp(how, "ERRNO") ? SECCOMP_RET_ERRNO | EACCES : !strcmp(how, "TRAP") ? SECCOMP_RET_TRAP : SECCOMP_RET_KILL_PROCESS);
+	if (!strcmp(how, "OTHER") || !strcmp(how, "TWICE"))
+		answer(SYS_acct, SECCOMP_RET_KILL_PROCESS);
+	if (strcmp(how, "OTHER"))
+		answer(SYS_mmap, !strcmp(how, "ERRNO") ? SECCOMP_RET_ERRNO | EACCES : !strcmp(how, "TRAP") ? SECCOMP_RET_TRAP : SECCOMP_RET_KILL_PROCESS);
 	puts("ready");
 	while (next())
-		puts("ok");
+		if (!strcmp(line, "mmap\n")) // does the filter hold?
+			printf("ok %d\n", mmap(0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? errno : 0);
+		else
+			puts("ok");
+}
+
+// filters: each line is a filter program in hexadecimal, as in memory. A child puts it in force and makes the call 1000, which
+// does not exist, with six arguments; the answer is its errno, or the signal by which it died.
+static void filters(void)
+{
+	static char text[1 << 16];
+	static struct sock_filter f[4096];
+	puts("ready");
+	while (fgets(text, sizeof text, stdin)) {
+		unsigned char *to = (void *)f;
+		size_t n = strlen(text) / 2;
+		for (size_t i = 0; i < n; i++)
+			if (sscanf(text + 2 * i, "%2hhx", to + i) != 1)
+				die("hexadecimal");
+		struct sock_fprog p = {n / sizeof *f, f};
+		int st;
+		pid_t child = fork();
+		if (!child) {
+			if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p))
+				_exit(255);
+			long r;
+			__asm__ volatile("mov %[e], %%r8\nxor %%r9d, %%r9d\ndec %%r9\nmov %[d], %%r10\nsyscall\n"
+					 "mov %%eax, %%edi\nneg %%edi\nmov $231, %%eax\nsyscall" // exit_group(errno)
+					 : "=a"(r)
+					 : "a"(1000l), "D"(1l), "S"(0x1122334455667788l), "d"(3l), [d] "r"(0x8000000000000004l), [e] "r"(5l)
+					 : "rcx", "r8", "r9", "r10", "r11", "memory");
+		}
+		if (waitpid(child, &st, 0) != child)
+			die("waitpid");
+		printf("%s %d\n", WIFEXITED(st) ? "exit" : "signal", WIFEXITED(st) ? WEXITSTATUS(st) : WTERMSIG(st));
+	}
 }
 
 // vfork: a thread is in vfork until the second line comes.
@@ -215,6 +254,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!strcmp(mode, "seccomp"))
 		seccomp(argv[2]);
+	else if (!strcmp(mode, "filters"))
+		filters();
 	else if (!strcmp(mode, "vfork"))
 		vforker();
 	else if (!strcmp(mode, "rseq"))
