@@ -198,7 +198,7 @@ const borrowPatience = 20 * time.Millisecond
 
 // tryBorrow stops a thread and examines it. A thread that is refused runs again.
 func (tr *tracer) tryBorrow(tid int, how way, round int) (*tracee, refusal, error) {
-	filtered := tr.filtered(tid)
+	filtered := tr.p.filtered(tid)
 	if filtered && how == unfiltered {
 		return nil, refusal{why: "has a seccomp filter", filter: true}, nil
 	}
@@ -265,8 +265,8 @@ func (tr *tracer) settle(t *tracee, end time.Time) error {
 }
 
 // filtered reports whether a thread is under seccomp(2); a thread that has ended is not.
-func (tr *tracer) filtered(tid int) bool {
-	status, err := readTask(tr.p.PID, tid, "status")
+func (p *Process) filtered(tid int) bool {
+	status, err := readTask(p.PID, tid, "status")
 	return err == nil && statusInt(status, "Seccomp", 0) != 0
 }
 

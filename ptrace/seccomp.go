@@ -218,3 +218,21 @@ func (r *Remote) permit(text string, nr uintptr, args [6]uint64) error {
 
 // Suspended reports whether the thread's seccomp filters are suspended while it is borrowed.
 func (r *Remote) Suspended() bool { return r.t.suspended }
+
+// AllFiltered reports whether every thread of the process is under seccomp, without stopping any.
+func (p *Process) AllFiltered() (bool, error) {
+	tids, err := p.tids()
+	if err != nil {
+		return false, p.readError("threads of", err)
+	}
+	for _, tid := range tids {
+		st, err := taskStat(p.PID, tid)
+		if err != nil || st.State == 'Z' {
+			continue // it has ended
+		}
+		if !p.filtered(tid) {
+			return false, nil
+		}
+	}
+	return true, p.check("threads of")
+}

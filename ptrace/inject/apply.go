@@ -267,6 +267,9 @@ func once(ctx context.Context, p *ptrace.Process, opt *Options, end time.Time, r
 	}
 	if opt.DryRun {
 		report.Unread = []string{"whether a thread is executing a function that is replaced", "whether memory can be mapped and text written"}
+		if t.filtered {
+			report.Unread = append(report.Unread, "whether the seccomp filters, which every thread has, allow that")
+		}
 		return again, nil
 	}
 	report.Notes = append(report.Notes, t.plan.snap.contextNotes()...)
@@ -319,6 +322,9 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 	}
 	t.plan.views = views
 	pl := &planner{plan: t.plan, opt: t.opt, vmf: func(a arch.Addr) (string, error) { return vmFlags(t.p.PID, a) }}
+	if err := t.askFilters(pl); err != nil {
+		return false, err
+	}
 	again, err := choose(pl)
 	if err != nil {
 		return false, err

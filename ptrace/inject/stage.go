@@ -47,7 +47,7 @@ func (t *transaction) prepare() error {
 
 // stageJournal maps and writes the journal. Its header is written last, so that one with a header is complete.
 func (t *transaction) stageJournal() error {
-	if err := t.p.Borrow(t.mapJournal); err != nil {
+	if err := t.borrow(t.mapJournal); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	if err := t.at("journal-mapped"); err != nil {
@@ -77,7 +77,7 @@ func (t *transaction) stagePayloads() error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	err := t.p.Borrow(func(r *ptrace.Remote) error {
+	err := t.borrow(func(r *ptrace.Remote) error {
 		for _, s := range fresh {
 			if err := t.mapPayload(r, s.payload); err != nil {
 				return fmt.Errorf("payload of patch %s: %w", s.link.file.ID.Short(), err)
@@ -128,7 +128,7 @@ func (t *transaction) mapJournal(r *ptrace.Remote) error {
 	}
 	if err != nil {
 		var call *ptrace.CallError
-		if !errors.As(err, &call) {
+		if !errors.As(err, &call) && !errors.Is(err, ptrace.ErrFiltered) {
 			return err
 		}
 		t.log.Info("no memfd for the journal, using anonymous memory", "cause", err)
@@ -186,7 +186,7 @@ func (t *transaction) unstage() error {
 	if len(t.mapped) == 0 {
 		return nil
 	}
-	err := t.p.Borrow(t.unmap)
+	err := t.borrow(t.unmap)
 	if errors.Is(err, ptrace.ErrExited) || errors.Is(err, ptrace.ErrExec) || errors.Is(err, ptrace.ErrGone) {
 		return nil // the memory went with the process
 	}
@@ -210,7 +210,7 @@ func (t *transaction) drop() error {
 	if len(t.plan.drop) == 0 {
 		return nil
 	}
-	return t.p.Borrow(func(r *ptrace.Remote) error {
+	return t.borrow(func(r *ptrace.Remote) error {
 		var errs []error
 		for _, d := range t.plan.drop {
 			errs = append(errs, r.Munmap(d.At, d.Size))

@@ -27,6 +27,10 @@ type transaction struct {
 	spaces <-chan []unwind.Module
 	end    time.Time // until when a busy function is waited for
 
+	filtered bool // every thread has seccomp filters
+	suspend  bool // those of a borrowed thread may be suspended
+	noted    bool // that they were
+
 	// Made before the stop, so that nothing is allocated in it.
 	maps    *os.File // /proc/PID/maps
 	text    []byte   // its content

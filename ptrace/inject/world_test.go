@@ -101,22 +101,6 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestSeccomp does not borrow a thread with a filter.
-func TestSeccomp(t *testing.T) {
-	t.Parallel()
-	v := victim.Start(t, build(t, "chain", 1))
-	ask(t, v, "seccomp", "ok")
-	before := footprint(t, v.PID)
-	_, err := Apply(context.Background(), v.PID, []*patch.File{chainPatch(t, 1)}, quick)
-	if !errors.Is(err, ptrace.ErrNoThread) || !strings.Contains(err.Error(), "seccomp") {
-		t.Errorf("apply: %v", err)
-	}
-	if footprint(t, v.PID) != before {
-		t.Error("the process has changed")
-	}
-	v.End()
-}
-
 // TestDeleted applies to a program whose file is gone.
 func TestDeleted(t *testing.T) {
 	t.Parallel()

@@ -8,14 +8,11 @@
 //   nofd     no descriptor can be opened any more
 //   noas     no memory can be mapped any more
 //   mdwe     memory that was not executable when it was mapped can never become so
-//   seccomp  a filter that allows everything
 //   int3     a breakpoint is written at the entry of price()
 //   anon     the text becomes anonymous memory with the same content
 //   shared   the text becomes a shared mapping of the file
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,13 +135,6 @@ static int breakpoint(void)
 	return mprotect((void *)page, 8192, PROT_READ | PROT_EXEC);
 }
 
-static int filter(void)
-{
-	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	struct sock_fprog prog = { 1, &allow };
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
-}
-
 static int condition(const char *line)
 {
 	if (!strcmp(line, "nofd\n"))
@@ -153,8 +143,6 @@ static int condition(const char *line)
 		return setrlimit(RLIMIT_AS, &(struct rlimit){ 0, 0 });
 	if (!strcmp(line, "mdwe\n"))
 		return prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0);
-	if (!strcmp(line, "seccomp\n"))
-		return filter();
 	if (!strcmp(line, "int3\n"))
 		return breakpoint();
 	if (!strcmp(line, "anon\n"))
