@@ -75,18 +75,15 @@ func regset(req, tid int, r *Regs) (int, syscall.Errno) {
 
 // seccompFilter is PTRACE_SECCOMP_GET_FILTER: the filter of a stopped thread with an index.
 func seccompFilter(tid, index int) (filterProgram, syscall.Errno) {
-	probe("before ptrace", unix.PTRACE_SECCOMP_GET_FILTER)
-	n, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SECCOMP_GET_FILTER, uintptr(tid), uintptr(index), 0, 0, 0)
-	probe("after ptrace", unix.PTRACE_SECCOMP_GET_FILTER)
+	n, e := ptraceAt(unix.PTRACE_SECCOMP_GET_FILTER, tid, uintptr(index), nil) // its length
 	if e != 0 {
 		return nil, e
 	}
-	if n == 0 || n > maxFilterLen {
+	if n <= 0 || n > maxFilterLen {
 		return nil, unix.EMSGSIZE
 	}
 	f := make(filterProgram, n)
-	got, _, e := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SECCOMP_GET_FILTER, uintptr(tid), uintptr(index),
-		uintptr(unsafe.Pointer(&f[0])), 0, 0)
+	got, e := ptraceAt(unix.PTRACE_SECCOMP_GET_FILTER, tid, uintptr(index), unsafe.Pointer(&f[0]))
 	if e == 0 && got != n {
 		e = unix.EAGAIN // it is another one now
 	}
