@@ -180,13 +180,15 @@ func (e *emitter) atomMap() []patch.MapEntry {
 	d := e.d
 	var out []patch.MapEntry
 	for _, b := range d.new.im.Atoms {
-		if c := classOf(b); c == classNone || c == classTLS || b.Size == 0 {
+		if c := classOf(b); c == classNone && b.Parent == nil || c == classTLS || b.Size == 0 {
 			continue
 		}
 		m := patch.MapEntry{New: b.Addr, Size: b.Size, Sym: -1}
-		old := d.rev.of(b)
+		old := d.oldOf(b)
 		sym, carried := e.bodies[b]
 		switch o := d.objNew[b]; {
+		case carried && b.Parent != nil:
+			m.Sym = sym
 		case old != nil && (o == nil || !o.moves()):
 			m.Old = old.Addr
 		case carried:
@@ -200,6 +202,23 @@ func (e *emitter) atomMap() []patch.MapEntry {
 		out = append(out, m)
 	}
 	return out
+}
+
+// oldOf returns the old build's atom of one of the new build, or nil. Parts of a function (.cold) are not paired for themselves: equal functions
+// have equal parts, in one order.
+func (d *differ) oldOf(b *image.Atom) *image.Atom {
+	if b.Parent == nil {
+		return d.rev.of(b)
+	}
+	u := d.new.unitOf(b)
+	if u == nil {
+		return nil
+	}
+	v := d.old.unitOf(d.rev.of(u.atom()))
+	if v == nil || len(v.parts) != len(u.parts) {
+		return nil
+	}
+	return v.parts[slices.Index(u.parts, b)]
 }
 
 // localsFirst puts local symbols in front of global ones, as ELF demands, and renumbers every use.

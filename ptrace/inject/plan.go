@@ -339,18 +339,27 @@ func (pl *planner) placeJournal() error {
 	return err
 }
 
-// dropIdle plans to unmap journals that say nothing more: nothing of theirs is in force, and a newer journal
-// has the same memory.
+// dropIdle plans to unmap journals that say nothing more: nothing of theirs is in force, and newer journals, or the one that
+// is planned, have the same memory.
 func (pl *planner) dropIdle() {
+	newest := make(map[arch.Addr]uint64) // by a payload's address: the number of the last transaction that speaks of it
+	goes := func(j *journal) bool {
+		return slices.ContainsFunc(pl.drop, func(d leftover) bool { return d.At == j.At })
+	}
 	for _, j := range pl.snap.journals {
-		said := func(e *entry) bool {
-			return slices.ContainsFunc(pl.steps, func(s *step) bool { return s.reused && s.payload.Base == e.Base })
-		}
-		all := !pl.inForce(j)
 		for i := range j.Record.Entries {
-			all = all && said(&j.Record.Entries[i])
+			if goes(j) { // a dead hotpatch's, which was going to use the memory of an older one again
+				break
+			}
+			newest[j.Record.Entries[i].Base] = j.Seq
 		}
-		if all {
+	}
+	for _, s := range pl.steps {
+		newest[s.payload.Base] = pl.journal.Seq
+	}
+	for _, j := range pl.snap.journals {
+		said := func(e entry) bool { return newest[e.Base] > j.Seq }
+		if !goes(j) && !pl.inForce(j) && !slices.ContainsFunc(j.Record.Entries, func(e entry) bool { return !said(e) }) {
 			pl.drop = append(pl.drop, leftover{At: j.At, Size: j.Size})
 		}
 	}

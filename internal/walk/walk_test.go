@@ -1,0 +1,76 @@
+package walk
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// The whole walk: go test ./internal/walk -walk.steps 10000 -timeout 60m
+var (
+	steps = flag.Int("walk.steps", 120, "steps of the random walk")
+	seed  = flag.Uint64("walk.seed", 1, "which random walk")
+)
+
+// TestWalk goes from version to version at random, and checks everything after each step.
+func TestWalk(t *testing.T) {
+	w := newWalker(t, *seed)
+	begin := time.Now()
+	for i := range *steps {
+		w.step(i)
+	}
+	w.leave()
+	t.Logf("seed %d: %d steps in %.1f s: %v", *seed, *steps, time.Since(begin).Seconds(), w.counts)
+	for _, verb := range w.verbs() {
+		if *steps >= 120 && w.counts[verb.name] == 0 {
+			t.Errorf("never: %s", verb.name)
+		}
+	}
+}
+
+// A verb is a kind of step.
+type verb struct {
+	name   string
+	weight int
+	do     func() (done bool)
+}
+
+func (w *walker) verbs() []verb {
+	return []verb{
+		{"apply", 30, w.applyOne},
+		{"apply several", 8, w.applySeveral},
+		{"apply again", 3, w.applyAgain},
+		{"apply another's", 3, w.applyForeign},
+		{"revert newest", 14, w.revertNewest},
+		{"fork", 2, w.fork},
+		{"end", 2, w.end},
+	}
+}
+
+// step makes one step and checks what has come of it.
+func (w *walker) step(i int) {
+	w.t.Helper()
+	verbs := w.verbs()
+	total := 0
+	for _, v := range verbs {
+		total += v.weight
+	}
+	for {
+		n := w.rand.IntN(total)
+		k := 0
+		for ; n >= verbs[k].weight; k++ {
+			n -= verbs[k].weight
+		}
+		w.doing = fmt.Sprintf("step %d of seed %d, %s", i, w.seed, verbs[k].name)
+		if verbs[k].do() {
+			w.counts[verbs[k].name]++
+			w.check()
+			return
+		}
+	}
+}
+
+// pick returns one of a list.
+func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }

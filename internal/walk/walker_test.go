@@ -1,0 +1,314 @@
+package walk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
+	"hotpatch/internal/victim"
+	"hotpatch/ptrace/inject"
+)
+
+// edge is a patch from one version to another.
+type edge struct {
+	from, to int
+	file     *patch.File
+}
+
+func (e *edge) String() string { return fmt.Sprintf("%d-%d", e.from, e.to) }
+
+// link is a patch in the model of a process.
+type link struct {
+	*edge
+	stop int // number of the transaction that brought it
+}
+
+// model is what a process has to have.
+type model struct {
+	path   []link // in force, oldest first
+	memory memory // at the start, and of what the patches need
+}
+
+// version is which version the process runs.
+func (m *model) version() int {
+	if n := len(m.path); n > 0 {
+		return m.path[n-1].to
+	}
+	return 0
+}
+
+// walker is a random walk.
+type walker struct {
+	t        *testing.T
+	seed     uint64
+	rand     *rand.Rand
+	versions []Version
+	edges    []*edge
+	answers  map[[Groups]int]string // of programs with these forms
+	v        *victim.Victim
+	pid      int
+	model    model
+	parents  []parent // that wait for their child
+	clean    text     // of the program, unpatched
+	stops    int
+	doing    string // for messages
+	counts   map[string]int
+}
+
+// parent is a process that waits.
+type parent struct {
+	pid   int
+	model model
+}
+
+// versions that a walk has, and patches that skip some of them.
+const (
+	versionCount = 20
+	skips        = 14
+)
+
+func newWalker(t *testing.T, seed uint64) *walker {
+	w := &walker{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 3)), versions: Versions(seed, versionCount),
+		answers: make(map[[Groups]int]string), counts: make(map[string]int)}
+	for i := 1; i < versionCount; i++ {
+		w.connect(i-1, i)
+	}
+	for range skips {
+		from := w.rand.IntN(versionCount - 3)
+		if w.rand.IntN(2) == 0 {
+			from = 0
+		}
+		w.connect(from, from+2+w.rand.IntN(versionCount-from-2))
+	}
+	w.v = victim.Start(t, w.build(&w.versions[0]))
+	w.pid = w.v.PID
+	w.model.memory.base = w.maps()
+	w.model.memory.files = w.files()
+	w.model.memory.seen = make(map[string]bool)
+	w.clean = w.text()
+	w.check()
+	return w
+}
+
+// connect makes a patch, unless there is one.
+func (w *walker) connect(from, to int) {
+	if slices.ContainsFunc(w.edges, func(e *edge) bool { return e.from == from && e.to == to }) {
+		return
+	}
+	f := builds.Patch(w.t, w.build(&w.versions[from]), w.build(&w.versions[to]))
+	w.edges = append(w.edges, &edge{from: from, to: to, file: f})
+}
+
+// build builds a version.
+func (w *walker) build(v *Version) string {
+	source := v.Source()
+	flags := []string{"-O2", "-g", "-pthread", "-Wl,--build-id,--emit-relocs"}
+	dir := victim.Cached(w.t, "gcc", append([]string{source}, flags...), func(dir string) []string {
+		if err := os.WriteFile(filepath.Join(dir, "walk.c"), []byte(source), 0o644); err != nil {
+			w.t.Fatal(err)
+		}
+		return append([]string{"-o", "walk", "walk.c"}, flags...)
+	})
+	return filepath.Join(dir, "walk")
+}
+
+// answerOf is what a program with these forms answers that was never patched.
+func (w *walker) answerOf(forms [Groups]int) string {
+	if s, ok := w.answers[forms]; ok {
+		return s
+	}
+	v := Version{Forms: forms, Order: w.versions[0].Order}
+	p := victim.Start(w.t, w.build(&v))
+	w.answers[forms] = p.Ask("ask")
+	p.End()
+	return w.answers[forms]
+}
+
+// forms are those that the model has in force.
+func (w *walker) forms() [Groups]int {
+	forms := w.versions[0].Forms
+	for _, l := range w.model.path {
+		for _, g := range w.versions[l.from].Changed(&w.versions[l.to]) {
+			forms[g] = w.versions[l.to].Forms[g]
+		}
+	}
+	return forms
+}
+
+// options are those of every transaction: the functions are busy at times.
+func (w *walker) options() inject.Options {
+	return inject.Options{Wait: 20 * time.Second, User: "walk"}
+}
+
+// apply applies patches, which must succeed, and brings them into the model in the order of path.
+func (w *walker) apply(path []*edge, files []*patch.File) {
+	w.t.Helper()
+	r, err := inject.Apply(context.Background(), w.pid, files, w.options())
+	if err != nil {
+		w.fatalf("apply %v: %v", path, err)
+	}
+	if !r.Done {
+		w.fatalf("apply %v: nothing was done: %+v", path, r)
+	}
+	w.stops++
+	for _, e := range path {
+		w.model.path = append(w.model.path, link{e, w.stops})
+	}
+}
+
+// onward are the patches that lead on from a version.
+func (w *walker) onward(from int) []*edge {
+	var out []*edge
+	for _, e := range w.edges {
+		if e.from == from {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (w *walker) applyOne() bool {
+	next := w.onward(w.model.version())
+	if len(next) == 0 {
+		return false
+	}
+	e := pick(w.rand, next)
+	w.apply([]*edge{e}, []*patch.File{e.file})
+	return true
+}
+
+// way is a random way of patches from a version on, of at most n.
+func (w *walker) way(from, n int) []*edge {
+	var out []*edge
+	for next := w.onward(from); len(out) < n && len(next) > 0; next = w.onward(from) {
+		e := pick(w.rand, next)
+		out, from = append(out, e), e.to
+	}
+	return out
+}
+
+func (w *walker) shuffled(path []*edge) []*patch.File {
+	files := make([]*patch.File, 0, len(path))
+	for _, e := range path {
+		files = append(files, e.file)
+	}
+	w.rand.Shuffle(len(files), func(i, k int) { files[i], files[k] = files[k], files[i] })
+	return files
+}
+
+// applySeveral applies patches that lead on from one another in one stop, given in any order.
+func (w *walker) applySeveral() bool {
+	path := w.way(w.model.version(), 2+w.rand.IntN(3))
+	if len(path) < 2 {
+		return false
+	}
+	w.apply(path, w.shuffled(path))
+	return true
+}
+
+// applyAgain applies what is in force already.
+func (w *walker) applyAgain() bool {
+	if len(w.model.path) == 0 {
+		return false
+	}
+	r, err := inject.Apply(context.Background(), w.pid, []*patch.File{pick(w.rand, w.model.path).file}, w.options())
+	if err != nil || r.Done {
+		w.fatalf("applied again: %v, %+v", err, r)
+	}
+	return true
+}
+
+// applyForeign applies a patch for another version than the one that runs.
+func (w *walker) applyForeign() bool {
+	e := pick(w.rand, w.edges)
+	if e.from == w.model.version() || slices.ContainsFunc(w.model.path, func(l link) bool { return l.edge == e }) {
+		return false
+	}
+	if _, err := inject.Apply(context.Background(), w.pid, []*patch.File{e.file}, w.options()); !errors.Is(err, patch.ErrRefused) {
+		w.fatalf("apply %v: %v, want a refusal", e, err)
+	}
+	return true
+}
+
+// revertNewest reverts what the newest transaction applied.
+func (w *walker) revertNewest() bool {
+	if len(w.model.path) == 0 {
+		return false
+	}
+	if _, err := inject.Revert(context.Background(), w.pid, "", w.options()); err != nil {
+		w.fatalf("revert: %v", err)
+	}
+	newest := slices.MaxFunc(w.model.path, func(a, b link) int { return a.stop - b.stop }).stop
+	w.model.path = slices.DeleteFunc(w.model.path, func(l link) bool { return l.stop == newest })
+	return true
+}
+
+// fork goes on in a child of the process.
+func (w *walker) fork() bool {
+	if len(w.parents) == 3 {
+		return false
+	}
+	before := w.maps()
+	child, err := strconv.Atoi(w.v.Ask("fork"))
+	if err != nil {
+		w.fatalf("fork: %v", err)
+	}
+	w.parents = append(w.parents, parent{w.pid, w.model.clone()})
+	w.pid = child
+	w.model.memory.inherit(before, w.maps())
+	return true
+}
+
+// end ends a child, and goes on in its parent.
+func (w *walker) end() bool {
+	n := len(w.parents)
+	if n == 0 {
+		return false
+	}
+	p := w.parents[n-1]
+	w.parents = w.parents[:n-1]
+	if got := w.v.Ask("end"); got != strconv.Itoa(p.pid) {
+		w.fatalf("end: %q, want process %d", got, p.pid)
+	}
+	w.pid, w.model = p.pid, p.model
+	return true
+}
+
+// leave reverts everything in the process and its parents, and ends them.
+func (w *walker) leave() {
+	w.t.Helper()
+	w.doing = "at the end"
+	for {
+		for w.revertNewest() {
+			w.check()
+		}
+		if !w.end() {
+			break
+		}
+	}
+	w.v.Send("end")
+	w.v.End()
+}
+
+func (m *model) clone() model {
+	return model{path: slices.Clone(m.path), memory: m.memory.clone()}
+}
+
+func (w *walker) fatalf(format string, args ...any) {
+	w.t.Helper()
+	var path []string
+	for _, l := range w.model.path {
+		path = append(path, l.String())
+	}
+	w.t.Fatalf("%s (process %d, before it in force: %s): %s", w.doing, w.pid, strings.Join(path, " "), fmt.Sprintf(format, args...))
+}
