@@ -24,7 +24,7 @@ func TestWalk(t *testing.T) {
 	w.leave()
 	t.Logf("seed %d: %d steps in %.1f s: %v", *seed, *steps, time.Since(begin).Seconds(), w.counts)
 	for _, verb := range w.verbs() {
-		if *steps >= 120 && w.counts[verb.name] == 0 {
+		if *steps >= 1000 && w.counts[verb.name] == 0 {
 			t.Errorf("never: %s", verb.name)
 		}
 	}
