@@ -33,9 +33,6 @@ func Apply(ctx context.Context, pid int, patches []*patch.File, opt Options) (*R
 		mixed, left := pl.unfinished()
 		pl.drop = left
 		if len(mixed) == 0 {
-			for _, l := range pl.abandoned() {
-				pl.mark(l.l, false)
-			}
 			return false, pl.planApply(patches)
 		}
 		for _, m := range mixed {
@@ -65,8 +62,8 @@ func Revert(ctx context.Context, pid int, id string, opt Options) (*Report, erro
 			pl.moveNotes(mixed, false)
 			return false, pl.planTransit(mixed, false, "undone")
 		}
-		if links := pl.abandoned(); len(links) > 0 {
-			return false, pl.planTransit(links, false, "undone")
+		if pl.settled.reverted(pl.report, strings.ToLower(id)) {
+			return false, nil
 		}
 		links, err := pl.chosen(id)
 		if errors.Is(err, ErrNoPatch) && len(left) > 0 {
@@ -186,14 +183,16 @@ func transact(ctx context.Context, pid int, verb string, opt *Options, choose ch
 	}
 	defer p.Close()
 	var notes []string // of what was finished before
+	var before *settled
 	for n := 0; n < maxPlans; n++ {
 		report = &Report{PID: pid, Comm: p.Comm, Verb: verb, DryRun: opt.DryRun, Tries: report.Tries, Phases: report.Phases, Notes: slices.Clone(notes)}
-		again, err := once(ctx, p, opt, end, report, choose)
+		t := &transaction{p: p, opt: opt, end: end, log: opt.log(), clock: newClock(report), before: before}
+		again, err := t.once(ctx, report, choose)
 		switch {
 		case err == nil && (!again || opt.DryRun):
 			return report, nil
 		case err == nil:
-			notes = report.Notes
+			notes, before = report.Notes, t.before
 		case errors.Is(err, errChanged) && ctx.Err() == nil:
 			opt.log().Debug("planning again", "cause", err)
 		case errors.Is(err, ptrace.ErrTraced) && waitTraced(ctx, opt, err, end):
@@ -245,11 +244,10 @@ func waitTraced(ctx context.Context, opt *Options, cause error, end time.Time) b
 }
 
 // once makes one plan and carries it out.
-func once(ctx context.Context, p *ptrace.Process, opt *Options, end time.Time, report *Report, choose chooser) (bool, error) {
-	opt.progress("reading the process")
-	t := &transaction{p: p, opt: opt, end: end, log: opt.log(), clock: newClock(report)}
+func (t *transaction) once(ctx context.Context, report *Report, choose chooser) (bool, error) {
+	t.opt.progress("reading the process")
 	var err error
-	if t.maps, t.print, err = openMaps(p); err != nil {
+	if t.maps, t.print, err = openMaps(t.p); err != nil {
 		return false, err
 	}
 	defer t.maps.Close()
@@ -265,7 +263,7 @@ func once(ctx context.Context, p *ptrace.Process, opt *Options, end time.Time, r
 	if len(t.plan.writes) == 0 && len(t.plan.marks) == 0 && len(t.plan.drop) == 0 {
 		return again, nil
 	}
-	if opt.DryRun {
+	if t.opt.DryRun {
 		report.Unread = []string{"whether a thread is executing a function that is replaced", "whether memory can be mapped and text written"}
 		if t.filtered {
 			report.Unread = append(report.Unread, "whether the seccomp filters, which every thread has, allow that")
@@ -325,12 +323,15 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 	if err := t.askFilters(pl); err != nil {
 		return false, err
 	}
-	again, err := choose(pl)
+	again, err := pl.choose(t, choose)
 	if err != nil {
 		return false, err
 	}
 	if !again {
 		pl.needless()
+	}
+	if err := pl.conclude(); err != nil {
+		return false, err
 	}
 	if j := t.plan.journal; j != nil {
 		status, err := statusFields(t.p.PID)
@@ -341,6 +342,18 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 		t.plan.report.Notes = append(t.plan.report.Notes, parentNote(status, t.plan.steps, t.log)...)
 	}
 	return again, nil
+}
+
+// choose plans to settle what an earlier transaction left in the middle, or what the command is for.
+func (pl *planner) choose(t *transaction, choose chooser) (again bool, err error) {
+	if pl.snap.pending != nil {
+		t.before = pl.settledOf(pl.snap.pending)
+	}
+	if pl.settled = t.before; pl.snap.pending != nil && !t.opt.DryRun {
+		pl.planSettle()
+		return true, nil
+	}
+	return choose(pl)
 }
 
 // own makes every thread ours, so that no other hotpatch can work on the process, and looks whether one has since the

@@ -7,12 +7,14 @@
 //	  views         view.go         for each module the patches in it, judged by the bytes in its text
 //	  planApply     plan.go         which patch goes to which module; bodies and jumps (planbody.go), constants
 //	                                (planconst.go), moved variables (planmove.go), the payload's place (place.go) and its symbols (resolve.go, dynamic.go)
-//	  planTransit   transit.go      revert; finish or undo what a dead hotpatch left
+//	  planTransit   transit.go      revert; finish or undo what a dead hotpatch left in part
+//	  planSettle    settle.go       settle what one left in the middle, before anything else is planned
+//	  conclude      plan.go         the journal with the transaction's intent (intent.go)
 //	  run           transaction.go  the only code that changes the process
 //	    prepare     stage.go        one borrowed thread maps journal and payloads; both are written; pages are touched
 //	    attempts    attempts.go     stop, check, commit, resume; again while a function is busy
 //	      check     check.go        mappings, loader state, old bytes, activeness (active.go)
-//	      commit    commit.go       writes, marks, and the way back if one fails
+//	      commit    commit.go       the changes in their order, and the way back if one fails
 //	    verify      commit.go       reads back
 //	Inspect, Patched  list.go       the views of one process, or of all
 //
@@ -28,6 +30,10 @@
 //
 // The state of an entry goes staged, committing, applied, reverting, reverted. It is written before and
 // behind the text writes of a commit.
+//
+// A transaction that was interrupted between these is read from its intent: what stands in the text is seen as what it means, which is fully
+// old or fully new, and the next command settles it. Whatever plans (the choosers in apply.go) adds to plan.writes, plan.targets and
+// plan.marks, and sees neither gates nor pending transactions; conclude makes the intent of what was planned.
 //
 // # Activeness
 //

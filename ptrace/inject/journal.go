@@ -16,8 +16,8 @@ import (
 
 // The journal
 //
-// One mapping in the target for each transaction: first a header of fixed layout, then a body, which
-// is JSON (a [record]) followed by the raw patch files. Numbers are little-endian.
+// One mapping in the target for each apply, and for each other transaction until it is done: first a header of fixed layout, then a body,
+// which is JSON (a [record]) followed by the raw patch files. Numbers are little-endian.
 //
 //	offset size
 //	0      16   magic "hotpatch-journal"
@@ -29,17 +29,21 @@ import (
 //	48     8    length of the JSON
 //	56     8    length of the whole journal
 //	64     32   SHA-256 of header bytes 0..63 and of everything from offset 512 on
-//	96     4*n  state of each entry
+//	96     4    phase of the transaction
+//	100    4    go: 0 or 1; all gates of the transaction read it
+//	104    4*n  state of each entry
 //	512         JSON, patch files
 //
-// The states stand together so that one write changes all of a transaction's. They are
+// Phase, go and states stand together so that one write changes all of a transaction's. They are
 // the only bytes that change once the journal is written.
 const (
 	journalMagic   = "hotpatch-journal"
-	journalVersion = 2
+	journalVersion = 3
 	journalHeader  = 512
 	offSum         = 64
-	offStates      = 96
+	offPhase       = 96
+	offGo          = 100
+	offStates      = 104
 	maxEntries     = (journalHeader - offStates) / 4
 	maxJournal     = 256 << 20 // bytes, of one journal and of all that a process has
 	maxJournalJSON = 128 << 20
@@ -89,6 +93,7 @@ type record struct {
 	Patches []rawFile   `json:"patches"`
 	Entries []entry     `json:"entries"`
 	Acks    []patch.Ack `json:"acks,omitempty"` // given for this process; those of the patches stand in them
+	Intent  *intent     `json:"intent"`         // what the transaction changes
 }
 
 // rawFile is where a patch file lies in the journal, from the end of the JSON.
@@ -171,6 +176,8 @@ type journal struct {
 	PID    int
 	Start  uint64 // process start time
 	Seq    uint64
+	Phase  phase
+	Go     bool
 	States []state
 	Record record
 	Files  [][]byte // raw patch files, by index of Record.Patches
@@ -215,7 +222,7 @@ func (j *journal) encode() ([]byte, error) {
 	order.PutUint64(b[56:], uint64(len(b)))
 	sum := journalSum(b)
 	copy(b[offSum:], sum[:])
-	copy(b[offStates:], encodeStates(j.States))
+	copy(b[offPhase:], encodeHead(j.Phase, j.Go, j.States))
 	return b, nil
 }
 
@@ -241,6 +248,16 @@ func journalSum(b []byte) [32]byte {
 	h.Write(b[:offSum])
 	h.Write(b[journalHeader:])
 	return [32]byte(h.Sum(nil))
+}
+
+// encodeHead returns phase, go and state words as they stand at offPhase.
+func encodeHead(p phase, goes bool, s []state) []byte {
+	b := order.AppendUint32(make([]byte, 0, 8+4*len(s)), uint32(p))
+	word := uint32(0)
+	if goes {
+		word = 1
+	}
+	return append(order.AppendUint32(b, word), encodeStates(s)...)
 }
 
 // encodeStates returns the state words as they stand at offStates.
@@ -300,6 +317,7 @@ func decodeJournal(b []byte) (*journal, error) {
 	if err := json.Unmarshal(js, &j.Record); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
+	j.Phase, j.Go = phase(order.Uint32(b[offPhase:])), order.Uint32(b[offGo:]) != 0
 	for i := 0; i < int(count); i++ {
 		j.States = append(j.States, state(order.Uint32(b[offStates+4*i:])))
 	}
@@ -336,7 +354,10 @@ func (j *journal) check(raw []byte) error {
 			return fmt.Errorf("entry %d: payloads and functions of %d bytes, at most %d", i, total, maxPayload)
 		}
 	}
-	return nil
+	if r.Intent == nil || j.Phase > phaseEnded {
+		return fmt.Errorf("phase %d, and an intent: %v", j.Phase, r.Intent != nil)
+	}
+	return r.Intent.check()
 }
 
 // maxPayload and maxBody bound a payload and one function, in bytes.

@@ -60,8 +60,12 @@ func Inspect(pid int, log *slog.Logger) (*Status, error) {
 	s.PPID, _ = strconv.Atoi(status["PPid"])
 	s.Tracer, _ = strconv.Atoi(status["TracerPid"])
 	own := owner{innermostPID(status), p.StartTime}
+	unsettled := snap.pending.unsettled()
 	for _, v := range views {
-		s.module(v, own)
+		s.module(v, own, unsettled)
+	}
+	if unsettled {
+		s.Attention = append(s.Attention, snap.pending.String())
 	}
 	for _, l := range gone {
 		s.Notes = append(s.Notes, fmt.Sprintf("patch %s was in %s at %#x, which is no longer mapped there", l.file.ID.Short(), l.e.Path, uint64(l.e.Start)))
@@ -80,8 +84,8 @@ type owner struct {
 
 func (o owner) of(j *journal) bool { return o.pid == j.PID && o.start == j.Start }
 
-// module adds one module's patches.
-func (s *Status) module(v *moduleView, own owner) {
+// module adds one module's patches. unsettled says that what a transaction left behind is told elsewhere.
+func (s *Status) module(v *moduleView, own owner, unsettled bool) {
 	add := func(l *link, what string) {
 		s.Patches = append(s.Patches, PatchStatus{
 			PatchReport: v.reportOf(l, what), State: what, Journal: l.state().String(), Seq: l.j.Seq,
@@ -103,6 +107,7 @@ func (s *Status) module(v *moduleView, own owner) {
 		switch st := l.state(); {
 		case st == reverted && !v.reused(l):
 			add(l, "reverted")
+		case l.moving() && unsettled:
 		case st != reverted && st != applied && own.of(l.j) && !v.reused(l):
 			s.Attention = append(s.Attention, fmt.Sprintf("patch %s in %s: an apply ended before it changed anything (%v); apply it again, or revert to clear it",
 				l.file.ID.Short(), v.m.name(), st))

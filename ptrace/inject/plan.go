@@ -27,7 +27,8 @@ type plan struct {
 	steps   []*step
 	journal *journal   // the transaction's own, to be staged; nil: none is needed
 	raw     []byte     // its bytes
-	marks   []mark     // states of journals that are there already
+	marks   []mark     // what becomes of the states of journals
+	settles *pending   // the transaction that this one settles; it has no journal then
 	drop    []leftover // memory to unmap once the rest is done
 	report  *Report
 }
@@ -50,7 +51,7 @@ type step struct {
 // mark is a change of one journal's states.
 type mark struct {
 	j             *journal
-	during, after []state
+	during, after []state // settling: no during
 }
 
 // planner makes a plan.
@@ -60,6 +61,8 @@ type planner struct {
 	taken []placedRange // address space of planned payloads
 	vmf   func(arch.Addr) (string, error)
 	acked []string // IDs of Options.Acks that a refusal asked for
+
+	settled *settled // what an earlier transaction that this command has settled came to; nil: there was none
 }
 
 // planApply plans to apply files. A plan without steps has nothing to do: everything is applied.
@@ -99,7 +102,11 @@ func (pl *planner) planFile(f *patch.File) (bool, error) {
 		case v.m.Machine != f.Machine:
 		case v.find(f.ID) != nil:
 			found = true
-			pl.report.Patches = append(pl.report.Patches, v.reportOf(v.find(f.ID), "already applied"))
+			result := "already applied"
+			if pl.settled.finished(f.ID) {
+				result = "finished"
+			}
+			pl.report.Patches = append(pl.report.Patches, v.reportOf(v.find(f.ID), result))
 		case v.m.BuildID != nil && bytes.Equal(v.build(), f.Old.ID):
 			found = true
 			pl.arch = a
@@ -318,24 +325,45 @@ func (pl *planner) finish() error {
 	pl.dropIdle()
 	pl.writes = coalesce(pl.writes)
 	pl.measure()
-	return pl.placeJournal()
+	m := pl.markOf(j)
+	for i := range j.States {
+		m.during[i], m.after[i] = committing, applied
+	}
+	return nil
+}
+
+// conclude ends the planning of a transaction that changes something: its journal with the intent.
+func (pl *planner) conclude() error {
+	if pl.settles != nil || len(pl.writes) == 0 && len(pl.marks) == 0 {
+		return nil
+	}
+	if pl.journal == nil {
+		pl.journal = &journal{Seq: pl.snap.nextSeq(), Record: record{User: pl.opt.User, Time: time.Now().UTC()}}
+	}
+	pl.markOf(pl.journal)
+	pl.journal.Record.Intent = pl.intend()
+	if err := pl.placeJournal(); err != nil {
+		return err
+	}
+	if j := pl.journal; len(j.States) == 0 { // it says nothing more once this is done
+		pl.drop = append(pl.drop, leftover{At: j.At, Size: j.Size})
+	}
+	return nil
 }
 
 // placeJournal encodes the journal and gives it an address: one that the kernel chooses could be
 // the payload's.
 func (pl *planner) placeJournal() error {
-	j, m := pl.journal, pl.steps[0].view.m
+	j, m := pl.journal, pl.snap.loader.order[0]
+	if len(pl.steps) > 0 {
+		m = pl.steps[0].view.m
+	}
 	var err error
 	if pl.raw, err = j.encode(); err != nil {
 		return err
 	}
 	j.Size = pageUp(uint64(len(pl.raw)))
 	j.At, err = findRoom(pl.arch, pl.snap.maps, pl.taken, m.Start, m.End, j.Size, 1<<16)
-	m1 := mark{j: j, during: make([]state, len(j.States)), after: make([]state, len(j.States))}
-	for i := range j.States {
-		m1.during[i], m1.after[i] = committing, applied
-	}
-	pl.marks = append(pl.marks, m1)
 	return err
 }
 

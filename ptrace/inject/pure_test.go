@@ -130,6 +130,16 @@ func sampleJournal() *journal {
 				},
 				{Patch: 1, Path: "/lib/y", Base: 0x500000},
 			},
+			Intent: &intent{
+				Verb: "apply", Marks: []intentMark{{Seq: 3, Entry: 1, After: applied, Undone: staged}},
+				Writes: []intentWrite{
+					{
+						Kind: writeJump, Name: "f", Addr: 0x400104, Before: []byte{1, 2, 3, 4, 5}, Gate: []byte{0xe9, 0, 0, 0, 1}, After: []byte{0xe9, 0, 0, 0, 0},
+						Code: placedRange{"gate of f", 0x301000, 64},
+					},
+					{Kind: writeStale, Name: "f", Addr: 0x302004, Before: []byte{1, 2, 3, 4, 5}, After: []byte{0xe9, 0, 0, 0, 2}, Early: true},
+				},
+			},
 		},
 	}
 }
@@ -145,12 +155,12 @@ func TestJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.PID != j.PID || got.Start != j.Start || got.Seq != j.Seq || !reflect.DeepEqual(got.States, j.States) || !reflect.DeepEqual(got.Files, j.Files) ||
-		!reflect.DeepEqual(got.Record.Entries, j.Record.Entries) {
+		!reflect.DeepEqual(got.Record.Entries, j.Record.Entries) || !reflect.DeepEqual(got.Record.Intent, j.Record.Intent) {
 		t.Errorf("decoded: %+v", got)
 	}
-	copy(b[offStates:], encodeStates([]state{reverting, reverted}))
-	if got, err = decodeJournal(b); err != nil || got.States[0] != reverting {
-		t.Errorf("states are not part of the checksum: %v, %v", got, err)
+	copy(b[offPhase:], encodeHead(phaseBegun, true, []state{reverting, reverted}))
+	if got, err = decodeJournal(b); err != nil || got.Phase != phaseBegun || !got.Go || got.States[0] != reverting || got.States[1] != reverted {
+		t.Errorf("phase, go and states are not part of the checksum: %+v, %v", got, err)
 	}
 	for _, c := range []struct {
 		name string
@@ -163,6 +173,7 @@ func TestJournal(t *testing.T) {
 		{"pid", func(b []byte) { b[24]++ }, "checksum"},
 		{"length", func(b []byte) { b[62] = 1 }, "length"},
 		{"state", func(b []byte) { b[offStates] = 77 }, "state 77"},
+		{"phase", func(b []byte) { b[offPhase] = 3 }, "phase 3"},
 	} {
 		bad := bytes.Clone(b)
 		c.do(bad)
@@ -193,6 +204,7 @@ func TestHostileJournal(t *testing.T) {
 		{"functions", entries(1, entry{Readers: slices.Repeat([]placedRange{{Size: maxBody}}, 9)}), 1, "at most"},
 		{"frames", entries(1, entry{Frames: placedRange{Size: 1 << 63}}), 1, "frames"},
 		{"segments", entries(1, entry{Size: 8, Segs: []segRecord{{Size: 16}}}), 1, "outside the payload"},
+		{"no intent", entries(0, entry{}), 0, "intent"},
 		{"moves", entries(1, entry{Size: 8, Moves: []moveRecord{{Keep: 4, Size: 16, Rest: make([]byte, 32)}}}), 1, "moved from"},
 	} {
 		b := append(make([]byte, journalHeader), c.js...)

@@ -23,7 +23,8 @@ type snapshot struct {
 	loader   *loader
 	journals []*journal // by sequence number
 	damaged  []leftover
-	heads    string // of the journals, see heads
+	pending  *pending // the transaction that ended in the middle; nil: none did. mem shows what its writes mean
+	heads    string   // of the journals, see heads
 }
 
 // leftover is a mapping that a dead hotpatch left behind and whose content is no journal.
@@ -51,7 +52,11 @@ func takeSnapshot(p *ptrace.Process) (*snapshot, error) {
 		return nil, err
 	}
 	s.heads = heads(p, s.maps)
-	return s, s.readJournals()
+	if err := s.readJournals(); err != nil {
+		return nil, err
+	}
+	s.findPending()
+	return s, nil
 }
 
 // heads returns the addresses and headers of all journals: what changes when another hotpatch works on the

@@ -230,7 +230,7 @@ func TestThreadAtEveryStep(t *testing.T) {
 		switch point {
 		case "payload-mapped": // the main thread may be the borrowed one
 			return nil
-		case "committing", "copied", writePoint, "marked": // all threads are stopped
+		case pointBegun, pointCopied, pointGated, pointGo, pointText, pointEnded: // all threads are stopped
 			return nil
 		}
 		points++

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"hotpatch/arch"
 	"hotpatch/ptrace"
 	"hotpatch/ptrace/unwind"
 )
@@ -26,6 +25,7 @@ type transaction struct {
 	mapped []leftover // what stage has mapped so far
 	spaces <-chan []unwind.Module
 	end    time.Time // until when a busy function is waited for
+	before *settled  // what this command has settled; nil: there was nothing
 
 	filtered bool // every thread has seccomp filters
 	suspend  bool // those of a borrowed thread may be suspended
@@ -38,16 +38,10 @@ type transaction struct {
 	print   uint64         // of the maps that the plan saw
 	ranges  []ptrace.Range // of the bytes that are about to be replaced, and of the whole old bodies
 	wanted  []*expected    // what the plan found there
-	states  []stateWrite
+	changes []change       // the commit
 	active  *activeness
 	word    [8]byte
 	changed bool // text bytes have changed
-}
-
-// stateWrite is a mark as bytes.
-type stateWrite struct {
-	at                    arch.Addr
-	before, during, after []byte
 }
 
 // run carries the plan out: stage, stop, check, commit, resume, verify. If it fails before
@@ -104,11 +98,7 @@ func (t *transaction) ready() error {
 	for i := range t.plan.bodies {
 		t.expect(&t.plan.bodies[i])
 	}
-	for _, m := range t.plan.marks {
-		t.states = append(t.states, stateWrite{
-			at: m.j.At + offStates, before: encodeStates(m.j.States), during: encodeStates(m.during), after: encodeStates(m.after),
-		})
-	}
+	t.changes = t.plan.changes()
 	text, err := readFrom(t.maps, t.text[:0])
 	if err != nil {
 		return err

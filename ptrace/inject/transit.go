@@ -44,20 +44,6 @@ func (pl *planner) unfinished() (mixed []placed, left []leftover) {
 	return mixed, left
 }
 
-// abandoned returns the links of transactions that were announced in the journal, but of which no write is in
-// force: what is left to do is to say so.
-func (pl *planner) abandoned() []placed {
-	var out []placed
-	for _, v := range pl.views {
-		for _, l := range v.idle {
-			if l.state() == committing || l.state() == reverting {
-				out = append(out, placed{v, l})
-			}
-		}
-	}
-	return out
-}
-
 // inForce reports whether a write of the journal is in force.
 func (pl *planner) inForce(j *journal) bool {
 	for _, v := range pl.views {
@@ -149,15 +135,19 @@ func (pl *planner) mark(l *link, forward bool) {
 	if !forward {
 		during, after = reverting, reverted
 	}
+	m := pl.markOf(l.j)
+	m.during[l.index], m.after[l.index] = during, after
+}
+
+// markOf returns the plan's mark of a journal, a new one if there is none. It is good until the next call.
+func (pl *plan) markOf(j *journal) *mark {
 	for i := range pl.marks {
-		if m := &pl.marks[i]; m.j == l.j {
-			m.during[l.index], m.after[l.index] = during, after
-			return
+		if m := &pl.marks[i]; m.j == j {
+			return m
 		}
 	}
-	m := mark{j: l.j, during: slices.Clone(l.j.States), after: slices.Clone(l.j.States)}
-	m.during[l.index], m.after[l.index] = during, after
-	pl.marks = append(pl.marks, m)
+	pl.marks = append(pl.marks, mark{j: j, during: slices.Clone(j.States), after: slices.Clone(j.States)})
+	return &pl.marks[len(pl.marks)-1]
 }
 
 // segPerm is the protection of a payload segment: never writable and executable.
