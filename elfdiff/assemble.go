@@ -41,6 +41,7 @@ func (d *differ) assemble() (*patch.Patch, error) {
 	p.Consts = e.constants()
 	p.Moves = e.moves()
 	e.frames()
+	d.payload = e.bodies
 	for _, o := range d.objects {
 		if o.delta == objAdded && len(o.refused) == 0 && o.new.Kind == image.Object && !o.new.CRT {
 			e.addUnused(o)

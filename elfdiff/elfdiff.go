@@ -26,6 +26,7 @@
 //	                   labels as values                                               labels.go
 //	                   what a running program has done already                        startup.go
 //	                   what stays reachable by its address                            reach.go
+//	                   what the code of a patch leads to                              reachset.go
 //	                   names that stand for something else                            names.go
 //	                   layouts of types, by package types                             layout.go, judgetype.go
 //	                   that nothing is to be said of types                            judgetwin.go
@@ -175,8 +176,9 @@ type differ struct {
 	byNew   map[*unit]*funcChange
 	objNew  map[*image.Atom]*objChange // by the new build's atom
 	equal   int
-	other   []patch.Change // constructors, the whole file
-	layouts layouts        // types
+	payload map[*image.Atom]int // what the patch carries, and its symbol; see [differ.assemble]
+	other   []patch.Change      // constructors, the whole file
+	layouts layouts             // types
 
 	stems         map[string][]*unit       // the new build's functions by their name in the source; see [differ.bodies]
 	inlineChanges []*inlineChange          // functions that exist only where they are inlined, in a fixed order

@@ -71,6 +71,7 @@ func (d *differ) result(p *patch.Patch) *Result {
 // granted completes a patch that may be written: with the changes that it makes, and the words that were given for them.
 func (d *differ) granted(p *patch.Patch, changes []patch.Change) *patch.Patch {
 	p.Changes = changes
+	d.reach(p)
 	for _, id := range d.opt.Acks {
 		p.Acks = append(p.Acks, patch.Ack{ID: id, User: d.opt.User, Date: d.opt.Date.UTC().Format(time.RFC3339)})
 	}

@@ -16,6 +16,7 @@ const (
 	tabFuncs
 	tabConsts
 	tabMoves
+	tabReach
 	tabSlots
 	tabMap
 	tabNeeded
@@ -26,7 +27,7 @@ const (
 )
 
 var tableNames = [numTables]string{
-	"identity", "section", "relocation of section", "symbol", "function", "constant", "moved variable", "slot", "map entry", "needed library",
+	"identity", "section", "relocation of section", "symbol", "function", "constant", "moved variable", "reach", "slot", "map entry", "needed library",
 	"change", "notes", "acknowledgement",
 }
 

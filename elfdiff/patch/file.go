@@ -194,6 +194,7 @@ func (r *elfReader) tables(p *Patch, identity *decoder, id ID, where *locator) e
 		func() error { return p.decodeConsts(open(nameConsts), bodies, where) },
 		bodies.done,
 		func() error { return p.decodeMoves(open(nameMoves), where) },
+		func() error { return p.decodeReach(open(nameReach), where) },
 		func() error { return p.decodeSlots(open(nameSlots), where) },
 		func() error { return p.decodeMap(open(nameMap), where) },
 		func() error { return p.decodeNeeded(open(nameNeeded), where) },

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// The patch file, format version 4
+// The patch file, format version 5
 //
 // A little-endian ELF64 file of type ET_REL. The sections, in this order:
 //
@@ -18,6 +18,7 @@ import (
 //	.hotpatch.bodies                          old bytes: of each Part of the function table, then of each reader of .hotpatch.consts
 //	.hotpatch.consts                          constants renewed in place
 //	.hotpatch.moves                           variables that get a new place
+//	.hotpatch.reach                           what its code leads to
 //	.hotpatch.slots                           slots of the old image
 //	.hotpatch.map                             the new build's atoms
 //	.hotpatch.needed                          DT_NEEDED of the new build
@@ -56,6 +57,7 @@ const (
 	nameBodies   = ".hotpatch.bodies"
 	nameConsts   = ".hotpatch.consts"
 	nameMoves    = ".hotpatch.moves"
+	nameReach    = ".hotpatch.reach"
 	nameSlots    = ".hotpatch.slots"
 	nameMap      = ".hotpatch.map"
 	nameNeeded   = ".hotpatch.needed"
@@ -84,6 +86,8 @@ const (
 	maxFields   = 1 << 20 // reference fields of one part
 	maxConsts   = 1 << 18
 	maxMoves    = 1 << 16
+	maxReach    = 1 << 22
+	maxInlined  = 1 << 18
 	maxSlots    = 1 << 18
 	maxMap      = 1 << 22
 	maxNeeded   = 1 << 12

@@ -175,7 +175,7 @@ func fromObject(t *testing.T, path string) *Patch {
 	}
 	defer o.Close()
 	p := samplePatch(t)
-	p.Sections, p.Symbols, p.Funcs, p.Consts, p.Moves, p.Map, p.Slots, p.Notes = nil, nil, nil, nil, nil, nil, nil, nil
+	p.Sections, p.Symbols, p.Funcs, p.Consts, p.Moves, p.Map, p.Slots, p.Notes, p.Reach = nil, nil, nil, nil, nil, nil, nil, nil, Reach{}
 	index := objectSections(t, o, p)
 	number := objectSymbols(t, o, p, index)
 	for _, s := range o.Sections {

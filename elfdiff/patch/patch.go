@@ -24,7 +24,7 @@ import (
 )
 
 // FormatVersion is the version of the patch file that this package writes.
-const FormatVersion = 4
+const FormatVersion = 5
 
 // ID identifies a patch: the SHA-256 of its content, acknowledgements aside.
 type ID [32]byte
@@ -55,6 +55,7 @@ type Patch struct {
 	Funcs    []Func     // changed, added and removed functions, by old address, then added by name
 	Consts   []Const    // named constants that are renewed in place, by address
 	Moves    []Move     // variables that get a new place, by old address
+	Reach    Reach      // what the code leads to, for a revert in the middle of a chain
 	Slots    []Slot     // slots of the old image that the payload uses, for translation between builds
 	Map      []MapEntry // the new build's atoms, by New; lets a later patch be bound through this one
 	Needed   []string   // DT_NEEDED of the new build: where new imports may be found

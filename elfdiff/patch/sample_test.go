@@ -46,6 +46,11 @@ func samplePatch(t testing.TB) *Patch {
 			Readers: []Part{NewPart("reader", 0x1400, gone, nil)},
 		}},
 		Moves: []Move{{Name: "ring", File: "kvd.c", Old: 0x4100, Size: 48, Keep: 48, New: symRing}},
+		Reach: Reach{
+			New:     []Reached{{Addr: 0x1300, From: 0}, {Addr: 0x4000, From: 2}},
+			Old:     []Reached{{Addr: 0x1400, From: 1}},
+			Inlined: []string{"clamp", "twice"}, Unknown: "helper cannot be decoded",
+		},
 		Slots: []Slot{{Name: "strtol", Type: uint32(elf.R_X86_64_JMP_SLOT), Addr: 0x3fd0}},
 		Map: []MapEntry{
 			{New: 0x1200, Size: 40, Old: 0x1200, Sym: symBody},

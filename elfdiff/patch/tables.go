@@ -25,6 +25,7 @@ func (p *Patch) ownSections(id ID) []ownSection {
 		{nameBodies, bodies.b},
 		{nameConsts, consts},
 		{nameMoves, p.encodeMoves()},
+		{nameReach, p.encodeReach()},
 		{nameSlots, p.encodeSlots()},
 		{nameMap, p.encodeMap()},
 		{nameNeeded, p.encodeNeeded()},

@@ -120,6 +120,10 @@ func brokenTables() []breakage {
 		{name: "move into a part", edit: func(p *Patch) { p.Moves[0].New = symCounter }, want: "does not fill its section"},
 		{name: "move of more than there was", edit: func(p *Patch) { p.Moves[0].Keep = 49 }, want: "more is to be copied"},
 		{name: "move of more than fits", edit: func(p *Patch) { p.Moves[0].Size, p.Moves[0].Keep = 65, 65 }, want: "more is to be copied"},
+		{name: "reach out of order", edit: func(p *Patch) { p.Reach.New[1].Addr = 0x1300 }, want: "out of order"},
+		{name: "reach from nowhere", edit: func(p *Patch) { p.Reach.Old[0].From = 3 }, want: "no such function"},
+		{name: "inlined twice", edit: func(p *Patch) { p.Reach.Inlined[1] = "clamp" }, want: "out of order"},
+		{name: "unknown with a control character", edit: func(p *Patch) { p.Reach.Unknown = "a\x1b" }, want: "control character"},
 		{name: "moves overlap", edit: func(p *Patch) { p.Moves = append(p.Moves, p.Moves[0]) }, want: "out of order"},
 		{name: "moves to one place", edit: func(p *Patch) {
 			p.Moves = append(p.Moves, p.Moves[0])
@@ -258,7 +262,7 @@ func TestForgedBytes(t *testing.T) {
 		{name: "machine", edit: func(b []byte) { le.PutUint16(b[18:], uint16(elf.EM_386)) }, want: "not supported"},
 		{name: "section headers past the end", edit: func(b []byte) { le.PutUint64(b[40:], uint64(len(b))) }, want: "past the end of the file"},
 		{name: "section headers at a huge offset", edit: func(b []byte) { le.PutUint64(b[40:], ^uint64(0)-10) }, want: "past the end of the file"},
-		{name: "format version", edit: func(b []byte) { b[own(nameIdentity)+fixedVersion] = 9 }, want: "patch format version 9; this hotpatch reads version 4"},
+		{name: "format version", edit: func(b []byte) { b[own(nameIdentity)+fixedVersion] = 9 }, want: "patch format version 9; this hotpatch reads version 5"},
 		{name: "magic", edit: func(b []byte) { b[own(nameIdentity)] = 'h' }, want: "does not begin with"},
 		{name: "content", edit: func(b []byte) { b[own(".data.limit")] ^= 1 }, want: "patch id does not fit"},
 		{name: "overlapping sections", edit: func(b []byte) { le.PutUint64(b[hdr(nameFuncs)+24:], uint64(own(nameIdentity))) }, want: "overlaps the one before"},
@@ -329,7 +333,7 @@ func TestMemory(t *testing.T) {
 		many.Map = append(many.Map, MapEntry{New: arch.ImageAddr(0x10000 + i), Sym: -1})
 	}
 	tests := map[string][]byte{"good": good, "many atoms": mustEncode(t, many).Raw}
-	for _, name := range []string{nameFuncs, nameConsts, nameMoves, nameSlots, nameMap, nameNeeded, nameChanges} {
+	for _, name := range []string{nameFuncs, nameConsts, nameMoves, nameReach, nameSlots, nameMap, nameNeeded, nameChanges} {
 		for _, count := range [][]byte{{0x7f}, {0xff, 0x7f}, {0xff, 0xff, 0x7f}, {0xff, 0xff, 0xff, 0xff, 0x7f}, bytesOf(0xff, 10)} {
 			raw := append([]byte(nil), good...)
 			copy(raw[r.find(name).Off:], count)
