@@ -20,7 +20,7 @@ import (
 func (s *Stopped) RunOn(goals []Goal, until time.Time) error {
 	tr := s.tr
 	w := &tr.round
-	w.set(goals)
+	w.Reset(goals)
 	defer w.Close()
 	for i := range goals {
 		if t := tr.byTID[goals[i].TID]; t != nil && t.stopped && !goals[i].Reached {

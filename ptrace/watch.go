@@ -33,12 +33,12 @@ const maxWatched = 256
 // seen; [Watch.Unseen] counts them. The goals remain the caller's; their Reached fields are set. The caller closes the watch.
 func NewWatch(goals []Goal) *Watch {
 	w := new(Watch)
-	w.set(goals)
+	w.Reset(goals)
 	return w
 }
 
-// set makes w watch other threads, with the memory that it has.
-func (w *Watch) set(goals []Goal) {
+// Reset makes w watch other threads. It may be called in a stop: then no return is missed.
+func (w *Watch) Reset(goals []Goal) {
 	w.Close()
 	w.goals = goals
 	for i := range goals {
@@ -51,12 +51,12 @@ func (w *Watch) set(goals []Goal) {
 	}
 }
 
-// Close ends the watch.
+// Close ends the watch: of no threads, until the next Reset.
 func (w *Watch) Close() {
 	for i := range w.points {
 		w.points[i].clear()
 	}
-	w.points, w.fds = w.points[:0], w.fds[:0]
+	w.goals, w.points, w.fds = nil, w.points[:0], w.fds[:0]
 }
 
 // Unseen is how many threads are not watched and have not reached their goal.
@@ -69,6 +69,9 @@ func (w *Watch) Unseen() int {
 	}
 	return n
 }
+
+// Sees reports whether the thread of goal i is watched, or was until it reached its goal.
+func (w *Watch) Sees(i int) bool { return w.goals[i].Reached || w.points[i].fd >= 0 }
 
 // Left is how many threads have not reached their goal.
 func (w *Watch) Left() int {

@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"fmt"
 	"log/slog"
 	"runtime"
 	"sort"
@@ -30,16 +29,17 @@ type activeness struct {
 	thread  unwind.Thread
 	stacks  [maxStacks]unwind.Stack
 	ahead   prefetch
-	busy    []busyThread // of the last check
+	busy    []busyThread  // of the last check
+	goals   []ptrace.Goal // as busy: where each of them is idle again
 }
 
 // busyThread is a finding as the stop leaves it, to be described once the process runs again.
 type busyThread struct {
 	tid int
-	act unwind.Activity
+	act unwind.Activity // Frames: of the first maxBusy threads only
 }
 
-// maxBusy is how many busy threads are described.
+// maxBusy is how many busy threads are described with their stacks.
 const maxBusy = 16
 
 // readSpaces describes the modules of a process to the unwinder. It works in the background, on all processors:
@@ -65,8 +65,9 @@ func readSpaces(a *arch.Arch, snap *snapshot, log *slog.Logger) <-chan []unwind.
 
 // newActiveness prepares the check of a plan. modules are the answer of readSpaces.
 func newActiveness(pl *plan, pid int, modules []unwind.Module, opt *Options, log *slog.Logger) (*activeness, error) {
-	a := &activeness{targets: pl.targets, busy: make([]busyThread, 0, maxBusy), space: &unwind.Space{Arch: pl.arch, Modules: modules}}
+	a := &activeness{targets: pl.targets, space: &unwind.Space{Arch: pl.arch, Modules: modules}}
 	a.ahead = newPrefetch(pid)
+	a.busy, a.goals = make([]busyThread, 0, cap(a.ahead.ranges)), make([]ptrace.Goal, 0, cap(a.ahead.ranges))
 	a.names = &symbolizer{opt: opt, mem: pl.snap.mem, mods: pl.snap.mods}
 	for _, v := range pl.views {
 		for _, list := range [][]*link{v.chain, v.idle, v.mixed} {
@@ -141,7 +142,7 @@ func (a *activeness) payload(pl *plan, l *link, log *slog.Logger) {
 // check looks at every thread and reports whether one is active. Preconditions: all are stopped; table
 // holds the mappings as they are now.
 func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
-	a.busy = a.busy[:0]
+	a.busy, a.goals = a.busy[:0], a.goals[:0]
 	a.ahead.read(s, a.space.Arch, table, pid)
 	for i := range s.Threads {
 		th := &s.Threads[i]
@@ -154,15 +155,50 @@ func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 		a.fill(th, table, pid)
 		a.ahead.thread(i)
 		if act := a.checker.Check(&a.thread, &a.ahead); act.Active {
-			if len(a.busy) < cap(a.busy) {
-				a.busy = append(a.busy, busyThread{th.TID, act})
-			}
-			if len(a.busy) == cap(a.busy) {
-				break
-			}
+			a.found(th.TID, act)
 		}
 	}
 	return len(a.busy) > 0
+}
+
+// found enters a busy thread.
+func (a *activeness) found(tid int, act unwind.Activity) {
+	g, _ := a.goal(tid, act.Frames)
+	if len(a.busy) >= maxBusy {
+		act.Frames = nil
+	}
+	a.busy, a.goals = append(a.busy, busyThread{tid: tid, act: act}), append(a.goals, g)
+}
+
+// goal returns where a thread with the given frames, innermost first, is when the outermost of them that is in a target has returned, and
+// that frame's index. What keeps a thread busy that has no such frame is not known, and neither is where it goes from there.
+func (a *activeness) goal(tid int, frames []unwind.Frame) (ptrace.Goal, int) {
+	g, at := ptrace.Goal{TID: tid}, -1
+	for i := range frames {
+		f := &frames[i]
+		pc := f.PC
+		if f.Return {
+			pc--
+		}
+		if !a.inTarget(pc) || f.CFA == 0 {
+			continue
+		}
+		g.SP, g.PC, at = f.CFA, 0, i
+		if i+1 < len(frames) && frames[i+1].Return {
+			g.PC = frames[i+1].PC
+		}
+	}
+	return g, at
+}
+
+// inTarget reports whether an instruction is in code that is about to change.
+func (a *activeness) inTarget(pc arch.Addr) bool {
+	for i := range a.targets {
+		if t := &a.targets[i]; pc >= t.Addr && pc < t.end() {
+			return true
+		}
+	}
+	return false
 }
 
 // fill makes a.thread from a stopped thread.
@@ -176,80 +212,4 @@ func (a *activeness) fill(th *ptrace.Thread, table *spanTable, pid int) {
 		}
 	}
 	a.thread.Stacks = table.stacksOf(a.stacks[:0], regs.SP(), th.FSBase, th.TID == pid)
-}
-
-// describe makes the error for the last check.
-func (a *activeness) describe(pid int) *BusyError {
-	e := &BusyError{PID: pid}
-	for _, b := range a.busy {
-		t := BusyThread{TID: b.tid, Comm: threadName(pid, b.tid), Func: "a replaced function, perhaps", Where: b.act.Where, Why: b.act.Why}
-		if b.act.Target >= 0 {
-			t.Func = a.targets[b.act.Target].Name
-		}
-		if t.Why == "" {
-			t.Why = "it executes it, or returns into it"
-		}
-		if t.Where == "" {
-			t.Where = "its stack"
-		}
-		for i := range b.act.Frames {
-			t.Frames = append(t.Frames, a.names.frame(a.space, &b.act.Frames[i]))
-		}
-		e.Threads = append(e.Threads, t)
-	}
-	return e
-}
-
-// symbolizer names places for people.
-type symbolizer struct {
-	opt   *Options
-	mem   memory
-	mods  []*module
-	links []*link
-}
-
-// frame describes one frame.
-func (s *symbolizer) frame(space *unwind.Space, f *unwind.Frame) string {
-	pc := f.PC
-	if f.Return {
-		pc--
-	}
-	if name := s.name(pc); name != "" {
-		return name
-	}
-	if f.Module >= 0 {
-		return fmt.Sprintf("%s+%#x", space.Modules[f.Module].Name, uint64(f.PC-space.Modules[f.Module].Bias))
-	}
-	return fmt.Sprintf("%#x", uint64(f.PC))
-}
-
-// name returns the function at pc, or "".
-func (s *symbolizer) name(pc arch.Addr) string {
-	for _, l := range s.links {
-		for i := range l.e.Bodies {
-			if b := l.e.Bodies[i].New; pc >= b.Addr && pc < b.end() {
-				return fmt.Sprintf("%s (patch %s)", b.Name, l.file.ID.Short())
-			}
-		}
-	}
-	for _, m := range s.mods {
-		if pc < m.Start || pc >= m.End {
-			continue
-		}
-		if s.opt.Symbolize != nil {
-			if name := s.opt.Symbolize(m.Path, m.image(pc)); name != "" {
-				return name
-			}
-		}
-		d, err := m.symbols(s.mem)
-		if err != nil || d == nil {
-			return ""
-		}
-		for i := range d.syms {
-			if sym := &d.syms[i]; sym.defined() && m.image(pc) >= sym.Value && uint64(m.image(pc)-sym.Value) < sym.Size {
-				return fmt.Sprintf("%s (%s)", sym.Name, m.name())
-			}
-		}
-	}
-	return ""
 }

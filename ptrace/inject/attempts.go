@@ -9,37 +9,69 @@ import (
 	"hotpatch/ptrace"
 )
 
+// maxLate is how many stops in a row may take longer than is allowed: the machine may have been busy with something else.
+const maxLate = 5
+
 // attempts stops the process until the commit succeeds, the functions stay busy until the
 // deadline, or something else is wrong.
 func (t *transaction) attempts(ctx context.Context) error {
 	r := t.plan.report
-	for nap := firstNap; ; nap = min(2*nap, longNap) {
+	t.wait = newWaiting(t.p.PID, t.opt.MaxPause)
+	for late := 0; ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		stats, err := t.p.Stop(ptrace.StopOptions{MaxPause: t.opt.MaxPause}, t.inStop)
 		r.Tries++
 		r.Pause, r.Threads = stats.Pause, stats.Threads
-		if !errors.Is(err, ErrBusy) || t.changed {
-			return err
-		}
-		busy := t.active.describe(t.p.PID)
 		left := time.Until(t.end)
-		if left <= 0 {
-			return busy
-		}
-		t.log.Debug("busy", "err", busy)
-		t.opt.progress(busy.Error())
-		if err := t.pause(ctx, max(nap, runShare*stats.Pause), left); err != nil {
-			return errors.Join(err, busy)
+		switch {
+		case t.changed:
+			return err
+		case errors.Is(err, ErrBusy):
+			late = 0
+			if left <= 0 {
+				t.wait.watch.Close()
+				return t.active.describe(t.p.PID, t.wait)
+			}
+			busy := t.active.brief(t.p.PID, t.wait)
+			t.log.Debug("busy", "err", busy)
+			t.opt.progress(busy.Error())
+			if err := t.wait.pause(ctx, stats.Pause, left); err != nil {
+				return errors.Join(err, t.active.describe(t.p.PID, t.wait))
+			}
+		case errors.Is(err, ptrace.ErrPause) && late < maxLate && left > 0:
+			late++
+			t.log.Debug("too long", "err", err)
+			if err := sleep(ctx, min(longNap, left)); err != nil {
+				return err
+			}
+		default:
+			return err
 		}
 	}
 }
 
-// inStop checks and commits. Preconditions: every thread is stopped.
+// inStop checks and commits, in a round if threads are busy. Preconditions: every thread is stopped.
 func (t *transaction) inStop(s *ptrace.Stopped) error {
-	if err := t.check(s); err != nil {
-		return err
+	t.wait.begin()
+	for began := time.Now(); ; {
+		check := time.Now()
+		err := t.check(s)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrBusy) {
+			return err
+		}
+		again, rerr := t.wait.runOn(s, t.active.goals, began, time.Since(check))
+		if rerr != nil {
+			return rerr
+		}
+		if !again {
+			t.wait.keep(t.active.goals)
+			return err
+		}
 	}
 	if s.Over() {
 		return fmt.Errorf("process %d: %w before the commit", t.p.PID, ptrace.ErrPause)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"hotpatch/elfdiff/patch"
 )
@@ -27,25 +28,49 @@ var (
 type BusyError struct {
 	PID     int
 	Threads []BusyThread
+	More    int      // threads that are busy as well
+	Help    []string // what can be done
 }
 
 // BusyThread is a thread that executes a replaced function, or may return into one.
 type BusyThread struct {
 	TID    int      `json:"tid"`
 	Comm   string   `json:"comm"`
-	Func   string   `json:"function"`
-	Where  string   `json:"where"`  // the register or stack slot that was found
-	Why    string   `json:"why"`    // why it counts
-	Frames []string `json:"frames"` // innermost first, as far as they are known
+	Func   string   `json:"function"` // the outermost one
+	Where  string   `json:"where"`    // the register or stack slot that was found
+	Why    string   `json:"why"`      // why it counts
+	Frames []string `json:"frames"`   // innermost first, as far as they are known
+
+	// Stay is how long it has been in that call at least: since it was first seen in it; since the thread began, if it began with it.
+	Stay time.Duration `json:"stay_ns"`
+	Loop string        `json:"loop,omitempty"` // why the call is not going to return; "": it may
 }
 
 func (e *BusyError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "process %d: busy: nothing has changed", e.PID)
 	for _, t := range e.Threads {
-		fmt.Fprintf(&b, "; thread %d (%s) is in %s (%s: %s)", t.TID, t.Comm, t.Func, t.Where, t.Why)
+		fmt.Fprintf(&b, "; thread %d (%s) %s %s (%s: %s)", t.TID, t.Comm, t.since(), t.Func, t.Where, t.Why)
+		if t.Loop != "" {
+			fmt.Fprintf(&b, ", which does not return: %s", t.Loop)
+		}
+	}
+	if e.More > 0 {
+		fmt.Fprintf(&b, "; and %d threads more", e.More)
 	}
 	return b.String()
+}
+
+// since says for how long the thread has been in the function: "is in", "has been for 1.2s in".
+func (t *BusyThread) since() string {
+	switch d := t.Stay; {
+	case d < time.Millisecond:
+		return "is in"
+	case d < time.Second:
+		return fmt.Sprintf("has been for %v in", d.Round(time.Millisecond))
+	default:
+		return fmt.Sprintf("has been for %v in", d.Round(time.Second/10))
+	}
 }
 
 // Unwrap makes errors.Is(err, ErrBusy) true.

@@ -16,6 +16,8 @@ type target struct {
 	// a function that reads a constant. A body that gets no jump (one that is removed, or that a revert leaves) has none: a thread
 	// that has just come to its start is going to execute it.
 	entries []arch.Addr
+
+	noReturn bool // the function has no way to return
 }
 
 // payloadTargets returns all code of a patch's payload that is about to go out of force, one target for each function. What stands

@@ -40,6 +40,7 @@ type transaction struct {
 	wanted  []*expected    // what the plan found there
 	changes []change       // the commit
 	active  *activeness
+	wait    *waiting
 	word    [8]byte
 	changed bool // text bytes have changed
 }

@@ -62,6 +62,8 @@ type errorJSON struct {
 	Kind    string              `json:"kind"`
 	Message string              `json:"message"`
 	Threads []inject.BusyThread `json:"threads,omitempty"` // kind busy: who is in the way
+	More    int                 `json:"more,omitempty"`    // kind busy: threads that are as well
+	Help    []string            `json:"help,omitempty"`    // kind busy: what can be done
 }
 
 // newErrorJSON describes an error.
@@ -70,7 +72,7 @@ func newErrorJSON(err error) *errorJSON {
 	e := &errorJSON{Code: code, Kind: kindOf(code), Message: flat(err.Error())}
 	var busy *inject.BusyError
 	if errors.As(err, &busy) {
-		e.Threads = busy.Threads
+		e.Threads, e.More, e.Help = busy.Threads, busy.More, busy.Help
 	}
 	return e
 }
@@ -113,6 +115,12 @@ func (a *app) fail(verb *cobra.Command, err error) {
 	fmt.Fprintln(a.err, a.words(where+strings.TrimPrefix(e.Message, verb.Name()+": ")))
 	for _, t := range e.Threads {
 		a.busyThread(t)
+	}
+	if e.More > 0 {
+		a.note("  and %s more", count(e.More, "thread"))
+	}
+	for _, h := range e.Help {
+		a.note("  %s", a.words(h))
 	}
 	asked := a.wantsJSON
 	if f := verb.Flags().Lookup("json"); f != nil {

@@ -293,7 +293,14 @@ func (a *app) patchText(p *inject.PatchReport) {
 
 // busyThread prints the stack of a thread that is in the way.
 func (a *app) busyThread(t inject.BusyThread) {
-	a.note("  thread %d (%s) in %s:", t.TID, clean(t.Comm), a.words(t.Func))
+	since := ""
+	if t.Stay >= time.Millisecond {
+		since = ", for " + ms(t.Stay) + " at least"
+		if t.Loop != "" {
+			since = ", for " + t.Stay.Round(time.Second).String() + ": " + t.Loop
+		}
+	}
+	a.note("  thread %d (%s) in %s%s:", t.TID, clean(t.Comm), a.words(t.Func), since)
 	for _, f := range t.Frames {
 		a.note("    %s", a.words(f))
 	}

@@ -1,0 +1,147 @@
+package inject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
+	"hotpatch/internal/victim"
+)
+
+// busyPatch is the patch between the two versions of busy.c.
+func busyPatch(t *testing.T, flags ...string) (one string, f *patch.File) {
+	t.Helper()
+	one = build(t, "busy", 1, flags...)
+	return one, builds.Patch(t, one, build(t, "busy", 2, flags...))
+}
+
+// works asks how often work() has ended, and how often in version 2.
+func works(t *testing.T, v *victim.Victim) (calls, news int) {
+	t.Helper()
+	line := v.Ask("sum")
+	if _, err := fmt.Sscanf(line, "calls %d new %d", &calls, &news); err != nil {
+		t.Fatalf("victim said %q", line)
+	}
+	return calls, news
+}
+
+// goesOn waits until work() has ended n times more, and reports how many of these were in version 2.
+func goesOn(t *testing.T, v *victim.Victim, n int) (news int) {
+	t.Helper()
+	calls, before := works(t, v)
+	for end := time.Now().Add(victim.Patience); time.Now().Before(end); {
+		if now, all := works(t, v); now >= calls+n {
+			return all - before
+		}
+	}
+	t.Fatal("work() is not called any more")
+	return 0
+}
+
+// TestBusyRounds changes a function that some thread or other is always in.
+func TestBusyRounds(t *testing.T) {
+	one, f := busyPatch(t)
+	for _, c := range []struct {
+		args     string
+		maxPause time.Duration
+	}{
+		{args: "half 16 1000"},
+		{args: "half 16 1000", maxPause: 40 * time.Millisecond},
+		{args: "half 16 300"},
+		{args: "spin 2 1000"},
+		{args: "lock"},
+		{args: "jump"},
+		{args: "deep 5"},
+		{args: "deep 200"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			v := victim.Start(t, one, strings.Fields(c.args)...)
+			for range 2 {
+				opt := Options{Wait: victim.Patience, MaxPause: c.maxPause, User: "test"}
+				r, err := Apply(context.Background(), v.PID, []*patch.File{f}, opt)
+				if err != nil {
+					t.Fatalf("apply: %v", err)
+				}
+				if c.maxPause > 0 && r.Pause > c.maxPause {
+					t.Errorf("paused for %v", r.Pause)
+				}
+				t.Logf("%d tries, paused %v", r.Tries, r.Pause)
+				if news := goesOn(t, v, 40); news < 20 {
+					t.Errorf("%d new of 40 calls", news)
+				}
+				if r, err = Revert(context.Background(), v.PID, "", opt); err != nil {
+					t.Fatalf("revert: %v", err)
+				}
+				t.Logf("%d tries, paused %v", r.Tries, r.Pause)
+				goesOn(t, v, 20)
+				if news := goesOn(t, v, 20); news != 0 {
+					t.Errorf("%d of 20 calls are new after the revert", news)
+				}
+			}
+		})
+	}
+}
+
+// symbols names places in a program.
+func symbols(t *testing.T, path string) func(string, arch.ImageAddr) string {
+	im, err := image.Load(path, image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(module string, at arch.ImageAddr) string {
+		if a := im.AtomAt(at); a != nil && module == path {
+			return a.Name + " (" + filepath.Base(path) + ")"
+		}
+		return ""
+	}
+}
+
+// TestBusyReport says who is busy and for how long, and recognises calls that do not end.
+func TestBusyReport(t *testing.T) {
+	one, f := busyPatch(t)
+	leafOne, leafFix := busyPatch(t, "-static", "-DONLYLEAF", "-Wl,--emit-relocs,--eh-frame-hdr")
+	mainOne, mainFix := busyPatch(t, "-DMAIN", "-fno-ipa-cp")
+	for _, c := range []struct {
+		name, args, function, loop string
+		one                        string
+		f                          *patch.File
+		frames, help               []string
+	}{
+		{name: "it may return", args: "long", function: "work", one: one, f: f, help: []string{"--wait"}},
+		{name: "thread", args: "own", function: "own", loop: loopStart, one: one, f: f, help: []string{"--allow-active own"}},
+		{name: "main", args: "main", function: "main", loop: loopStart, one: mainOne, f: mainFix, help: []string{"--allow-active main"}},
+		{name: "static", args: "leaf", function: "leaf", loop: loopStart, one: leafOne, f: leafFix, help: []string{"--allow-active leaf"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := victim.Start(t, c.one, c.args)
+			begin := time.Now()
+			const wait = 300 * time.Millisecond
+			_, err := Apply(context.Background(), v.PID, []*patch.File{c.f}, Options{Wait: wait, Symbolize: symbols(t, c.one)})
+			var busy *BusyError
+			if !errors.As(err, &busy) || len(busy.Threads) != 1 {
+				t.Fatalf("apply: %v", err)
+			}
+			th := busy.Threads[0]
+			if th.Func != c.function || th.Comm != "busy" || !strings.HasPrefix(th.Loop, c.loop) || c.loop == "" && th.Loop != "" {
+				t.Errorf("%+v", th)
+			}
+			if th.Stay < wait/2 || th.Stay > time.Since(begin)+time.Second {
+				t.Errorf("there for %v, waited for %v", th.Stay, wait)
+			}
+			if help := strings.Join(busy.Help, "\n"); !strings.Contains(help, c.help[0]) {
+				t.Errorf("help: %s", help)
+			}
+			if !strings.Contains(strings.Join(th.Frames, "\n"), c.function+" (busy)") {
+				t.Errorf("frames: %q", th.Frames)
+			}
+		})
+	}
+}
