@@ -29,7 +29,8 @@ type DWARF struct {
 	alt     *DWARF
 	altErr  error
 
-	rows, names int // of line tables: how many rows, and how many bytes of file names, may still be read
+	rows, names int       // of line tables: how many rows, and how many bytes of file names, may still be read
+	rowBuffer   []lineRow // used again for each line program
 }
 
 // ErrNoDWARF is returned where the files hold no debug information.

@@ -73,7 +73,7 @@ func readDebug(t *testing.T, b []byte) error {
 				break
 			}
 			if e.Tag == 0x11 {
-				if _, err := d.lineRows(e); err != nil {
+				if _, _, err := d.lineRows(e); err != nil {
 					return err
 				}
 				if err := c.Skip(); err != nil {

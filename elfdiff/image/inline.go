@@ -3,6 +3,7 @@ package image
 import (
 	"debug/dwarf"
 	"errors"
+	"slices"
 	"sort"
 
 	"hotpatch/arch"
@@ -18,28 +19,34 @@ type Inline struct {
 
 // subprogram is what a compilation unit's entries say of one function with code.
 type subprogram struct {
-	ranges  [][2]uint64
-	line    int // of its declaration; 0: not known
-	entry   dwarf.Offset
+	ranges [][2]uint64
+	line   int // of its declaration; 0: not known
+	entry  dwarf.Offset
+
+	below   bool // entries below it may tell of inlined calls, and have not been read
 	inlines []Inline
+	err     error // of reading them
 }
 
 // maxInlines bounds what is kept for one compilation unit, against hostile DWARF data.
 const maxInlines = 1 << 20
 
 // Inlines lists the inlined calls in a function by the DWARF data of the file or its debug file (DWARF 5, 3.3.8), by Start, the
-// enclosing ones first. The entries of the function's compilation unit are read when one of its functions is first asked for.
+// enclosing ones first. The functions of a compilation unit are read when one of them is first asked for, what is inlined into each when
+// that is.
 func (im *Image) Inlines(a *Atom) ([]Inline, error) {
 	var out []Inline
-	err := im.eachSubprogram(a, func(s *subprogram) {
+	err := im.eachSubprogram(a, func(w *inlineWalk, s *subprogram) error {
 		if !s.covers(a) {
-			return
+			return nil
 		}
-		for _, in := range s.inlines {
+		inlines, err := w.inlinesOf(s)
+		for _, in := range inlines {
 			if in.Start < a.End() && in.End > a.Addr {
 				out = append(out, in)
 			}
 		}
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -56,10 +63,11 @@ func (im *Image) Inlines(a *Atom) ([]Inline, error) {
 // DeclLine returns the line on which a function is declared, by its compilation unit; 0 if nothing says.
 func (im *Image) DeclLine(a *Atom) (int, error) {
 	line := 0
-	err := im.eachSubprogram(a, func(s *subprogram) {
+	err := im.eachSubprogram(a, func(_ *inlineWalk, s *subprogram) error {
 		if s.covers(a) {
 			line = s.line
 		}
+		return nil
 	})
 	return line, err
 }
@@ -67,13 +75,12 @@ func (im *Image) DeclLine(a *Atom) (int, error) {
 // Inliners returns where the functions of a's compilation unit start into which the function of that name is inlined.
 func (im *Image) Inliners(a *Atom, name string) ([]arch.ImageAddr, error) {
 	var out []arch.ImageAddr
-	err := im.eachSubprogram(a, func(s *subprogram) {
-		for i := range s.inlines {
-			if s.inlines[i].Name == name {
-				out = append(out, arch.ImageAddr(s.ranges[0][0]))
-				return
-			}
+	err := im.eachSubprogram(a, func(w *inlineWalk, s *subprogram) error {
+		inlines, err := w.inlinesOf(s)
+		if slices.ContainsFunc(inlines, func(in Inline) bool { return in.Name == name }) {
+			out = append(out, arch.ImageAddr(s.ranges[0][0]))
 		}
+		return err
 	})
 	return out, err
 }
@@ -88,8 +95,8 @@ func (s *subprogram) covers(a *Atom) bool {
 	return false
 }
 
-// eachSubprogram calls visit for the functions of the compilation units that describe an atom.
-func (im *Image) eachSubprogram(a *Atom, visit func(*subprogram)) error {
+// eachSubprogram calls visit for the functions of the compilation units that describe an atom, until it fails.
+func (im *Image) eachSubprogram(a *Atom, visit func(*inlineWalk, *subprogram) error) error {
 	t := &im.lines
 	defer t.use()()
 	units, err := im.dwarfUnits(a)
@@ -97,17 +104,17 @@ func (im *Image) eachSubprogram(a *Atom, visit func(*subprogram)) error {
 		return err
 	}
 	for _, u := range units {
-		if !u.walked {
-			u.walked = true
-			w := &inlineWalk{dwarf: t.dwarf, cursor: t.dwarf.Cursor(u.cu.Offset), names: make(map[dwarf.Offset]string)}
-			u.walkErr = w.unit()
-			u.functions = w.out
+		if u.functions == nil {
+			u.functions = &inlineWalk{dwarf: t.dwarf, cursor: t.dwarf.Cursor(u.cu.Offset), names: make(map[dwarf.Offset]string)}
+			u.walkErr = u.functions.unit()
 		}
 		if u.walkErr != nil {
 			return u.walkErr
 		}
-		for i := range u.functions {
-			visit(&u.functions[i])
+		for i := range u.functions.out {
+			if err := visit(u.functions, &u.functions.out[i]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -118,8 +125,8 @@ type inlineWalk struct {
 	dwarf  *DWARF
 	cursor *Cursor
 	names  map[dwarf.Offset]string // of functions, by their entries in the same file
-	out    []subprogram
-	count  int // inlined calls
+	out    []subprogram            // with code, in the order of their entries
+	count  int                     // inlined calls
 }
 
 // unit reads the functions among the unit's entries.
@@ -151,26 +158,32 @@ func (w *inlineWalk) unit() error {
 	return nil
 }
 
-// function reads a function's entry and those below it, if it has code.
+// function enters a function if it has code, and passes over the entries below it.
 func (w *inlineWalk) function(e *dwarf.Entry) error {
 	ranges, err := w.cursor.Ranges(e)
 	if err != nil {
 		return err
 	}
-	if len(ranges) == 0 {
-		return w.cursor.Skip()
-	}
-	s := subprogram{ranges: ranges, entry: e.Offset}
-	if s.line, err = w.line(e); err != nil {
-		return err
-	}
-	if e.Children {
-		if s.inlines, err = w.inside(); err != nil {
+	if len(ranges) > 0 {
+		s := subprogram{ranges: ranges, entry: e.Offset, below: e.Children}
+		if s.line, err = w.line(e); err != nil {
 			return err
 		}
+		w.out = append(w.out, s)
 	}
-	w.out = append(w.out, s)
-	return nil
+	return w.cursor.Skip()
+}
+
+// inlinesOf returns the calls that are inlined into a function of the unit; it reads them when they are first asked for.
+func (w *inlineWalk) inlinesOf(s *subprogram) ([]Inline, error) {
+	if s.below {
+		s.below = false
+		w.cursor.Seek(s.entry)
+		if _, s.err = w.cursor.Next(); s.err == nil { // the function's own entry
+			s.inlines, s.err = w.inside()
+		}
+	}
+	return s.inlines, s.err
 }
 
 // inside collects the inlined calls below a function's entry, up to the entry's end.

@@ -352,7 +352,7 @@ func walkUnit(t *testing.T, d *DWARF, off dwarf.Offset) {
 		d.String(e, dwarf.AttrName)
 		d.Follow(e, dwarf.AttrAbstractOrigin)
 		if e.Tag == dwarf.TagCompileUnit {
-			if rows, err := d.lineRows(e); err != nil && rows != nil {
+			if rows, _, err := d.lineRows(e); err != nil && rows != nil {
 				t.Fatalf("%d rows with error %v", len(rows), err)
 			}
 		}

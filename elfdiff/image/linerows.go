@@ -6,38 +6,49 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 
 	"hotpatch/arch"
 )
 
-// lineRows runs the line program of a unit; a row with Line 0 ends a sequence. All calls together give no more rows than
-// the section has bytes, because each takes one.
-func (d *DWARF) lineRows(cu *dwarf.Entry) ([]LineEntry, error) {
+// lineRows runs the line program of a unit, and returns its rows with the names of files that they mean. All calls together give no more
+// rows than the section has bytes, because each takes one.
+func (d *DWARF) lineRows(cu *dwarf.Entry) (rows []lineRow, files []string, err error) {
 	if off, ok := cu.Val(dwarf.AttrStmtList).(int64); ok {
 		compDir, _ := cu.Val(dwarf.AttrCompDir).(string)
 		if err := d.checkLineHeader(uint64(off), len(compDir)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	var rows []LineEntry
-	err := d.guard("section .debug_line", func() error {
+	d.rowBuffer = d.rowBuffer[:0]
+	err = d.guard("section .debug_line", func() error {
 		lr, err := d.data.LineReader(cu)
 		if err != nil || lr == nil {
 			return err
 		}
+		numbers := map[*dwarf.LineFile]int32{nil: 0} // index in files
+		files = []string{""}
+		number := int32(0) // of the file of the row in front
+		var last *dwarf.LineFile
 		var e dwarf.LineEntry
 		for err = lr.Next(&e); err == nil; err = lr.Next(&e) {
-			row := LineEntry{Addr: arch.ImageAddr(e.Address), Line: e.Line}
-			if e.File != nil {
-				row.File = e.File.Name
+			if e.File != last {
+				known := false
+				if number, known = numbers[e.File]; !known {
+					number = int32(len(files))
+					numbers[e.File], files = number, append(files, e.File.Name)
+				}
+				last = e.File
 			}
-			if e.EndSequence {
-				row.Line = 0
+			row := lineRow{addr: arch.ImageAddr(e.Address), file: number}
+			if !e.EndSequence {
+				row.line = int32(min(max(e.Line, 0), math.MaxInt32))
 			}
 			if d.rows--; d.rows < 0 {
 				return errors.New("units share line programs: together they give more rows than the section has bytes")
 			}
-			rows = append(rows, row)
+			d.rowBuffer = append(d.rowBuffer, row)
 		}
 		if err != io.EOF {
 			return err
@@ -45,9 +56,9 @@ func (d *DWARF) lineRows(cu *dwarf.Entry) ([]LineEntry, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return rows, nil
+	return slices.Clone(d.rowBuffer), files, nil
 }
 
 // checkLineHeader checks the tables of directories and files in the line program's header at an offset (DWARF 5, 6.2.4), for which

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"debug/dwarf"
 	"errors"
 	"fmt"
@@ -31,12 +32,20 @@ type lineRange struct {
 type lineUnit struct {
 	cu   *dwarf.Entry
 	read bool
-	rows []LineEntry // by Addr; a row with Line 0 ends a sequence
-	err  error
+	rows []lineRow // by address
+	// files are the names that the rows mean.
+	files []string
+	err   error
 
-	walked    bool // the entries of its functions have been read
-	functions []subprogram
+	functions *inlineWalk // nil: not asked for yet
 	walkErr   error
+}
+
+// lineRow is a row of a line table as it is kept.
+type lineRow struct {
+	addr arch.ImageAddr
+	line int32 // 0: the row ends a sequence
+	file int32 // index in lineUnit.files
 }
 
 // maxUnitsEach bounds the units that describe one function; LTO makes a few of one.
@@ -56,11 +65,10 @@ func (im *Image) Lines(a *Atom) ([]LineEntry, error) {
 	}
 	var out []LineEntry
 	for _, u := range units {
-		rows, err := t.rows(u)
-		if err != nil {
+		if err := t.readRows(u); err != nil {
 			return nil, err
 		}
-		out = append(out, within(rows, a)...)
+		out = u.within(out, a)
 	}
 	return out, nil
 }
@@ -105,18 +113,19 @@ func (im *Image) dwarfUnits(a *Atom) ([]*lineUnit, error) {
 	return units, nil
 }
 
-// within returns the rows that say something of a's range.
-func within(rows []LineEntry, a *Atom) []LineEntry {
-	start := sort.Search(len(rows), func(i int) bool { return rows[i].Addr >= a.Addr })
-	end := start + sort.Search(len(rows)-start, func(i int) bool { return rows[start+i].Addr >= a.End() })
+// within appends the rows that say something of a's range.
+func (u *lineUnit) within(out []LineEntry, a *Atom) []LineEntry {
+	rows := u.rows
+	start := sort.Search(len(rows), func(i int) bool { return rows[i].addr >= a.Addr })
+	end := start + sort.Search(len(rows)-start, func(i int) bool { return rows[start+i].addr >= a.End() })
 	// The row in front may reach into the function.
-	if start > 0 && (start == len(rows) || rows[start].Addr > a.Addr) && rows[start-1].Line > 0 {
+	if start > 0 && (start == len(rows) || rows[start].addr > a.Addr) && rows[start-1].line > 0 {
 		start--
 	}
-	var out []LineEntry
+	out = slices.Grow(out, end-start)
 	for _, r := range rows[start:end] {
-		if r.Line > 0 {
-			out = append(out, r)
+		if r.line > 0 {
+			out = append(out, LineEntry{Addr: r.addr, File: u.files[r.file], Line: int(r.line)})
 		}
 	}
 	return out
@@ -172,22 +181,24 @@ func (t *lineTable) list(d *DWARF) error {
 	return nil
 }
 
-// rows reads the line program of a unit, once.
-func (t *lineTable) rows(u *lineUnit) ([]LineEntry, error) {
+// readRows reads the line program of a unit, once.
+func (t *lineTable) readRows(u *lineUnit) error {
 	if u.read {
-		return u.rows, u.err
+		return u.err
 	}
 	u.read = true
-	if u.rows, u.err = t.dwarf.lineRows(u.cu); u.err != nil {
+	if u.rows, u.files, u.err = t.dwarf.lineRows(u.cu); u.err != nil {
 		u.rows, u.err = nil, fmt.Errorf("line table: %w", u.err)
-		return nil, u.err
+		return u.err
 	}
-	sort.SliceStable(u.rows, func(i, j int) bool {
-		x, y := &u.rows[i], &u.rows[j]
-		if x.Addr != y.Addr {
-			return x.Addr < y.Addr
+	order := func(x, y lineRow) int {
+		if x.addr != y.addr || (x.line == 0) == (y.line == 0) {
+			return cmp.Compare(x.addr, y.addr)
 		}
-		return x.Line == 0 && y.Line > 0 // the end of a sequence comes before the start of the next
-	})
-	return u.rows, nil
+		return cmp.Compare(min(x.line, 1), min(y.line, 1)) // the end of a sequence comes before the start of the next
+	}
+	if !slices.IsSortedFunc(u.rows, order) {
+		slices.SortStableFunc(u.rows, order)
+	}
+	return nil
 }

@@ -7,11 +7,12 @@ import "debug/dwarf"
 func (im *Image) ResultWords(a *Atom) int {
 	const unknown = 2
 	words, found := 0, false
-	err := im.eachSubprogram(a, func(s *subprogram) {
+	err := im.eachSubprogram(a, func(_ *inlineWalk, s *subprogram) error {
 		if s.covers(a) {
 			found = true
 			words = max(words, im.lines.dwarf.resultWords(s.entry))
 		}
+		return nil
 	})
 	if err != nil || !found {
 		return unknown
