@@ -45,8 +45,9 @@ func (d *differ) compare() {
 			equal bool
 		}{u: u, v: v})
 	}
+	identical := d.identical()
 	parallel(len(pairs), func() func(i int) {
-		return func(i int) { pairs[i].equal = d.unitsEqual(pairs[i].u, pairs[i].v) }
+		return func(i int) { pairs[i].equal = identical || d.unitsEqual(pairs[i].u, pairs[i].v) }
 	})
 	unclaimed := d.compareUnclaimed()
 	for _, p := range pairs {

@@ -76,6 +76,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -227,4 +228,12 @@ func parallel(n int, worker func() (f func(i int))) {
 // sameBuild reports whether both files are the same build.
 func (d *differ) sameBuild() bool {
 	return d.old.im.HasBuildID && d.new.im.HasBuildID && bytes.Equal(d.old.im.BuildID, d.new.im.BuildID)
+}
+
+// identical reports whether both files are the same build and say the same, byte by byte. Then no function differs, not even one that can
+// only be compared in part: data among hand-written code, to which other code refers, is like nothing else.
+func (d *differ) identical() bool {
+	return d.sameBuild() && slices.EqualFunc(d.old.im.Sections, d.new.im.Sections, func(a, b *image.Section) bool {
+		return a.Name == b.Name && a.Addr == b.Addr && a.Size == b.Size && bytes.Equal(a.Data, b.Data)
+	})
 }
