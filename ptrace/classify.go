@@ -12,7 +12,7 @@ import (
 // capSysPtrace is CAP_SYS_PTRACE of linux/capability.h.
 const capSysPtrace = 19
 
-// classify reads what the process is, and refuses what cannot be traced.
+// classify reads what the process is, and refuses what cannot be looked at.
 func (p *Process) classify() (Stat, error) {
 	if p.PID <= 0 {
 		return Stat{}, p.fail("open", 0, ErrGone, "process ids are positive", nil)
@@ -53,10 +53,19 @@ func (p *Process) classifyStat(st *Stat, status []byte) error {
 	case st.Flags&pfExiting != 0 && st.NumThreads <= 1:
 		return p.fail("open", 0, ErrExited, fmt.Sprintf("%s is exiting", st.Comm), nil)
 	}
+	return p.permitted(status)
+}
+
+// untraced refuses a process that somebody else traces.
+func (p *Process) untraced() error {
+	status, err := readProc(p.PID, "status")
+	if err != nil {
+		return p.readError("open", err)
+	}
 	if tracer := statusInt(status, "TracerPid", 0); tracer != 0 {
 		return p.tracedBy("open", tracer)
 	}
-	return p.permitted(status)
+	return nil
 }
 
 // tracedBy names the tracer.

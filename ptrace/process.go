@@ -47,6 +47,18 @@ type ThreadInfo struct {
 // Open takes hold of a process without touching it. It refuses what cannot be traced,
 // saying why and what would help. log may be nil. The caller closes it.
 func Open(pid int, log *slog.Logger) (*Process, error) {
+	p, err := Look(pid, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.untraced(); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// Look is Open for a process that is only read: somebody else may be tracing it.
+func Look(pid int, log *slog.Logger) (*Process, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}

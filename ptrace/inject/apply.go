@@ -339,7 +339,7 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 			return false, err
 		}
 		j.setOwner(t.plan.raw, innermostPID(status), t.p.StartTime)
-		t.plan.report.Notes = append(t.plan.report.Notes, parentNote(status, t.plan.steps, t.log)...)
+		t.plan.report.Notes = append(t.plan.report.Notes, parentNote(status, t.plan.steps, t.opt)...)
 	}
 	return again, nil
 }

@@ -187,13 +187,13 @@ func mayBePatched(pid int) bool {
 }
 
 // parentNote names the parent of a worker if it maps the same builds unpatched: the workers that it forks
-// next will not have the patch.
-func parentNote(status map[string]string, steps []*step, log *slog.Logger) []string {
+// next will not have the patch. A parent that the user's command concerns as well is left out.
+func parentNote(status map[string]string, steps []*step, opt *Options) []string {
 	ppid, err := strconv.Atoi(status["PPid"])
-	if err != nil || ppid <= 0 || len(steps) == 0 {
+	if err != nil || ppid <= 0 || len(steps) == 0 || slices.Contains(opt.Together, ppid) {
 		return nil
 	}
-	p, err := ptrace.Open(ppid, log)
+	p, err := ptrace.Look(ppid, opt.Log)
 	if err != nil {
 		return nil
 	}

@@ -16,6 +16,7 @@ type Options struct {
 	User     string        // recorded in the journal
 	Acks     []string      // IDs of refusals that the user takes upon himself, as the refusal names them
 	Progress func(string)  // told what is being done; may be nil
+	Together []int         // the processes that the user's command concerns, each in a transaction of its own
 
 	// Symbolize names a place in a module for the stacks of busy threads; it may be nil, and may return "".
 	// Without an answer the module's dynamic symbols are used.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,10 +13,15 @@ import (
 func newApply(a *app) *cobra.Command {
 	var l liveFlags
 	c := &cobra.Command{
-		Use:   "apply -p PID FILE...",
-		Short: "Apply patches to a running process",
+		Use:   "apply {-p PID... | --tree PID | --all} FILE...",
+		Short: "Apply patches to running processes",
 		Long: `Apply one or more patch files to a running process, all in one stop: either every
 one of them is in force afterwards or none.
+
+Several processes are taken one after the other, each for itself, parents before what they
+fork; one line says what became of each. --all takes every process that maps a build that a patch is
+for, --tree a process and those that descend from it, as far as they do. The exit code is then that of the
+gravest failure: 5, 3, 4, 1, in this order.
 
 A patch fits only the build that it was made for, which the process must be running. While a
 changed function is being executed the process runs on and another attempt is made, until --wait
@@ -26,35 +30,52 @@ is finished first. The same holds for SIGTERM, SIGHUP and SIGQUIT. Ctrl-Z is ign
 hotpatch with the process in its hands.`,
 		Example: `  hotpatch apply -p 1234 fix.patch
   hotpatch apply -p 1234 --dry-run fix.patch
+  hotpatch apply --tree $(cat /run/nginx.pid) nginx.patch
+  hotpatch apply --all libcrypto.patch
   hotpatch apply -p $(pidof -s redis-server) --wait 30s --max-pause 5ms server.patch library.patch`,
 		Args:              usage(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: patchFiles,
 		RunE: func(c *cobra.Command, args []string) error {
-			if l.pid == 0 {
+			if len(l.pids) == 0 && l.tree == 0 && !l.all {
 				return usagef("no process given: usage: %s", c.UseLine())
 			}
-			if err := l.check(); err != nil {
+			if err := l.check(everyMatching); err != nil {
 				return err
 			}
-			var before phases
-			start := time.Now()
-			files, err := a.readPatches(args)
-			if err != nil {
-				return err
-			}
-			before.add("read patches", time.Since(start))
-			opt := inject.Options{Symbolize: newSymbolizer(l.pid, files).name}
-			r, err := a.transaction(&l, opt, func(ctx context.Context, opt inject.Options) (*inject.Report, error) {
-				return inject.Apply(ctx, l.pid, files, opt)
-			})
-			if err != nil {
-				return err
-			}
-			return a.finish(&l, before, r)
+			return a.apply(&l, args)
 		},
 	}
-	l.add(c)
+	l.add(c, everyMatching, "every process that maps the build that a patch is for")
 	return c
+}
+
+// everyMatching is apply's flag for every process.
+const everyMatching = "all"
+
+// apply applies the patches of files to the processes that are meant.
+func (a *app) apply(l *liveFlags, paths []string) error {
+	var before phases
+	start := time.Now()
+	files, err := a.readPatches(paths)
+	if err != nil {
+		return err
+	}
+	before.add("read patches", time.Since(start))
+	pid, one := l.one()
+	if !one {
+		tasks, more, err := a.applyTasks(l, files)
+		if err != nil {
+			return err
+		}
+		return a.several(l, before, tasks, more)
+	}
+	ctx, undo := holdSteady()
+	defer undo()
+	r, err := a.transaction(ctx, l, pid, inject.Options{}, applyTask(pid, "", files).run)
+	if err != nil {
+		return err
+	}
+	return a.finish(l, before, r)
 }
 
 // readPatches reads the patch files, all of them before anything is done with one. The same patch

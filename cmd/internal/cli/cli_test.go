@@ -116,7 +116,7 @@ func TestUsage(t *testing.T) {
 		{name: "diff with one", args: []string{"diff", "a"}, want: "usage: hotpatch diff OLD NEW"},
 		{name: "diff with three", args: []string{"diff", "a", "b", "c"}, want: "usage: hotpatch diff OLD NEW"},
 		{name: "inspect without file", args: []string{"inspect"}, want: "usage: hotpatch inspect FILE"},
-		{name: "apply without file", args: []string{"apply", "-p", "1"}, want: "usage: hotpatch apply -p PID FILE"},
+		{name: "apply without file", args: []string{"apply", "-p", "1"}, want: "usage: hotpatch apply {-p PID"},
 		{name: "apply without process", args: []string{"apply", "x.patch"}, want: "no process given"},
 		{name: "apply to a word", args: []string{"apply", "-p", "redis", "x.patch"}, want: "not a process id"},
 		{name: "apply to zero", args: []string{"apply", "-p", "0", "x.patch"}, want: "not a process id"},

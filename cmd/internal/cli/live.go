@@ -23,7 +23,7 @@ const defaultWait = 10 * time.Second
 
 // liveFlags are the options that apply and revert have in common.
 type liveFlags struct {
-	pid      int
+	processFlags
 	dryRun   bool
 	wait     time.Duration
 	maxPause time.Duration
@@ -32,9 +32,10 @@ type liveFlags struct {
 	time     bool
 }
 
-func (l *liveFlags) add(c *cobra.Command) {
+// add defines the flags. all is the name of the one for every process, and what it means.
+func (l *liveFlags) add(c *cobra.Command, all, usage string) {
 	f := c.Flags()
-	f.VarP((*pidValue)(&l.pid), "pid", "p", "the process, by its `PID`")
+	l.processFlags.add(f, all, usage)
 	f.BoolVar(&l.dryRun, "dry-run", false, "plan everything and touch nothing; not checked are whether a thread is in a\nchanged function, and whether memory can be mapped and code written")
 	l.wait = defaultWait
 	f.Var((*timeValue)(&l.wait), "wait", "keep trying for this `TIME` (as in 30s) while a function is busy; 0: try once")
@@ -45,15 +46,15 @@ func (l *liveFlags) add(c *cobra.Command) {
 	completePIDs(c)
 }
 
-// check refuses values that make no sense.
-func (l *liveFlags) check() error {
+// check refuses values that make no sense. all is the name of the flag for every process.
+func (l *liveFlags) check(all string) error {
 	if l.wait < 0 || l.maxPause < 0 {
 		return usagef("--wait and --max-pause cannot be negative")
 	}
-	return nil
+	return l.processFlags.check(all)
 }
 
-// pidValue is the value of -p; zero means that it was not given.
+// pidValue is the value of -p and --tree; zero means that it was not given.
 type pidValue int
 
 func (p *pidValue) Set(s string) error {
@@ -98,9 +99,8 @@ func (v *timeValue) Type() string { return "TIME" }
 // transaction runs f, which is inject.Apply or inject.Revert, under a context that ends with the
 // first interrupt. Before the commit that leaves the target as it was; later the
 // commit is finished, and f's result says so.
-func (a *app) transaction(l *liveFlags, opt inject.Options, f func(context.Context, inject.Options) (*inject.Report, error)) (*inject.Report, error) {
-	ctx, undo := holdSteady()
-	defer undo()
+func (a *app) transaction(ctx context.Context, l *liveFlags, pid int, opt inject.Options,
+	f func(context.Context, inject.Options) (*inject.Report, error)) (*inject.Report, error) {
 	who, err := userName()
 	if err != nil {
 		who = "uid " + itoa(os.Getuid()) // a process without a password file entry, as in a container
@@ -118,10 +118,10 @@ func (a *app) transaction(l *liveFlags, opt inject.Options, f func(context.Conte
 	switch {
 	case err == nil || errors.Is(err, patch.ErrRefused) || errors.Is(err, inject.ErrNoPatch):
 		return r, err
-	case r.Comm != "" && ended(l.pid): // it was there when the transaction began
-		return r, &reworded{fmt.Sprintf("process %d (%s) ended before the %s was done", l.pid, r.Comm, r.Verb), err}
+	case r.Comm != "" && ended(pid): // it was there when the transaction began
+		return r, &reworded{fmt.Sprintf("process %d (%s) ended before the %s was done", pid, r.Comm, r.Verb), err}
 	case ctx.Err() != nil && !errors.Is(err, inject.ErrAttention):
-		return r, fmt.Errorf("process %d: interrupted: nothing was changed", l.pid)
+		return r, fmt.Errorf("process %d: interrupted: nothing was changed", pid)
 	}
 	return r, err
 }

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -15,27 +13,31 @@ import (
 func newRevert(a *app) *cobra.Command {
 	var l liveFlags
 	c := &cobra.Command{
-		Use:   "revert [-p PID] [PATCH]",
+		Use:   "revert [-p PID... | --tree PID | --everywhere] [PATCH]",
 		Short: "Take a patch back",
 		Long: `Take a patch back out of a running process: the one that PATCH names by the beginning of its
 id or by its file, or else all that the newest apply put in. Without -p the one patched process of
-this machine is meant; where there are several, they are listed with what to type.
+this machine is meant; where there are several, they are listed with what to type. Several processes
+are taken one after the other, as with apply: --tree takes a process and those that descend from it,
+--everywhere all of this machine, as far as they have the patch.
 
 Waiting and interrupting are as with apply. The memory of a reverted patch stays in the process,
 because pointers into it may live on.`,
 		Example: `  hotpatch revert
   hotpatch revert -p 1234
   hotpatch revert -p 1234 57bdefc9
+  hotpatch revert --everywhere 57bdefc9
   hotpatch revert -p 1234 fix.patch`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return patchIDs(l.pid), cobra.ShellCompDirectiveNoFileComp
+			pid, _ := l.one()
+			return patchIDs(pid), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := l.check(); err != nil {
+			if err := l.check(everyPatched); err != nil {
 				return err
 			}
 			id := ""
@@ -45,28 +47,40 @@ because pointers into it may live on.`,
 					return err
 				}
 			}
-			if l.pid == 0 {
-				var err error
-				if l.pid, err = a.onlyPatched(id, args); err != nil {
+			if len(l.pids) == 0 && l.tree == 0 && !l.all {
+				pid, err := a.onlyPatched(id, args)
+				if err != nil {
 					return err
 				}
+				l.pids = []int{pid}
 			}
-			r, err := a.transaction(&l, inject.Options{}, func(ctx context.Context, opt inject.Options) (*inject.Report, error) {
-				return inject.Revert(ctx, l.pid, id, opt)
-			})
-			if errors.Is(err, inject.ErrNoPatch) && id != "" {
-				if done := alreadyReverted(r, id); done != nil {
-					r, err = done, nil
-				}
-			}
-			if err != nil {
-				return err
-			}
-			return a.finish(&l, nil, r)
+			return a.revert(&l, id)
 		},
 	}
-	l.add(c)
+	l.add(c, everyPatched, "every process that has the patch")
 	return c
+}
+
+// everyPatched is revert's flag for every process.
+const everyPatched = "everywhere"
+
+// revert takes a patch, or with "" the newest transaction, back in the processes that are meant.
+func (a *app) revert(l *liveFlags, id string) error {
+	pid, one := l.one()
+	if !one {
+		tasks, err := a.revertTasks(l, id)
+		if err != nil {
+			return err
+		}
+		return a.several(l, nil, tasks, nil)
+	}
+	ctx, undo := holdSteady()
+	defer undo()
+	r, err := a.transaction(ctx, l, pid, inject.Options{}, revertTask(pid, "", id).run)
+	if err != nil {
+		return err
+	}
+	return a.finish(l, nil, r)
 }
 
 // patchID turns what a user names a patch by into the beginning of its id: hexadecimal digits are
