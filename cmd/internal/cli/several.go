@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"hotpatch/elfdiff/patch"
-	"hotpatch/ptrace"
 	"hotpatch/ptrace/inject"
 )
 
@@ -159,10 +158,9 @@ func (a *app) one(ctx context.Context, l *liveFlags, t *task, opt inject.Options
 	if r.Done && !r.DryRun && err == nil {
 		a.changed = r.PID
 	}
-	gone := errors.Is(err, ptrace.ErrGone) || errors.Is(err, ptrace.ErrExited) || errors.Is(err, ptrace.ErrZombie)
-	if t.found && gone && !errors.Is(err, inject.ErrAttention) {
+	if err != nil && t.found && ended(t.pid) {
 		err = nil
-		r.Notes = append(r.Notes, "it ended before its turn")
+		r.Notes = append(r.Notes, "it has ended")
 	}
 	return outcome{Report: r, err: err}.filled()
 }
