@@ -77,7 +77,7 @@ func run(args []string) (int, error) {
 	case verb == "test" && len(rest) > 1:
 		return o.test(dir, rest[1:])
 	}
-	return 2, errors.New("usage: guest [flags] run PROGRAM [ARGUMENT...] | test PACKAGE...")
+	return 2, errors.New("usage: guest [flags] run PROGRAM [ARGUMENT...] (or: test PACKAGE...)")
 }
 
 // build compiles for the guest. Nothing that it makes needs a C library.
