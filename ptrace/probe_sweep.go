@@ -18,8 +18,9 @@ import (
 //
 //	HOTPATCH_READS=1       the instants before reads of memory count, too
 //	HOTPATCH_KILL_AT=N     it kills itself
-//	HOTPATCH_AT=N          it writes a line "N NAME" to descriptor 3 and waits for one on descriptor 4, "ERRNO FAILS NEXT":
-//	                       from here on, FAILS operations are not performed and give ERRNO; it waits again at NEXT (0: never)
+//	HOTPATCH_AT=N          it writes a line "N NAME" to descriptor 3 and waits for one on descriptor 4, "ERRNO FAILS
+//	                       NEXT KILL": from here on, FAILS operations are not performed and give ERRNO; it waits again at NEXT,
+//	                       and kills itself at KILL (0: never)
 //	HOTPATCH_PROBES=FILE   the name of every instant is written to FILE, one a line
 type probing struct {
 	once   sync.Once
@@ -108,7 +109,7 @@ func (s *probing) pass(when, op string, what int, where uintptr) {
 	case s.holdAt:
 		fmt.Fprintln(s.out, s.count, named(when, op, what, where))
 		var errno int
-		if _, err := fmt.Fscanln(s.in, &errno, &s.fails, &s.holdAt); err != nil {
+		if _, err := fmt.Fscanln(s.in, &errno, &s.fails, &s.holdAt, &s.killAt); err != nil {
 			panic(err) // whoever was to answer is gone
 		}
 		s.errno = syscall.Errno(errno)

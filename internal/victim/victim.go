@@ -63,10 +63,7 @@ func StartCmd(t testing.TB, cmd *exec.Cmd) *Victim {
 		close(v.lines)
 		r.Close()
 	}()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
+	t.Cleanup(v.Kill)
 	v.Expect("ready")
 	return v
 }
@@ -117,6 +114,12 @@ func (v *Victim) Alive() bool {
 	}
 	i := strings.LastIndexByte(string(b), ')')
 	return i > 0 && len(b) > i+2 && b[i+2] != 'Z' && b[i+2] != 'X'
+}
+
+// Kill ends the victim with SIGKILL and collects it.
+func (v *Victim) Kill() {
+	v.cmd.Process.Kill() // the error is that it has ended
+	v.cmd.Wait()         // killed, so an error
 }
 
 // End closes the victim's input and waits for it to exit; a failure fails the test.

@@ -1,0 +1,175 @@
+package sweep
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Which instants a test takes: those whose number leaves the remainder offset when it is divided by every.
+var (
+	every  = flag.Int("every", 101, "take every `N`th instant")
+	offset = flag.Int("offset", 0, "begin at this `instant`")
+)
+
+// due are the instants from 1 to n that are to be taken. Of a run that has few, one is.
+func due(n int) []int {
+	var out []int
+	for at := 1; at <= n; at++ {
+		if at%*every == *offset%*every {
+			out = append(out, at)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, 1+*offset%n)
+	}
+	return out
+}
+
+// lives is how many steps one target is used for, so that it is seen to end well and its memory does not fill with what dead
+// ones left.
+const lives = 40
+
+// world is a target and the tool that works on it.
+type world struct {
+	t     *testing.T
+	h     *tool
+	tg    *target
+	steps int // that tg has been used for
+	epoll string
+	eintr int // what the target's epoll_wait had to bear so far
+}
+
+// renew starts a target in version 1 if there is none or it has been used enough.
+func (w *world) renew() {
+	w.t.Helper()
+	if w.steps++; w.tg != nil && w.steps%lives != 0 {
+		return
+	}
+	if w.tg != nil {
+		w.tg.end()
+		w.tg.v.End()
+	}
+	w.replace()
+}
+
+// replace starts a target in place of one that has ended or is not right any more.
+func (w *world) replace() {
+	w.t.Helper()
+	if w.tg != nil {
+		w.tg.end()
+		w.tg.v.Kill()
+	}
+	w.tg, w.eintr = start(w.t), 0
+	if seen, err := w.tg.observe(); err != nil || seen != version(1) {
+		w.t.Fatalf("a new target answers as %v: %v", seen, err)
+	}
+	w.epoll = w.waiter()
+}
+
+// waiter is the thread that sits in epoll_wait.
+func (w *world) waiter() string {
+	w.t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		tasks, _ := os.ReadDir("/proc/" + w.pid() + "/task")
+		for _, d := range tasks {
+			b, _ := os.ReadFile("/proc/" + w.pid() + "/task/" + d.Name() + "/syscall")
+			if strings.HasPrefix(string(b), strconv.Itoa(syscall.SYS_EPOLL_WAIT)+" ") {
+				return d.Name()
+			}
+		}
+	}
+	w.t.Fatal("no thread sits in epoll_wait")
+	return ""
+}
+
+func (w *world) pid() string { return strconv.Itoa(w.tg.v.PID) }
+
+// A command that brings the target from one version to another.
+type command struct {
+	from, to int
+	verb     string
+}
+
+// args are the arguments of the command.
+func (w *world) args(c command, more ...string) []string {
+	args := append([]string{"apply", "-p", w.pid()}, more...)
+	switch c.verb {
+	case "revert":
+		args[0] = "revert"
+		return args
+	case "replace":
+		args = append(args, "--replace")
+	}
+	return append(args, w.h.patches[c.to])
+}
+
+// bring makes the target answer as one version, by commands that nothing disturbs.
+func (w *world) bring(v int) error {
+	for range versions {
+		seen, err := w.tg.observe()
+		if err != nil || seen == version(v) {
+			return err
+		}
+		c := command{1, v, "apply"}
+		if seen != version(1) {
+			c = command{0, 1, "revert"}
+		}
+		if err := w.settle(c, seen); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("it does not come to version %d", v)
+}
+
+// settle runs a command that nothing disturbs, and shows that the target is where it leads to and that nothing is
+// left to do. A revert may find that there is nothing to take back.
+func (w *world) settle(c command, seen class) error {
+	w.tg.permit(seen | version(c.to))
+	r := w.h.run(w.t, nil, w.args(c)...)
+	none := c.verb == "revert" && r.code == exitFailed && strings.Contains(r.out, "no such patch") && seen == version(c.to)
+	if r.code != exitDone && !none {
+		return fmt.Errorf("%v", r)
+	}
+	w.tg.permit(version(c.to))
+	return w.settled(version(c.to), 0)
+}
+
+// settled fails unless the target answers as one version only, list says so and nothing else, and nobody is
+// disturbed. It has extra more threads than at the start.
+func (w *world) settled(want class, extra int) error {
+	seen, err := w.tg.observe()
+	if err != nil {
+		return err
+	}
+	if seen != want {
+		return fmt.Errorf("it answers as %v, want %v", seen, want)
+	}
+	if err := w.h.truth(w.t, w.tg, seen); err != nil {
+		return err
+	}
+	l, err := w.h.list(w.t, w.tg.v.PID)
+	if err != nil || len(l.attention) > 0 {
+		return fmt.Errorf("list asks for attention: %v (%v)", l.attention, err)
+	}
+	if n, err := w.disturbance(extra); err != nil || n > 0 {
+		return fmt.Errorf("%d times EINTR in epoll_wait (%w)", n, err)
+	}
+	return w.tg.err()
+}
+
+// disturbance is how often epoll_wait gave EINTR since it was last asked. Anything else that the target suffered is an error.
+func (w *world) disturbance(extra int) (int, error) {
+	n, err := w.tg.undisturbed(extra)
+	if err != nil {
+		return 0, err
+	}
+	before := w.eintr
+	w.eintr = n
+	return n - before, nil
+}
