@@ -24,6 +24,7 @@ func (t *transaction) attempts(ctx context.Context) error {
 		stats, err := t.p.Stop(ptrace.StopOptions{MaxPause: t.opt.MaxPause}, t.inStop)
 		r.Tries++
 		r.Pause, r.Threads = stats.Pause, stats.Threads
+		t.stopped.StopStats = stats
 		left := time.Until(t.end)
 		switch {
 		case t.changed:
@@ -58,6 +59,7 @@ func (t *transaction) inStop(s *ptrace.Stopped) error {
 	for began := time.Now(); ; {
 		check := time.Now()
 		err := t.check(s)
+		t.stopped.check = time.Since(check)
 		if err == nil {
 			break
 		}
@@ -76,5 +78,6 @@ func (t *transaction) inStop(s *ptrace.Stopped) error {
 	if s.Over() {
 		return fmt.Errorf("process %d: %w before the commit", t.p.PID, ptrace.ErrPause)
 	}
+	defer t.stopped.commits(time.Now())
 	return t.commit(s)
 }

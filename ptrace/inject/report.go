@@ -60,6 +60,9 @@ type Report struct {
 	Staging time.Duration `json:"staging_ns"`
 	Tries   int           `json:"tries"` // stops that were needed, those of abandoned plans included
 	Threads int           `json:"threads"`
+	Stacks  []StackReport `json:"stacks"`    // how each thread was shown to be idle, in the stop of the commit
+	Frames  int           `json:"frames"`    // that were walked for it
+	Shown   []string      `json:"shown"`     // the condition under which the text was changed
 	Writes  int           `json:"writes"`    // that the commit made
 	Jumps   int           `json:"jumps"`     // those of them that go to text
 	Bytes   int           `json:"bytes"`     // of all writes
@@ -67,6 +70,16 @@ type Report struct {
 	Unread  []string      `json:"unchecked"` // dry run: what was not checked
 	Notes   []string      `json:"notes"`
 	Phases  []Phase       `json:"phases"`
+}
+
+// StackReport says how a thread was shown to be idle: neither in code that is about to change nor to return into it.
+type StackReport struct {
+	TID  int    `json:"tid"`
+	Comm string `json:"comm"`
+	// Proven is "scan" if no register and no word of its stacks leads into such code, or "cfi" if those that do are shown to be stale
+	// by its call frames, up to where the thread began.
+	Proven string `json:"proven"`
+	Frames int    `json:"frames"` // that were walked; 0: a scan was enough
 }
 
 // PatchReport says what became of one patch in one module.

@@ -17,6 +17,7 @@ import (
 	"hotpatch/internal/builds"
 	"hotpatch/internal/victim"
 	"hotpatch/ptrace"
+	"hotpatch/ptrace/unwind"
 )
 
 // The tests here apply a patch to processes out of the ordinary, and revert it. testdata/README.md says which line of the
@@ -44,7 +45,37 @@ func patched(t *testing.T, v *victim.Victim, f *patch.File, opt Options) *Report
 	if programOf(footprint(t, v.PID)) != before {
 		t.Error("the text is not as it was")
 	}
+	checkProofs(t, r)
 	return r
+}
+
+// checkProofs fails unless the report says of every thread that was stopped how it was shown to be idle.
+func checkProofs(t *testing.T, r *Report) {
+	t.Helper()
+	frames := 0
+	for _, s := range r.Stacks {
+		if s.Proven != unwind.ByScan && s.Proven != unwind.ByCFI || (s.Proven == unwind.ByCFI) != (s.Frames > 0) {
+			t.Errorf("stack %+v", s)
+		}
+		frames += s.Frames
+	}
+	if len(r.Stacks) != r.Threads || frames != r.Frames || len(r.Shown) == 0 {
+		t.Errorf("%d stacks of %d threads, %d frames of %d; shown: %q", len(r.Stacks), r.Threads, frames, r.Frames, r.Shown)
+	}
+}
+
+// TestProvenByFrames: a thread whose stack holds a stale word that leads into the replaced function is shown to be idle by its
+// call frames.
+func TestProvenByFrames(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "worlds", 1))
+	ask(t, v, "stale", "ok")
+	r := apply(t, v.PID, worldsPatch(t))
+	checkProofs(t, r)
+	if len(r.Stacks) != 1 || r.Stacks[0].Proven != unwind.ByCFI || r.Frames < 3 {
+		t.Errorf("stacks %+v, shown %q", r.Stacks, r.Shown)
+	}
+	ask(t, v, "1", "12")
 }
 
 // TestWorlds patches processes in which nothing needs a word.

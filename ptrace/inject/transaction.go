@@ -42,7 +42,8 @@ type transaction struct {
 	active  *activeness
 	wait    *waiting
 	word    [8]byte
-	changed bool // text bytes have changed
+	stopped stopTimes // the last stop
+	changed bool      // text bytes have changed
 }
 
 // run carries the plan out: stage, stop, check, commit, resume, verify. If it fails before
@@ -65,6 +66,7 @@ func (t *transaction) run(ctx context.Context) error {
 		t.opt.progress("stopping")
 		err = t.attempts(ctx)
 		t.clock.lap("commit")
+		t.proven()
 	}
 	if errors.Is(err, errKilled) {
 		return err

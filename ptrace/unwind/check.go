@@ -38,6 +38,7 @@ type Activity struct {
 	Where  string  // Active: what refers to the target: "pc", "register rbx", "word at 0x..., 0x38 above sp", "frame 2"
 	Why    string  // Active: what could not be shown; "" where the thread is in the target beyond doubt
 	Frames []Frame // Active: the innermost frames, as far as they could be walked; at most MaxFrames
+	Walked int     // idle by CFI: the frames that were verified
 }
 
 // Proofs of idleness.
@@ -119,7 +120,7 @@ func (c *Checker) Check(t *Thread, mem cfi.Memory) Activity {
 	if doubt, ok := c.dismiss(t, hit); !ok {
 		return c.active(t, doubt)
 	}
-	return Activity{Proven: ByCFI, Target: -1}
+	return Activity{Proven: ByCFI, Target: -1, Walked: c.walk.depth + 1}
 }
 
 // finding is something that speaks for a thread being active.

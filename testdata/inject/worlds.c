@@ -10,6 +10,7 @@
 //   uring       a worker of io_uring waits in a read, until "end", which prints its result
 //   child       a forked child prints what answer(1) gives in it
 //   exec        a forked child executes the program, which does the same
+//   stale       an address inside of answer() lies on the main thread's stack from now on
 //   sleepers    threads wait in pause, sigsuspend, nanosleep and epoll_wait
 #define _GNU_SOURCE
 #include <errno.h>
@@ -244,6 +245,8 @@ static void command(const char *line)
 static void *loop(void *arg)
 {
 	static char line[256];
+	int (*volatile pointer)(int) = answer;
+	volatile uint64_t stale = 0;
 	while (fgets(line, sizeof line, stdin)) {
 		if (line[0] >= '0' && line[0] <= '9') {
 			printf("%d\n", answer(atoi(line)));
@@ -253,6 +256,9 @@ static void *loop(void *arg)
 			pthread_exit(NULL);
 		} else if (!strcmp(line, "end\n")) {
 			end();
+		} else if (!strcmp(line, "stale\n")) {
+			stale = (uint64_t)pointer + 2;
+			puts("ok");
 		} else if (!strcmp(line, "child\n") || !strcmp(line, "exec\n")) {
 			child(line[0] == 'e');
 		} else {

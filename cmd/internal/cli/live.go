@@ -112,7 +112,9 @@ func (a *app) transaction(ctx context.Context, l *liveFlags, pid int, opt inject
 	r, err := f(ctx, opt)
 	took := time.Since(start)
 	for _, ph := range r.Phases {
-		took -= ph.Duration
+		if !strings.Contains(ph.Name, "/") { // no part of another
+			took -= ph.Duration
+		}
 	}
 	r.Phases = append(r.Phases, inject.Phase{Name: "open, release", Duration: took})
 	switch {
@@ -155,14 +157,32 @@ func (a *app) finish(l *liveFlags, before phases, r *inject.Report) error {
 	r.Phases = append(before, r.Phases...)
 	if l.time {
 		a.times(r.Phases, 0)
+		a.shownText(r)
 	}
 	if l.json {
-		r.Notes, r.Unread, r.Patches = filled(r.Notes), filled(r.Unread), filled(r.Patches)
+		fillReport(r)
 		a.json(reportJSON{jsonVersion, r})
 		return nil
 	}
 	a.transactionText(r)
 	return nil
+}
+
+// fillReport makes lists of a report that are missing empty, for JSON.
+func fillReport(r *inject.Report) {
+	r.Notes, r.Unread, r.Patches = filled(r.Notes), filled(r.Unread), filled(r.Patches)
+	r.Stacks, r.Shown, r.Phases = filled(r.Stacks), filled(r.Shown), filled(r.Phases)
+}
+
+// shownText prints, beside the times, how often the process was stopped and what that has shown.
+func (a *app) shownText(r *inject.Report) {
+	if len(r.Shown) == 0 {
+		return
+	}
+	a.note("%s, %s stopped, paused %s", count(r.Tries, "attempt"), count(r.Threads, "thread"), ms(r.Pause))
+	for _, s := range r.Shown {
+		a.note("shown: %s", a.words(s))
+	}
 }
 
 // transactionText prints what a transaction did for people.

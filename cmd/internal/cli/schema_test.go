@@ -75,6 +75,30 @@ func documented(t *testing.T, text, heading string) map[string]bool {
 	return out
 }
 
+const applyHeading = "## `hotpatch apply --json`"
+
+// oneProcessJSON is what apply prints for one process, or in its place for an error.
+type oneProcessJSON struct {
+	reportJSON
+	Error *errorJSON `json:"error,omitempty"`
+}
+
+// asInApply takes out of what is printed the fields that are documented as being those of apply.
+func asInApply(printed, said map[string]bool) {
+	apply := make(map[string]bool)
+	paths(reflect.TypeOf(oneProcessJSON{}), "", apply)
+	for _, prefix := range []struct{ here, there string }{
+		{"processes[].patches[].", "patches[]."}, {"processes[].", ""}, {"error.", "error."},
+	} {
+		for p := range maps.Clone(printed) {
+			rest, ok := strings.CutPrefix(p, prefix.here)
+			if ok && apply[prefix.there+rest] && !said[p] {
+				delete(printed, p)
+			}
+		}
+	}
+}
+
 // TestSchemaDocumented holds docs/json.md and what is printed together.
 func TestSchemaDocumented(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(victim.Root(t), "docs", "json.md"))
@@ -91,11 +115,17 @@ func TestSchemaDocumented(t *testing.T) {
 	}{
 		{heading: "## `hotpatch diff --json`", value: diffJSON{}},
 		{heading: "## `hotpatch inspect --json`", value: patchFileJSON{}},
+		{heading: applyHeading, value: oneProcessJSON{}},
+		{heading: "## Several processes", value: severalJSON{}},
+		{heading: "## `hotpatch list --json`", value: listJSON{}},
 	} {
 		t.Run(tt.heading, func(t *testing.T) {
 			printed := make(map[string]bool)
 			paths(reflect.TypeOf(tt.value), "", printed)
 			said := documented(t, text, tt.heading)
+			if tt.heading != applyHeading {
+				asInApply(printed, said)
+			}
 			for _, p := range slices.Sorted(maps.Keys(printed)) {
 				if !said[p] {
 					t.Errorf("%s is printed and not documented", p)

@@ -120,6 +120,7 @@ func (a *app) several(l *liveFlags, before phases, tasks []task, more func() ([]
 			if l.time {
 				a.note("%s[%d]", clean(o.Comm), o.PID)
 				a.times(append(slices.Clone(before), o.Phases...), 0)
+				a.shownText(o.Report)
 			}
 		}
 		tasks = nil
@@ -167,8 +168,7 @@ func (a *app) one(ctx context.Context, l *liveFlags, t *task, opt inject.Options
 
 // filled completes what JSON shows.
 func (o outcome) filled() outcome {
-	r := o.Report
-	r.Notes, r.Unread, r.Patches = filled(r.Notes), filled(r.Unread), filled(r.Patches)
+	fillReport(o.Report)
 	if o.err != nil {
 		o.Error = newErrorJSON(o.err)
 	}
