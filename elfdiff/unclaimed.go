@@ -49,6 +49,23 @@ func (s *side) unclaimed() map[string][]arch.ImageAddr {
 	return pieces
 }
 
+// pointerPiece begins the pieces that are fields with places.
+const pointerPiece = "pointer to "
+
+// holdsPointer reports whether some data, claimed or not, has a field that is such a piece.
+func (s *side) holdsPointer(piece string) bool {
+	for _, sec := range s.im.Sections {
+		if sec.Data == nil || sec.Exec() || sec.Type == elf.SHT_DYNAMIC {
+			continue
+		}
+		refs := s.im.DataRefsIn(sec.Addr, sec.End())
+		if slices.ContainsFunc(refs, func(r image.DataRef) bool { return !r.Place.Number && pointerPiece+s.leadsTo(&r.Place) == piece }) {
+			return true
+		}
+	}
+	return false
+}
+
 // piecesIn splits the data at an address at its zeros. A field that holds a place counts as what it leads to: its bytes
 // differ wherever the place has moved.
 func (s *side) piecesIn(data []byte, at arch.ImageAddr) []string {
@@ -68,7 +85,7 @@ func (s *side) piecesIn(data []byte, at arch.ImageAddr) []string {
 		add(data[done:r.Off])
 		done = r.Off + uint64(r.Size)
 		if to := s.leadsTo(&r.Place); to != "" {
-			out = append(out, "pointer to "+to)
+			out = append(out, pointerPiece+to)
 		}
 	}
 	add(data[done:])
@@ -222,12 +239,12 @@ func (d *differ) compareUnclaimed() map[*unit]bool {
 	})
 	found := make(map[*unit]bool)
 	for _, x := range []struct {
-		s             *side
+		s, t          *side
 		pieces, other map[string][]arch.ImageAddr
-	}{{&d.old, old, new}, {&d.new, new, old}} {
+	}{{&d.old, &d.new, old, new}, {&d.new, &d.old, new, old}} {
 		at := make(map[arch.ImageAddr]string) // a piece behind each address
 		for piece, addrs := range x.pieces {
-			if len(x.other[piece]) == 0 {
+			if len(x.other[piece]) == 0 && !(strings.HasPrefix(piece, pointerPiece) && x.t.holdsPointer(piece)) {
 				for _, a := range addrs {
 					at[a] = max(at[a], piece)
 				}
