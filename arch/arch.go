@@ -128,6 +128,17 @@ type Jump struct {
 	Stub    func(from, slot Addr) ([]byte, error)
 	StubLen int
 
+	// Move rewrites the first instructions of code, which stands at from, to run at to: at least need bytes of them, or all up to one that
+	// nothing follows (a jump, a return). Behind the last one it goes back to from+taken. Whoever comes to from with the bytes there
+	// taken away, and goes to moved instead, notices no difference, provided that nobody branches into the taken bytes. Code
+	// that cannot be moved is an error that says why.
+	Move func(code []byte, from, to Addr, need int) (moved []byte, taken int, err error)
+
+	// Gate returns code for a function's entry that goes on to set if the aligned 4-byte word at word is not zero, and else to what stands
+	// behind it. It changes nothing that a function is passed. GateLen is its length. word may be any distance away.
+	Gate    func(at, word, set Addr) ([]byte, error)
+	GateLen int
+
 	// IsPadding reports whether all of b is what compilers and linkers put
 	// between functions (NOPs, int3, zero bytes), so that no execution depends on it.
 	IsPadding func(b []byte) bool

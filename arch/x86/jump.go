@@ -30,6 +30,9 @@ var jump = arch.Jump{
 	Stub:      stub,
 	StubLen:   stubLen,
 	IsPadding: isPadding,
+	Move:      move,
+	Gate:      gate,
+	GateLen:   gateLen,
 }
 
 // landing returns the length of endbr64 if code begins with it.
