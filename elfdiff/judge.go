@@ -132,7 +132,8 @@ func (d *differ) judgeSite(c *funcChange) {
 		c.refuse("the old build's file holds no bytes for it")
 		return
 	}
-	site, err := trampoline.PlanSite(d.old.im.Arch, a.Addr, body, d.padding(a), append(c.old.labelOffsets(), d.inbound[a]...))
+	labels := c.old.labelOffsets()
+	site, err := trampoline.PlanSite(d.old.im.Arch, a.Addr, body, d.padding(a), append(labels, d.inbound[a]...), c.old.branchOffsets())
 	if err != nil {
 		c.refuse("%v", strings.TrimPrefix(err.Error(), "refused: "))
 		return

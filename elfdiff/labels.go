@@ -118,6 +118,43 @@ func (u *unit) labelOffsets() []uint32 {
 	return out
 }
 
+// branchOffsets returns the offsets in a function's entry part to which the function's own code branches, jump tables included.
+func (u *unit) branchOffsets() []uint32 {
+	var out []uint32
+	led := func(t image.Target) {
+		if t.Atom == u.atom() {
+			out = append(out, t.Off)
+		}
+	}
+	for _, part := range u.parts {
+		body, err := u.im.Body(part)
+		if err != nil {
+			return []uint32{0} // anything may lead anywhere
+		}
+		for i := range body.Insts {
+			if to := body.Insts[i].Target; to >= 0 {
+				led(image.Target{Atom: part, Off: body.Insts[to].Off})
+			}
+		}
+		for i := range body.Refs {
+			if r := &body.Refs[i]; r.Kind == image.RefJump && (r.Place.Kind == image.PlaceSelf || r.Place.Kind == image.PlaceAtom) {
+				led(image.Target{Atom: r.Place.Atom, Off: uint32(r.Place.Addend)})
+			}
+		}
+		for _, t := range body.Tables {
+			for _, e := range t.Entries {
+				led(e)
+			}
+			for _, at := range t.Further {
+				if at >= u.atom().Addr && at < u.atom().End() {
+					led(image.Target{Atom: u.atom(), Off: uint32(at - u.atom().Addr)})
+				}
+			}
+		}
+	}
+	return out
+}
+
 // label binds a label in a table that is carried with its function.
 func (e *emitter) label(table *image.Atom, p *image.Place) (sym int, addend int64, err error) {
 	u := e.d.labels[table]

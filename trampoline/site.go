@@ -9,6 +9,7 @@ package trampoline
 
 import (
 	"fmt"
+	"slices"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/patch"
@@ -17,15 +18,16 @@ import (
 // PlanSite finds where a jump may be placed in a function of the old build.
 //
 // entry is the function's address, body its bytes from there to its end, pad the bytes behind it up to the next
-// atom. interior are offsets in body that code outside of the body branches to or returns into.
-// Branches of the body itself do not matter: nobody executes it any more once the jump is in place and the
-// function was shown not to be active.
+// atom. interior are offsets in body that code outside of the body branches to or returns into, own those that the function's own
+// code branches to. The latter do not matter to the jump: nobody executes the body any more once it is in place and the
+// function was shown not to be active. But they, and those of others, keep the first instructions from being moved ([patch.Site.Take]): who
+// comes that way is in the midst of something, where flags and the stack below the stack pointer may be in use.
 //
 // The jump stands right behind a landing pad. A branch from outside exactly to
 // that place enters the function and meets the jump; one into the middle of the jump would run half an
 // instruction. Where the function is too short, padding behind it is used. If there is no
 // room the error is a [*patch.Refusal].
-func PlanSite(a *arch.Arch, entry arch.ImageAddr, body, pad []byte, interior []uint32) (patch.Site, error) {
+func PlanSite(a *arch.Arch, entry arch.ImageAddr, body, pad []byte, interior, own []uint32) (patch.Site, error) {
 	refuse := func(found, help, why string, args ...any) (patch.Site, error) {
 		return patch.Site{}, &patch.Refusal{
 			What: fmt.Sprintf("function at %#x", uint64(entry)), Why: fmt.Sprintf(why, args...), Found: found, Help: help,
@@ -43,14 +45,36 @@ func PlanSite(a *arch.Arch, entry arch.ImageAddr, body, pad []byte, interior []u
 		}
 	}
 	if len(body) >= need {
-		return patch.Site{Off: uint32(landing), Room: uint32(roomBefore(interior, landing, len(body)) - landing)}, nil
+		site := patch.Site{Off: uint32(landing), Room: uint32(roomBefore(interior, landing, len(body)) - landing)}
+		planMove(a, &site, entry, body, slices.Concat(interior, own))
+		return site, nil
 	}
 	n, ok := paddingFor(a, pad, need-len(body))
 	if !ok {
 		return refuse(fmt.Sprintf("%d bytes behind the landing pad, then %s", len(body)-landing, hexBytes(pad)),
 			"restart with the new build; one that is built with -falign-functions=16 leaves room", "no room for a jump of %d bytes: the function is too short and is not followed by enough padding", a.Jump.Len)
 	}
-	return patch.Site{Off: uint32(landing), Room: uint32(len(body) + n - landing), Pad: append([]byte(nil), pad[:n]...)}, nil
+	site := patch.Site{Off: uint32(landing), Room: uint32(len(body) + n - landing), Pad: append([]byte(nil), pad[:n]...)}
+	planMove(a, &site, entry, slices.Concat(body, site.Pad), slices.Concat(interior, own))
+	return site, nil
+}
+
+// planMove fills in whether the instructions that the jump touches can be moved. led are offsets that code leads to.
+func planMove(a *arch.Arch, site *patch.Site, entry arch.ImageAddr, code []byte, led []uint32) {
+	at := arch.Addr(entry) + arch.Addr(site.Off)
+	_, n, err := a.Jump.Move(code[site.Off:], at, at, a.Jump.Len)
+	if err != nil {
+		site.Fixed = err.Error()
+		return
+	}
+	end := int64(site.Off) + int64(max(n, a.Jump.Len))
+	for _, off := range led {
+		if int64(off) < end {
+			site.Fixed = fmt.Sprintf("a branch leads back to +%#x", off)
+			return
+		}
+	}
+	site.Take = uint8(n)
 }
 
 // roomBefore returns the end of the bytes behind the landing pad that nothing outside leads into.

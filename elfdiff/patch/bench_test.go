@@ -25,7 +25,7 @@ func bigPatch(t testing.TB) *Patch {
 		p.Sections = append(p.Sections, Section{Name: ".text." + name, Kind: Text, Align: 16, Data: body, Size: 1000})
 		p.Symbols = append(p.Symbols, Symbol{Name: name, Kind: SymDefined, Section: len(p.Sections) - 1, Size: 1000, Func: true})
 		funcs = append(funcs, Func{
-			Name: name, How: Changed, New: len(p.Symbols) - 1, Jump: Site{Room: 5}, Old: []Part{NewPart(name, addr, body, nil)},
+			Name: name, How: Changed, New: len(p.Symbols) - 1, Jump: Site{Room: 5, Fixed: "no code"}, Old: []Part{NewPart(name, addr, body, nil)},
 		})
 	}
 	p.Funcs = append(funcs, added)

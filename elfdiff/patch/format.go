@@ -81,6 +81,7 @@ const (
 	maxSections = 30000     // payload sections; each may have a .rela section, and SHN_LORESERVE is 0xff00
 	maxSymbols  = 1 << 20
 	maxFuncs    = 1 << 18
+	maxTake     = 64 // bytes of first instructions: less than a jump and one instruction more
 	maxParts    = 64 // parts of one function, readers of one constant times as many
 	maxReaders  = 1 << 16
 	maxFields   = 1 << 20 // reference fields of one part

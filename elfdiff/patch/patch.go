@@ -155,6 +155,11 @@ type Site struct {
 	Off  uint32 // from the function's entry: behind a landing pad
 	Room uint32 // bytes that may be overwritten from Off on, including Pad; 0: no room, see Change
 	Pad  []byte // the padding behind the function's end that counts in Room, as it is in the file
+
+	// Take is how many bytes from Off on are the instructions that the jump touches, which can run elsewhere as well ([arch.Jump.Move]), because
+	// nothing but a call of the function leads to them. Zero: they cannot, and Fixed says why.
+	Take  uint8
+	Fixed string
 }
 
 // Const is a named constant that is given new content where it is.

@@ -34,7 +34,7 @@ func samplePatch(t testing.TB) *Patch {
 		Sections: sampleSections(),
 		Symbols:  sampleSymbols(),
 		Funcs: []Func{
-			{Name: "handle", How: Changed, New: symBody, Jump: Site{Off: 4, Room: 8}, Old: []Part{
+			{Name: "handle", How: Changed, New: symBody, Jump: Site{Off: 4, Room: 8, Fixed: "a call"}, Old: []Part{
 				NewPart("handle", 0x1200, old, []Field{{Off: 5, Size: 4}}),
 				NewPart("handle.cold", 0x1100, cold, nil),
 			}},

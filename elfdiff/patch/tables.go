@@ -153,12 +153,14 @@ func (p *Patch) encodeFuncs(bodies *encoder) []byte {
 		e.uint(uint64(f.Jump.Off))
 		e.uint(uint64(f.Jump.Room))
 		e.bytes(f.Jump.Pad)
+		e.uint(uint64(f.Jump.Take))
+		e.str(f.Jump.Fixed)
 	}
 	return e.b
 }
 
 func (p *Patch) decodeFuncs(d, bodies *decoder, where *locator) error {
-	n := d.count(maxFuncs, 8, "functions")
+	n := d.count(maxFuncs, 10, "functions")
 	if n > 0 {
 		p.Funcs = make([]Func, n)
 	}
@@ -173,6 +175,8 @@ func (p *Patch) decodeFuncs(d, bodies *decoder, where *locator) error {
 		f.Jump.Off = uint32(d.max(1<<31, "offset of a jump"))
 		f.Jump.Room = uint32(d.max(1<<31, "room for a jump"))
 		f.Jump.Pad = d.bytes()
+		f.Jump.Take = uint8(d.max(maxTake, "bytes of the first instructions"))
+		f.Jump.Fixed = d.str()
 	}
 	return d.done()
 }

@@ -98,7 +98,7 @@ func (c *checker) newBody(f *Func) (string, any) {
 func (c *checker) site(f *Func) (string, any) {
 	j := &f.Jump
 	if f.How != Changed {
-		if j.Off != 0 || j.Room != 0 || len(j.Pad) != 0 {
+		if j.Off != 0 || j.Room != 0 || len(j.Pad) != 0 || j.Take != 0 || j.Fixed != "" {
 			return "place for a jump in a function that is not replaced", uint64(j.Off)
 		}
 		return "", nil
@@ -116,6 +116,17 @@ func (c *checker) site(f *Func) (string, any) {
 		return "padding that is not part of the room", uint64(len(j.Pad))
 	case len(j.Pad) > 0 && !c.a.Jump.IsPadding(j.Pad):
 		return "bytes behind the function are not padding", fmt.Sprintf("% x", j.Pad[:min(len(j.Pad), 16)])
+	case (j.Take == 0) != (j.Fixed != ""):
+		return "first instructions that can be moved, and a reason why not, or neither", uint64(j.Take)
+	case badString(j.Fixed) != "":
+		return "why the first instructions stay: " + badString(j.Fixed), nil
+	case j.Take == 0:
+		return "", nil
+	}
+	at := arch.Addr(entry.Addr) + arch.Addr(j.Off)
+	code := slices.Concat(entry.Bytes[j.Off:], j.Pad)
+	if _, n, err := c.a.Jump.Move(code, at, at, c.a.Jump.Len); err != nil || n != int(j.Take) {
+		return "first instructions that cannot be moved, or are of another length", uint64(j.Take)
 	}
 	return "", nil
 }

@@ -98,6 +98,16 @@ func brokenFuncs() []breakage {
 		{name: "room past the function", edit: func(p *Patch) { p.Funcs[0].Jump.Room = 9 }, want: "past the function"},
 		{name: "padding is code", edit: func(p *Patch) { p.Funcs[0].Jump = Site{Off: 4, Room: 9, Pad: []byte{0xc3}} }, want: "not padding"},
 		{name: "padding out of use", edit: func(p *Patch) { p.Funcs[0].Jump.Pad = []byte{0x90} }, want: "not part of the room"},
+		{name: "neither movable nor a reason", edit: func(p *Patch) { p.Funcs[0].Jump.Fixed = "" }, want: "or neither"},
+		{name: "movable, and a reason", edit: func(p *Patch) { p.Funcs[0].Jump.Take = 5 }, want: "or neither"},
+		{name: "a call said to be movable", edit: func(p *Patch) { p.Funcs[0].Jump.Take, p.Funcs[0].Jump.Fixed = 5, "" }, want: "cannot be moved"},
+		{name: "movable instructions of another length", edit: func(p *Patch) {
+			old := append([]byte("\xf3\x0f\x1e\xfa"), 0x55, 0x48, 0x81, 0xec, 0, 1, 0, 0) // push; sub $256,%rsp: 8 bytes
+			p.Funcs[0].Old[0] = NewPart("handle", 0x1200, old, nil)
+			p.Funcs[0].Jump.Take, p.Funcs[0].Jump.Fixed = 5, ""
+		}, want: "of another length"},
+		{name: "control character in the reason", edit: func(p *Patch) { p.Funcs[0].Jump.Fixed = "a\x1b[2J" }, want: "control character"},
+		{name: "movable in a removed function", edit: func(p *Patch) { p.Funcs[1].Jump.Take = 5 }, want: "not replaced"},
 		{name: "jump in a removed function", edit: func(p *Patch) { p.Funcs[1].Jump.Room = 5 }, want: "not replaced"},
 	}
 }

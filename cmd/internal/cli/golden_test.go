@@ -135,7 +135,7 @@ func samplePatch() *patch.Patch {
 			{Name: "counter", Kind: patch.SymDefined, Section: 2, Size: 4, Local: true},
 		},
 		Funcs: []patch.Func{
-			{Name: "answer", How: patch.Changed, New: 0, Jump: patch.Site{Room: uint32(len(oldCode))}, Old: []patch.Part{{
+			{Name: "answer", How: patch.Changed, New: 0, Jump: patch.Site{Room: uint32(len(oldCode)), Take: 5}, Old: []patch.Part{{
 				Name: "answer", Addr: 0x1000, Size: uint64(len(oldCode)), Hash: sha256.Sum256(oldCode), Bytes: oldCode,
 				Fields: []patch.Field{{Off: 6, Size: 4}, {Off: 11, Size: 4}},
 			}}},

@@ -58,8 +58,10 @@ type partJSON struct {
 
 // jumpJSON is where the redirecting jump goes.
 type jumpJSON struct {
-	Offset uint32 `json:"offset"` // from the function's entry
-	Room   uint32 `json:"room"`   // bytes that may be overwritten
+	Offset uint32 `json:"offset"`          // from the function's entry
+	Room   uint32 `json:"room"`            // bytes that may be overwritten
+	Take   uint8  `json:"movable"`         // bytes of the first instructions, if they can run elsewhere too
+	Fixed  string `json:"fixed,omitempty"` // why they cannot
 }
 
 type constantJSON struct {
@@ -111,7 +113,7 @@ func newBodyJSON(p *patch.Patch, f *patch.Func) bodyJSON {
 		b.NewSize = p.Symbols[f.New].Size
 	}
 	if f.How == patch.Changed {
-		b.Jump = &jumpJSON{f.Jump.Off, f.Jump.Room}
+		b.Jump = &jumpJSON{f.Jump.Off, f.Jump.Room, f.Jump.Take, f.Jump.Fixed}
 	}
 	return b
 }
