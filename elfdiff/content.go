@@ -234,8 +234,9 @@ func (d *differ) anonEqual(p, q arch.ImageAddr, how use) bool {
 	return ok1 && ok2 && t == u || shortText(x) != "" && shortText(x) == shortText(y) && d.old.onlyText(a) && d.new.onlyText(b)
 }
 
-// pointersEqual compares two constants with addresses in them, which other things follow in each build: where each ends at the latest is known, so that
-// both do where the shorter one does. A linker merges no such constants, so that no other function refers into the middle of one, which would cut it short.
+// pointersEqual compares two constants with addresses in them, which other things follow in each build: where each ends at the
+// latest is known, so that both do where the shorter one does. A linker merges no such constants, so that no other function
+// refers into the middle of one, which would cut it short.
 func (d *differ) pointersEqual(a, b *image.Atom, depth int) bool {
 	n := min(a.Size, b.Size)
 	s, t := d.old.im.SectionAt(a.Addr), d.new.im.SectionAt(b.Addr)

@@ -201,8 +201,8 @@ func between(aligned [][2]int, n, m int) []span {
 
 // operands compares what two instructions of the same form work on.
 func (x *explainer) operands(a, b *instruction, at span) {
-	add := func(kind patch.ReasonKind, cause *entry, format string, args ...any) {
-		x.findings = append(x.findings, finding{at, newReason(kind, cause, format, args...)})
+	add := func(kind patch.ReasonKind, format string, args ...any) {
+		x.findings = append(x.findings, finding{at, newReason(kind, nil, format, args...)})
 	}
 	for i := range min(len(a.lits), len(b.lits)) {
 		switch {
@@ -210,16 +210,16 @@ func (x *explainer) operands(a, b *instruction, at span) {
 		case i == a.imm && i == b.imm && x.isLine(a, b):
 			x.lines++
 		default:
-			add(patch.ReasonConstant, nil, "constant %s -> %s", number(a.lits[i]), number(b.lits[i]))
+			add(patch.ReasonConstant, "constant %s -> %s", number(a.lits[i]), number(b.lits[i]))
 		}
 	}
 	switch {
 	case a.table && b.table && len(a.lits) != len(b.lits):
-		add(patch.ReasonTable, nil, "a jump table of another size")
+		add(patch.ReasonTable, "a jump table of another size")
 	case a.table && b.table && len(x.places) == 0 && !slices.Equal(a.lits, b.lits):
-		add(patch.ReasonTable, nil, "a jump table that leads elsewhere")
+		add(patch.ReasonTable, "a jump table that leads elsewhere")
 	case len(a.lits) != len(b.lits):
-		add(patch.ReasonConstant, nil, "a number where an address was, or the reverse")
+		add(patch.ReasonConstant, "a number where an address was, or the reverse")
 	}
 	for i := range min(len(a.refs), len(b.refs)) {
 		if r, s := a.refs[i], b.refs[i]; !x.sameRef(r, s) {
@@ -230,7 +230,7 @@ func (x *explainer) operands(a, b *instruction, at span) {
 		}
 	}
 	if len(a.refs) != len(b.refs) {
-		add(patch.ReasonReference, nil, "an address where a number was, or the reverse")
+		add(patch.ReasonReference, "an address where a number was, or the reverse")
 	}
 }
 

@@ -35,7 +35,8 @@ func (d *differ) judgeObject(o *objChange) {
 	case objTLSInit:
 		o.because(patch.ReasonInitial, nil, "initial value changed; threads that run keep what they have, later ones start with the new one")
 		if !o.inPlace() {
-			o.needAck("threads:"+o.old.Name, "threads that start later begin with the old initial value, since one of the builds has none in its file but zeros")
+			o.needAck("threads:"+o.old.Name, "threads that start later begin with the old initial value, "+
+				"since one of the builds has none in its file but zeros")
 		}
 	case objRemoved:
 		o.because(patch.ReasonRemoved, nil, "only the old build has it; its memory stays, for whatever still leads there")

@@ -59,7 +59,8 @@ func (d *differ) judgeCollected(whole func(what, name, why string)) {
 		if !isCIdentifier(s.Name) || s.Exec() || was == s.Size || was == 0 {
 			continue
 		}
-		why := fmt.Sprintf("the linker-collected table (__start_%s) has %d bytes instead of %d, and that of a running program stays as it is", s.Name, s.Size, was)
+		why := fmt.Sprintf("the linker-collected table (__start_%s) has %d bytes instead of %d, and that of a running program stays as it is",
+			s.Name, s.Size, was)
 		whole("table", s.Name, why)
 	}
 }

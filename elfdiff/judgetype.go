@@ -54,7 +54,7 @@ func (j *typeJudge) layout(c *types.Change) {
 	if c.Several > 0 {
 		t.because(patch.ReasonLayout, nil, "%d layouts of this name changed, which cannot be told apart: the first is shown", c.Several)
 	}
-	where, apart := j.where(c, t, &concern)
+	where, apart := j.where(t, &concern)
 	id := "layout:" + c.Name
 	switch {
 	case c.Harmless():
@@ -90,7 +90,7 @@ func (j *typeJudge) user(t *typeChange, name string, entry arch.ImageAddr) {
 }
 
 // where says what has objects of a type. It reports whether some may exist apart from the stacks of replaced functions.
-func (j *typeJudge) where(c *types.Change, t *typeChange, n *types.Concern) (text string, apart bool) {
+func (j *typeJudge) where(t *typeChange, n *types.Concern) (text string, apart bool) {
 	var parts []string
 	if len(t.Variables) > 0 {
 		parts = append(parts, "in "+some(t.Variables, 4))
@@ -247,8 +247,8 @@ func (j *typeJudge) signatures() {
 		text := j.cmp.Old.Prototype(f) + " -> " + j.cmp.New.Prototype(g)
 		c.because(patch.ReasonSignature, nil, "signature %s", text)
 		if how, ok := j.d.stored[c.old.atom()]; ok && !registers {
-			c.needAck("signature:"+c.old.name(), "signature %s, and its address is stored (%s): who calls it through a pointer that exists, or from another module, "+
-				"passes what the old one takes", text, how)
+			c.needAck("signature:"+c.old.name(), "signature %s, and its address is stored (%s): who calls it through a pointer that exists, "+
+				"or from another module, passes what the old one takes", text, how)
 		}
 	}
 }

@@ -126,13 +126,12 @@ func (d *differ) plausible(a, b *image.Atom) bool {
 	return false
 }
 
-func (d *differ) link(a, b *image.Atom) bool {
-	if d.fwd.of(a) != nil || d.rev.of(b) != nil {
-		return false
+// link pairs two atoms, unless one of them has a partner.
+func (d *differ) link(a, b *image.Atom) {
+	if d.fwd.of(a) == nil && d.rev.of(b) == nil {
+		d.fwd.set(a, b)
+		d.rev.set(b, a)
 	}
-	d.fwd.set(a, b)
-	d.rev.set(b, a)
-	return true
 }
 
 // names yields the groups that an atom belongs to at one stage. The name of an empty function in front of it is not its own.
@@ -376,8 +375,8 @@ func (d *differ) markAmbiguous() {
 		}
 		mark := func(as []*image.Atom, name string) {
 			if len(as) > 0 {
-				d.amb[b] = fmt.Sprintf("the old build has another variable named %s (%s) that the new one does not have: whether it is this one, and its value is to be kept, cannot be told",
-					name, where(as[0]))
+				d.amb[b] = fmt.Sprintf("the old build has another variable named %s (%s) that the new one does not have: "+
+					"whether it is this one, and its value is to be kept, cannot be told", name, where(as[0]))
 			}
 		}
 		strippedNames(b, func(g group) { mark(olds[g], g.name) })

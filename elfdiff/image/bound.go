@@ -18,11 +18,11 @@ const (
 )
 
 // BoundUseAt looks at how the address is used that instruction k of a body computes. BoundBelow and BoundInside are shown
-// by an access through the register (for BoundBelow also with an index that starts below zero) while what was added to it since is known, on the path that falls through from the lea: C
-// knows no access in front of an object, nor behind its end (C17 6.5.6). BoundCompared is evidence only: past a jump the
-// instructions are taken in the order of their addresses, which need not be that of execution. What is not recognised gives
-// BoundNone, which says nothing. An index that starts at a negative constant shows BoundBelow as well. Where that shows nothing, the
-// paths through jumps are looked at.
+// by an access through the register (for BoundBelow also with an index that starts below zero) while what was added to it since
+// is known, on the path that falls through from the lea: C knows no access in front of an object, nor behind its end (C17 6.5.6).
+// BoundCompared is evidence only: past a jump the instructions are taken in the order of their addresses, which need not be that
+// of execution. What is not recognised gives BoundNone, which says nothing. An index that starts at a negative constant shows
+// BoundBelow as well. Where that shows nothing, the paths through jumps are looked at.
 func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
 	lea, ok := im.operandsAt(b, k)
 	if !ok || lea.twoByte || lea.opcode != 0x8d {
@@ -106,8 +106,9 @@ func (w *boundWalk) step(k int) bool {
 }
 
 // mayBeNegative reports whether something suggests that the register which instruction k uses as an index is negative there: what it is made of was
-// negated or subtracted, starts at a negative constant, or is counted down from zero, as far as the instructions in front show in the order of their addresses; or behind it
-// the index counts up, and a conditional jump asks whether it has come to zero. It is evidence only.
+// negated or subtracted, starts at a negative constant, or is counted down from zero, as far as the instructions in front show in
+// the order of their addresses; or behind it the index counts up, and a conditional jump asks whether it has come to zero. It is
+// evidence only.
 func (im *Image) mayBeNegative(b *Body, k int, index int8) bool {
 	if im.countsUpToZero(b, k, index) {
 		return true
@@ -232,7 +233,9 @@ func setsFlags(x *x86Operands) bool {
 	switch op := x.opcode; {
 	case op < 0x40:
 		return true
-	case op >= 0x80 && op <= 0x85, op == 0x69, op == 0x6b, op == 0xc0, op == 0xc1, op >= 0xd0 && op <= 0xd3, op == 0xf6, op == 0xf7, op == 0xfe, op == 0xff:
+	case op >= 0x80 && op <= 0x85, op == 0x69, op == 0x6b:
+		return true
+	case op == 0xc0, op == 0xc1, op >= 0xd0 && op <= 0xd3, op == 0xf6, op == 0xf7, op == 0xfe, op == 0xff:
 		return true
 	}
 	return false

@@ -79,8 +79,8 @@ func (e *NoSymbolsError) Error() string {
 	return b.String()
 }
 
-// findDebug opens the file that holds the symbols of f, which has none.
-func (im *Image) findDebug(f *file) (*file, func() error, error) {
+// findDebug opens the file that holds the symbols of an image whose own file has none.
+func (im *Image) findDebug() (*file, func() error, error) {
 	d, closeFile, tried := im.searchDebug(debugSymbols)
 	if d == nil {
 		return nil, nil, &NoSymbolsError{im.Path, im.fileID(), tried}

@@ -90,7 +90,7 @@ func (d *Decoder) entries(t *JumpTable, s *Section, at, limit arch.ImageAddr) (e
 	for size := arch.ImageAddr(t.EntrySize); at+size <= limit; at += size {
 		v := t.target(s.Data[at-s.Addr:])
 		to, ok := d.entry(v)
-		if !ok || d.relocDenies(at, t.EntrySize) {
+		if !ok || d.relocDenies(at) {
 			stop = v
 			break
 		}
@@ -198,7 +198,7 @@ func compareImmediate(code []byte) (uint64, bool) {
 }
 
 // relocDenies reports whether the file has link-time relocations, but none for the entry.
-func (d *Decoder) relocDenies(at arch.ImageAddr, size int) bool {
+func (d *Decoder) relocDenies(at arch.ImageAddr) bool {
 	if !d.im.HasRelocs {
 		return false
 	}

@@ -95,7 +95,7 @@ func (im *Image) symbolFile(f *file) (*file, func() error, error) {
 	if f.byType(elf.SHT_SYMTAB) != nil {
 		return f, nothing, im.checkGiven()
 	}
-	d, closeDebug, err := im.findDebug(f)
+	d, closeDebug, err := im.findDebug()
 	if err == nil || im.options.Debug != "" {
 		return d, closeDebug, err
 	}

@@ -143,7 +143,12 @@ const maxScalar = 8
 // isUnwalked reports whether an object is one that no program can walk through: what __func__ and its like stand for, and the guard of a
 // function-local static, which the source does not name (Itanium C++ ABI, 3.3.2 and 5.1.2).
 func isUnwalked(name string) bool {
-	return strings.HasPrefix(name, "_ZGV") || strings.HasPrefix(name, "__func__") || strings.HasPrefix(name, "__FUNCTION__") || strings.HasPrefix(name, "__PRETTY_FUNCTION__")
+	for _, prefix := range []string{"_ZGV", "__func__", "__FUNCTION__", "__PRETTY_FUNCTION__"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // addFollowing adds the object that starts shortly behind the place, if the place may be its biased base (arr - 8).

@@ -26,8 +26,9 @@
 // # Names
 //
 // A struct, union, class or enum is known by its qualified name, without its keyword. A type without a name goes by
-// that of its typedef. C has types of one name in several units: all layouts under one name are kept, with the file that declares them. Whatever refers to a
-// name refers to all of its layouts. Typedefs and qualifiers (const, volatile, ...) are looked through.
+// that of its typedef. C has types of one name in several units: all layouts under one name are kept, with the file that declares
+// them. Whatever refers to a name refers to all of its layouts. Typedefs and qualifiers (const, volatile, ...) are looked
+// through.
 //
 // The data is not trusted. The errors of reading are [*FormatError]; work and memory are bounded by a multiple of the sections' size.
 package types

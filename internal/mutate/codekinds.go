@@ -135,6 +135,15 @@ func hasExtension(op byte, twoByte bool) bool {
 	return false
 }
 
+// regIsOperand reports whether the reg field of ModRM is a register operand, of those opcodes that are mutated.
+func regIsOperand(op byte, twoByte bool) bool {
+	if twoByte {
+		return op&0xf0 == 0x40 || op&0xf6 == 0xb6 || op == 0xaf || op&0xfe == 0x10 || op&0xfe == 0x28 ||
+			op >= 0x54 && op <= 0x5f || op == 0x6f || op == 0xef
+	}
+	return op < 0x40 && op&7 < 4 || op >= 0x84 && op <= 0x8b || op == 0x8d || op == 0x63 || op == 0x69 || op == 0x6b
+}
+
 // findRegisters flips one bit of the reg field, where that is an operand, or of the register that is part of the opcode.
 func findRegisters(p *Program, r *rand.Rand) []Mutation {
 	var out []Mutation
@@ -143,8 +152,7 @@ func findRegisters(p *Program, r *rand.Rand) []Mutation {
 		switch {
 		case !twoByte && (op >= 0x50 && op <= 0x5f || op >= 0xb8 && op <= 0xbf):
 			out = append(out, p.change(Register, i, at, op^byte(1<<r.IntN(3)), unit))
-		case at+1 < len(in.code) && (!twoByte && (op < 0x40 && op&7 < 4 || op >= 0x84 && op <= 0x8b || op == 0x8d || op == 0x63 || op == 0x69 || op == 0x6b) ||
-			twoByte && (op&0xf0 == 0x40 || op&0xf6 == 0xb6 || op == 0xaf || op&0xfe == 0x10 || op&0xfe == 0x28 || op >= 0x54 && op <= 0x5f || op == 0x6f || op == 0xef)):
+		case at+1 < len(in.code) && regIsOperand(op, twoByte):
 			out = append(out, p.change(Register, i, at+1, in.code[at+1]^byte(1<<(3+r.IntN(3))), unit))
 		}
 	})
@@ -181,7 +189,8 @@ func signExtended(v uint64, n int) bool {
 // immediate returns the value of the last operand if that is a plain number.
 func immediate(text string) (uint64, bool) {
 	i := strings.LastIndexAny(text, ", ")
-	if i < 0 || !strings.HasPrefix(text[i+1:], "0x") || strings.HasPrefix(text, "j") || strings.HasPrefix(text, "call") || strings.HasPrefix(text, "bnd") {
+	branch := strings.HasPrefix(text, "j") || strings.HasPrefix(text, "call") || strings.HasPrefix(text, "bnd")
+	if i < 0 || branch || !strings.HasPrefix(text[i+1:], "0x") {
 		return 0, false
 	}
 	v, err := strconv.ParseUint(text[i+3:], 16, 64)

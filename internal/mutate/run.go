@@ -355,7 +355,8 @@ func (o *Outcome) add(more *Outcome) {
 
 // String says what went wrong.
 func (f *Failure) String() string {
-	s := fmt.Sprintf("%s at %#x (%s): missed [%s], invented [%s]", f.Kind, uint64(f.Addr), f.What, strings.Join(f.Missed, " "), strings.Join(f.Invented, ", "))
+	s := fmt.Sprintf("%s at %#x (%s): missed [%s], invented [%s]",
+		f.Kind, uint64(f.Addr), f.What, strings.Join(f.Missed, " "), strings.Join(f.Invented, ", "))
 	if f.Together {
 		s += " (only together with others)"
 	}

@@ -36,7 +36,8 @@ type liveFlags struct {
 func (l *liveFlags) add(c *cobra.Command, all, usage string) {
 	f := c.Flags()
 	l.processFlags.add(f, all, usage)
-	f.BoolVar(&l.dryRun, "dry-run", false, "plan everything and touch nothing; not checked are whether a thread is in a\nchanged function, and whether memory can be mapped and code written")
+	f.BoolVar(&l.dryRun, "dry-run", false, "plan everything and touch nothing; not checked are whether a thread is in a\n"+
+		"changed function, and whether memory can be mapped and code written")
 	l.wait = defaultWait
 	f.Var((*timeValue)(&l.wait), "wait", "keep trying for this `TIME` (as in 30s) while a function is busy; 0: try once")
 	f.Var((*timeValue)(&l.maxPause), "max-pause", "give up rather than stop the process for more than this `TIME` (as in 5ms); 0: no limit")
