@@ -38,8 +38,11 @@ func (w *walker) checkList(s *inject.Status) {
 			w.fatalf("list: patch %s is %s", p.ID, p.State)
 		}
 	}
-	for _, l := range w.model.path {
+	for _, l := range w.model.inForce() {
 		want = append(want, l.file.ID.String())
+	}
+	if missing := strings.Contains(strings.Join(s.Notes, "\n"), "is missing under"); missing != (w.model.hole() >= 0) {
+		w.fatalf("list: notes %q", s.Notes)
 	}
 	if !slices.Equal(have, want) || len(s.Attention) > 0 {
 		w.fatalf("list: %v, want %v; %q", have, want, s.Attention)

@@ -43,7 +43,10 @@ func (w *walker) verbs() []verb {
 		{"apply several", 8, w.applySeveral},
 		{"apply again", 3, w.applyAgain},
 		{"apply another's", 3, w.applyForeign},
-		{"revert newest", 14, w.revertNewest},
+		{"revert newest", 10, w.revertNewest},
+		{"revert any", 10, w.revertAny},
+		{"revert all", 1, w.revertAll},
+		{"fill", 10, w.fill},
 		{"fork", 2, w.fork},
 		{"end", 2, w.end},
 	}

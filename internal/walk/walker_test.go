@@ -30,21 +30,47 @@ func (e *edge) String() string { return fmt.Sprintf("%d-%d", e.from, e.to) }
 // link is a patch in the model of a process.
 type link struct {
 	*edge
-	stop int // number of the transaction that brought it
+	stop int  // number of the transaction that brought it
+	out  bool // reverted from under later ones
 }
 
 // model is what a process has to have.
 type model struct {
-	path   []link // in force, oldest first
+	path   []link // in force, oldest first, and those that are missing between them
 	memory memory // at the start, and of what the patches need
 }
 
+// none is the version of a process that runs none, as a patch is missing below others.
+const none = -1
+
 // version is which version the process runs.
 func (m *model) version() int {
-	if n := len(m.path); n > 0 {
+	n := len(m.path)
+	switch {
+	case m.hole() >= 0:
+		return none
+	case n > 0:
 		return m.path[n-1].to
 	}
 	return 0
+}
+
+// hole is the index of the oldest patch that is missing, or -1.
+func (m *model) hole() int { return slices.IndexFunc(m.path, func(l link) bool { return l.out }) }
+
+// inForce are the patches that are.
+func (m *model) inForce() []link {
+	return slices.DeleteFunc(slices.Clone(m.path), func(l link) bool { return l.out })
+}
+
+// without takes patches out.
+func (m *model) without(gone func(link) bool) {
+	for i := range m.path {
+		m.path[i].out = m.path[i].out || gone(m.path[i])
+	}
+	for n := len(m.path); n > 0 && m.path[n-1].out; n-- {
+		m.path = m.path[:n-1]
+	}
 }
 
 // walker is a random walk.
@@ -137,7 +163,7 @@ func (w *walker) answerOf(forms [Groups]int) string {
 // forms are those that the model has in force.
 func (w *walker) forms() [Groups]int {
 	forms := w.versions[0].Forms
-	for _, l := range w.model.path {
+	for _, l := range w.model.inForce() {
 		for _, g := range w.versions[l.from].Changed(&w.versions[l.to]) {
 			forms[g] = w.versions[l.to].Forms[g]
 		}
@@ -162,7 +188,7 @@ func (w *walker) apply(path []*edge, files []*patch.File) {
 	}
 	w.stops++
 	for _, e := range path {
-		w.model.path = append(w.model.path, link{e, w.stops})
+		w.model.path = append(w.model.path, link{edge: e, stop: w.stops})
 	}
 }
 
@@ -218,10 +244,11 @@ func (w *walker) applySeveral() bool {
 
 // applyAgain applies what is in force already.
 func (w *walker) applyAgain() bool {
-	if len(w.model.path) == 0 {
+	have := w.model.inForce()
+	if len(have) == 0 {
 		return false
 	}
-	r, err := inject.Apply(context.Background(), w.pid, []*patch.File{pick(w.rand, w.model.path).file}, w.options())
+	r, err := inject.Apply(context.Background(), w.pid, []*patch.File{pick(w.rand, have).file}, w.options())
 	if err != nil || r.Done {
 		w.fatalf("applied again: %v, %+v", err, r)
 	}
@@ -245,11 +272,83 @@ func (w *walker) revertNewest() bool {
 	if len(w.model.path) == 0 {
 		return false
 	}
-	if _, err := inject.Revert(context.Background(), w.pid, "", w.options()); err != nil {
-		w.fatalf("revert: %v", err)
+	newest := slices.MaxFunc(w.model.inForce(), func(a, b link) int { return a.stop - b.stop }).stop
+	return w.revert("newest", func(l link) bool { return l.stop == newest }, func() (*inject.Report, error) {
+		return inject.Revert(context.Background(), w.pid, "", w.options())
+	})
+}
+
+// revert reverts patches. What is not below a later one goes; what is, goes or is refused, and then nothing has changed.
+func (w *walker) revert(what string, goes func(link) bool, do func() (*inject.Report, error)) bool {
+	w.t.Helper()
+	below, seen := false, false
+	for _, l := range w.model.inForce() {
+		below = below || seen && !goes(l)
+		seen = seen || goes(l)
 	}
-	newest := slices.MaxFunc(w.model.path, func(a, b link) int { return a.stop - b.stop }).stop
-	w.model.path = slices.DeleteFunc(w.model.path, func(l link) bool { return l.stop == newest })
+	r, err := do()
+	switch {
+	case err == nil && !r.Done:
+		w.fatalf("revert %s: nothing was done: %+v", what, r)
+	case err == nil:
+		if below {
+			w.counts["taken out"]++
+		}
+		w.model.without(goes)
+	case below && errors.Is(err, patch.ErrRefused):
+		w.counts["not independent"]++
+	default:
+		w.fatalf("revert %s: %v", what, err)
+	}
+	return true
+}
+
+// revertAny reverts some of the patches that are in force.
+func (w *walker) revertAny() bool {
+	have := w.model.inForce()
+	if len(have) == 0 {
+		return false
+	}
+	w.rand.Shuffle(len(have), func(i, k int) { have[i], have[k] = have[k], have[i] })
+	have = have[:1+w.rand.IntN(min(3, len(have)))]
+	var ids []string
+	for _, l := range have {
+		ids = append(ids, l.file.ID.String()[:16])
+	}
+	return w.revert(fmt.Sprint(have), func(l link) bool { return slices.Contains(have, l) }, func() (*inject.Report, error) {
+		return inject.RevertIDs(context.Background(), w.pid, ids, w.options())
+	})
+}
+
+// revertAll reverts everything.
+func (w *walker) revertAll() bool {
+	if len(w.model.path) == 0 {
+		return false
+	}
+	return w.revert("all", func(link) bool { return true }, func() (*inject.Report, error) {
+		return inject.RevertAll(context.Background(), w.pid, w.options())
+	})
+}
+
+// fill applies again what is missing below others: the oldest first, or all at once.
+func (w *walker) fill() bool {
+	n := w.model.hole()
+	if n < 0 {
+		return false
+	}
+	files := []*patch.File{w.model.path[n].file}
+	w.stops++
+	w.model.path[n].out, w.model.path[n].stop = false, w.stops
+	for i := n + 1; i < len(w.model.path) && w.rand.IntN(2) == 0; i++ {
+		if l := &w.model.path[i]; l.out {
+			files = append(files, l.file)
+			l.out, l.stop = false, w.stops
+		}
+	}
+	r, err := inject.Apply(context.Background(), w.pid, files, w.options())
+	if err != nil || !r.Done {
+		w.fatalf("apply what is missing: %v, %+v", err, r)
+	}
 	return true
 }
 
@@ -289,7 +388,7 @@ func (w *walker) leave() {
 	w.t.Helper()
 	w.doing = "at the end"
 	for {
-		for w.revertNewest() {
+		if w.revertAll() {
 			w.check()
 		}
 		if !w.end() {
@@ -308,7 +407,7 @@ func (w *walker) fatalf(format string, args ...any) {
 	w.t.Helper()
 	var path []string
 	for _, l := range w.model.path {
-		path = append(path, l.String())
+		path = append(path, l.String()+map[bool]string{true: "(missing)"}[l.out])
 	}
 	w.t.Fatalf("%s (process %d, before it in force: %s): %s", w.doing, w.pid, strings.Join(path, " "), fmt.Sprintf(format, args...))
 }

@@ -1,6 +1,8 @@
 package inject
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -52,4 +54,97 @@ func TestJournals(t *testing.T) {
 		}
 	}
 	v.End()
+}
+
+// betweenPatches are the two patches of between.c.
+func betweenPatches(t testing.TB, flags ...string) (first, second *patch.File) {
+	t.Helper()
+	one, two, three := build(t, "between", 1, flags...), build(t, "between", 2, flags...), build(t, "between", 3, flags...)
+	return builds.Patch(t, one, two), builds.Patch(t, two, three)
+}
+
+// TestBetween takes a patch out from under a later one that knows nothing of it, under load, and applies it again.
+func TestBetween(t *testing.T) {
+	t.Parallel()
+	first, second := betweenPatches(t)
+	v := victim.Start(t, build(t, "between", 1))
+	clean := footprint(t, v.PID)
+	ask(t, v, "load", "12 102 36 2")
+	apply(t, v.PID, first)
+	apply(t, v.PID, second)
+	ask(t, v, "go", "29 202 87 2")
+	r := revert(t, v.PID, first.ID.Short())
+	ask(t, v, "go", "12 202 36 2")
+	if len(r.Notes) == 0 || !strings.Contains(strings.Join(r.Notes, "\n"), "stays in force without patch "+first.ID.Short()) {
+		t.Errorf("notes: %q", r.Notes)
+	}
+	s, err := Inspect(v.PID, nil)
+	if err != nil || len(s.Attention) > 0 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], first.ID.Short()+" is missing under "+second.ID.Short()) {
+		t.Errorf("list: %+v, %v", s, err)
+	}
+	// Nothing else fits, and the refusal names what is missing; what is in force is.
+	third := builds.Patch(t, build(t, "between", 3), build(t, "between", 1, "-DBOTH"))
+	refused(t, v.PID, []*patch.File{third}, "no build runs", first.ID.Short()+" is missing")
+	if r := apply(t, v.PID, second); r.Done {
+		t.Errorf("applied again: %+v", r)
+	}
+	if r = apply(t, v.PID, first); !r.Patches[0].Reused {
+		t.Errorf("the payload was not used again: %+v", r)
+	}
+	ask(t, v, "go", "29 202 87 2")
+	if s, err = Inspect(v.PID, nil); err != nil || len(s.Notes) > 0 || len(s.Patches) != 2 || s.Patches[0].ID != first.ID.String() {
+		t.Errorf("list: %+v, %v", s, err)
+	}
+	revert(t, v.PID, first.ID.Short())
+	if r, err := RevertAll(context.Background(), v.PID, quick); err != nil || len(r.Patches) != 1 {
+		t.Fatalf("revert all: %+v, %v", r, err)
+	}
+	ask(t, v, "go", "12 102 36 2")
+	if textOf(footprint(t, v.PID)) != textOf(clean) {
+		t.Error("the text is not as it was")
+	}
+}
+
+// TestDependent refuses to take a patch out from under a later one, and says by what they know of each other.
+func TestDependent(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		flags []string
+		want  string
+	}{
+		{"calls", []string{"-DCALLS"}, "its beta leads to alpha"},
+		{"through", []string{"-DTHROUGH"}, "its beta leads to alpha"},
+		{"variable", []string{"-DVARIABLE"}, "its beta leads to added"},
+		{"inlined", []string{"-DINLINED"}, "code of half, which is inlined"},
+		{"back", []string{"-DBACK"}, "leads to beta"},
+		{"both", []string{"-DBOTH"}, "both have alpha"},
+		{"constant", []string{"-DCONSTANT"}, "renews the constant limits"},
+		{"layout", []string{"-DLAYOUT"}, "needed the word"},
+		{"no debug information", []string{"-g0"}, "does not say all that its code leads to"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			first, second := betweenPatches(t, c.flags...)
+			v := victim.Start(t, build(t, "between", 1, c.flags...))
+			old := v.Ask("go")
+			apply(t, v.PID, first)
+			apply(t, v.PID, second)
+			now, before := v.Ask("go"), footprint(t, v.PID)
+			_, err := Revert(context.Background(), v.PID, first.ID.Short(), quick)
+			if !errors.Is(err, patch.ErrRefused) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), second.ID.Short()) {
+				t.Fatalf("revert: %v, want a refusal that says %q", err, c.want)
+			}
+			if footprint(t, v.PID) != before {
+				t.Error("the process has changed")
+			}
+			ask(t, v, "go", now)
+			ids := []string{first.ID.Short(), second.ID.Short()}
+			if r, err := RevertIDs(context.Background(), v.PID, ids, quick); err != nil || len(r.Patches) != 2 || r.Tries == 0 {
+				t.Fatalf("revert both: %+v, %v", r, err)
+			}
+			ask(t, v, "go", old)
+			v.End()
+		})
+	}
 }

@@ -4,7 +4,7 @@
 //
 //	Apply, Revert   apply.go        open the process; plan; carry out; plan anew if it changed meanwhile
 //	  takeSnapshot  snapshot.go     mappings, modules (modules.go), the dynamic linker's list (loader.go), journals (journal.go)
-//	  views         view.go         for each module the patches in it, judged by the bytes in its text
+//	  views         view.go         for each module the patches in it, judged by the bytes in its text, and how they lead on (path.go)
 //	  planApply     plan.go         which patch goes to which module; bodies and jumps (planbody.go), constants
 //	                                (planconst.go), moved variables (planmove.go), the payload's place (place.go) and its symbols (resolve.go, dynamic.go)
 //	  planTransit   transit.go      revert; finish or undo what a dead hotpatch left in part

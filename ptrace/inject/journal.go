@@ -119,6 +119,7 @@ type entry struct {
 	Bodies  []body        `json:"bodies"`
 	Readers []placedRange `json:"readers,omitempty"` // functions that refer to a renewed constant
 	Moves   []moveRecord  `json:"moves,omitempty"`   // variables that have a new place
+	Below   []string      `json:"below,omitempty"`   // IDs of the patches that it was put on, oldest first
 }
 
 // segRecord is a segment of the payload.

@@ -113,6 +113,9 @@ func (s *Status) module(v *moduleView, own owner, unsettled bool) {
 				l.file.ID.Short(), v.m.name(), st))
 		}
 	}
+	if v.hole() >= 0 {
+		s.Notes = append(s.Notes, fmt.Sprintf("%s runs no build: patch %s; apply it again before anything else, or revert what was put on it", v.m.name(), v.holes()))
+	}
 	for _, w := range v.stray {
 		s.Attention = append(s.Attention, fmt.Sprintf("%s: bytes that no hotpatch wrote stand where a patch was: %s", v.m.name(), w))
 	}

@@ -107,6 +107,17 @@ func (pl *planner) planFile(f *patch.File) (bool, error) {
 				result = "finished"
 			}
 			pl.report.Patches = append(pl.report.Patches, v.reportOf(v.find(f.ID), result))
+		case v.hole() >= 0:
+			if n := v.hole(); v.path[n].file.ID == f.ID {
+				found = true
+				pl.arch = a
+				low := v.under(n)
+				if err := pl.planStep(low, f); err != nil {
+					return false, fmt.Errorf("%s at %#x: %w", v.m.name(), uint64(v.m.Start), err)
+				}
+				v.fill(n, low.path[n])
+				pl.steps[len(pl.steps)-1].view = v
+			}
 		case v.m.BuildID != nil && bytes.Equal(v.build(), f.Old.ID):
 			found = true
 			pl.arch = a
@@ -126,6 +137,12 @@ func (pl *planner) mismatch(f *patch.File) error {
 	}
 	var have []string
 	for _, v := range pl.views {
+		if v.hole() >= 0 && slices.ContainsFunc(v.path, func(l *link) bool {
+			return bytes.Equal(l.file.New.ID, f.Old.ID) || bytes.Equal(l.file.Old.ID, f.Old.ID)
+		}) {
+			return refuse(v.m.name(), "patch "+v.holes(), "apply again first what is missing, oldest first, or revert what was put on it",
+				"no build runs, as a patch was reverted from under later ones")
+		}
 		if bytes.Equal(v.build(), f.New.ID) {
 			return refuse(v.m.name(), "build-id "+hex.EncodeToString(f.New.ID), "old and new may have been swapped when the patch was made",
 				"the new build is running already")
@@ -162,7 +179,8 @@ func (pl *planner) planStep(v *moduleView, f *patch.File) error {
 	if err := checkText(v.m, pl.snap.maps, pl.vmf); err != nil {
 		return err
 	}
-	s := &step{view: v, link: &link{e: &entry{Path: v.m.Path, Start: v.m.Start, Bias: v.m.Bias, Build: v.m.BuildID}, file: f}}
+	e := &entry{Path: v.m.Path, Start: v.m.Start, Bias: v.m.Bias, Build: v.m.BuildID, Below: v.below()}
+	s := &step{view: v, link: &link{e: e, file: f}}
 	b := &bodyPlan{pl: pl, s: s}
 	if err := b.oldBodies(); err != nil { // before linking: a wrong build gives a clearer error here
 		return err
@@ -180,7 +198,7 @@ func (pl *planner) planStep(v *moduleView, f *patch.File) error {
 		return err
 	}
 	pl.steps = append(pl.steps, s)
-	v.chain = append(v.chain, s.link)
+	v.chain, v.path = append(v.chain, s.link), append(v.path, s.link)
 	return nil
 }
 

@@ -90,7 +90,7 @@ func (b *bodyPlan) check(name string, p *patch.Part) (placedRange, error) {
 // pristine checks that the payload which holds at, if there is one, has the code that it was linked to, known jumps
 // aside.
 func (b *bodyPlan) pristine(at arch.Addr) error {
-	chain := b.s.view.chain
+	chain := slices.Concat(b.s.view.chain, b.s.view.above)
 	k := slices.IndexFunc(chain, func(l *link) bool { return at >= l.e.Base && uint64(at-l.e.Base) < l.e.Size })
 	if k < 0 || slices.Contains(b.intact, chain[k]) {
 		return nil

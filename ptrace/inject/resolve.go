@@ -31,7 +31,7 @@ func (r *resolver) Image(v arch.ImageAddr, sym *patch.Symbol) (arch.Addr, error)
 	}
 	if n := len(r.mod.chain); n > 0 && sym.Func {
 		// Equal functions of two builds may differ in padding and in the length of branches.
-		if e := mapAt(r.mod.chain[n-1].file.Patch, v); e != nil && e.New != v {
+		if e := mapAt(r.mod.path[n-1].file.Patch, v); e != nil && e.New != v {
 			return 0, &patch.Refusal{
 				What: sym.Name, Why: "the patch refers to the inside of a function, whose place in the image that was started is not known",
 				Found: fmt.Sprintf("%#x, %#x bytes behind its start", uint64(v), uint64(v-e.New)), Help: "make a patch from the build that was started",

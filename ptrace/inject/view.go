@@ -16,7 +16,8 @@ type link struct {
 	index int      // of the entry in j
 	e     *entry
 	file  *patch.File
-	force int // writes of the entry that are in force, judged by the bytes
+	force int  // writes of the entry that are in force, judged by the bytes
+	out   bool // in a path: not in force, though later patches that are based on it are
 }
 
 // state returns what the journal says.
@@ -42,15 +43,26 @@ func (l *link) none() bool {
 type moduleView struct {
 	m     *module
 	chain []*link // in force, oldest first
+	path  []*link // the same, and those that were taken out from under later ones; see connect
+	above []*link // of a view that ends below them (under): those in force that are based on its path, or on what is missing there
 	idle  []*link // not in force, memory still mapped: reverted, or staged and abandoned
 	mixed []*link // in force in part: a hotpatch died in the middle
 	stray []string
 }
 
-// build returns the build that runs: the image's own, or what the newest patch made of it.
+// build returns the build that runs: the image's own, or what the newest patch made of it. It is nil if a patch is missing below others: then
+// no build runs.
 func (v *moduleView) build() []byte {
-	if n := len(v.chain); n > 0 {
-		return v.chain[n-1].file.New.ID
+	if v.hole() >= 0 {
+		return nil
+	}
+	return v.last()
+}
+
+// last returns the build that the newest patch leads to, whether or not one is missing below it.
+func (v *moduleView) last() []byte {
+	if n := len(v.path); n > 0 {
+		return v.path[n-1].file.New.ID
 	}
 	return v.m.BuildID
 }
@@ -91,12 +103,20 @@ func (s *snapshot) views() (views []*moduleView, gone []*link) {
 	return views, gone
 }
 
+// A writer is a link with one of its writes.
+type writer struct {
+	l *link
+	w *write
+}
+
+// coincides reports whether the bytes of the write say nothing about whether it is in force: a constant can have the content that one patch
+// gives it from the build, or by another patch. A jump leads to one body only.
+func (o writer) coincides() bool {
+	return o.w.Kind == writeConst && (o.l.state() == reverted || o.l.state() == staged)
+}
+
 // judge counts the writes of each link that are in force, and notes bytes that nobody knows.
 func (v *moduleView) judge(mem memory, links []*link) {
-	type writer struct {
-		l *link
-		w *write
-	}
 	byAddr := make(map[arch.Addr][]writer) // in journal order
 	var addrs []arch.Addr
 	for _, l := range links {
@@ -124,9 +144,9 @@ func (v *moduleView) judge(mem memory, links []*link) {
 		}
 		want := now
 		for i := len(writers) - 1; i >= 0; i-- {
-			if bytes.Equal(writers[i].w.New, want) {
-				writers[i].l.force++
-				want = writers[i].w.Old
+			if o := writers[i]; bytes.Equal(o.w.New, want) && !o.coincides() {
+				o.l.force++
+				want = o.w.Old
 			}
 		}
 		if !known {
@@ -171,16 +191,11 @@ func (l *link) moving() bool { return l.state() == committing || l.state() == re
 
 // arrange sorts the links into the chain, the idle and the mixed ones.
 func (v *moduleView) arrange(links []*link, torn map[*journal]bool) {
-	build := v.m.BuildID
 	for _, l := range links {
 		switch {
 		case torn[l.j] && l.moving():
 			v.mixed = append(v.mixed, l)
 		case l.full():
-			if !bytes.Equal(l.file.Old.ID, build) {
-				v.stray = append(v.stray, fmt.Sprintf("patch %s is for build %x, but %x is what it was put on", l.file.ID.Short(), l.file.Old.ID, build))
-			}
-			build = l.file.New.ID
 			v.chain = append(v.chain, l)
 		case l.none():
 			v.idle = append(v.idle, l)
@@ -188,6 +203,7 @@ func (v *moduleView) arrange(links []*link, torn map[*journal]bool) {
 			v.mixed = append(v.mixed, l)
 		}
 	}
+	v.connect()
 }
 
 // find returns the link of a patch that is in force, or nil.
@@ -234,16 +250,16 @@ func changedAt(p *patch.Patch, v arch.ImageAddr) *patch.Func {
 // locate returns where an address of the running build is for everybody who refers to it: a function's
 // is that of its version 0.
 func (v *moduleView) locate(at arch.ImageAddr, size uint64) (arch.Addr, error) {
-	return v.walk(at, size, len(v.chain), false)
+	return v.walk(at, size, len(v.path), false)
 }
 
 // newest returns where the body at an address of the running build is executed: a changed function's
 // is in a payload.
 func (v *moduleView) newest(at arch.ImageAddr, size uint64) (arch.Addr, error) {
-	return v.walk(at, size, len(v.chain), true)
+	return v.walk(at, size, len(v.path), true)
 }
 
-// walk translates an address of the build after chain[:depth].
+// walk translates an address of the build after path[:depth].
 func (v *moduleView) walk(at arch.ImageAddr, size uint64, depth int, body bool) (arch.Addr, error) {
 	if depth == 0 {
 		if !v.m.contains(at, size) {
@@ -254,7 +270,7 @@ func (v *moduleView) walk(at arch.ImageAddr, size uint64, depth int, body bool) 
 		}
 		return at.In(v.m.Bias), nil
 	}
-	l := v.chain[depth-1]
+	l := v.path[depth-1]
 	e := mapAt(l.file.Patch, at)
 	if e == nil {
 		return 0, &patch.Refusal{
@@ -265,13 +281,13 @@ func (v *moduleView) walk(at arch.ImageAddr, size uint64, depth int, body bool) 
 	}
 	off := at - e.New
 	if e.Sym >= 0 {
-		if f := changedTo(l.file.Patch, e.Sym); f != nil && !body {
+		if f := changedTo(l.file.Patch, e.Sym); f != nil && (!body || l.out) {
 			return v.walk(f.Old[0].Addr+off, size, depth-1, body)
 		}
 		return l.e.Syms[e.Sym] + arch.Addr(off), nil
 	}
 	if f := changedAt(l.file.Patch, e.Old); f != nil {
-		if body {
+		if body && !l.out {
 			return l.e.Syms[f.New] + arch.Addr(off), nil
 		}
 		size = min(size, f.Old[0].Size) // it may have become longer
