@@ -26,7 +26,7 @@ import (
 // report says so.
 
 // notIndependent is what the help of a refusal says.
-const notIndependent = "revert the later patch first, or both in one stop"
+const notIndependent = "revert that one first, or both in one stop"
 
 // independent checks that path[gone] of a module can be taken out from under path[stays]. Preconditions: both are in force, gone < stays.
 func (v *moduleView) independent(gone, stays int) error {
