@@ -33,9 +33,9 @@ type Arch struct {
 	PtrSize int         // bytes
 	MaxInst int         // bytes in the longest instruction
 
-	// Decode decodes the first instruction of code. It never guesses: an opcode
+	// DecodeInto decodes the first instruction of code into in, whatever that held. It never guesses: an opcode
 	// that it does not know, or code that ends early, is an error.
-	Decode func(code []byte) (Inst, error)
+	DecodeInto func(in *Inst, code []byte) error
 
 	// Canon appends the canonical bytes of an instruction to dst: its encoding
 	// with every field of in.Ops and the branch displacement left out, with
@@ -87,6 +87,12 @@ type Arch struct {
 	// RedZone is the number of bytes below the stack pointer that a leaf
 	// function may use (System V ABI, x86-64 supplement, 3.2.2).
 	RedZone int
+}
+
+// Decode is DecodeInto for callers with no place for the instruction.
+func (a *Arch) Decode(code []byte) (in Inst, err error) {
+	err = a.DecodeInto(&in, code)
+	return in, err
 }
 
 // Relaxation says what takes the place of a GOT slot.

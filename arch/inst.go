@@ -59,4 +59,5 @@ type Inst struct {
 	BrOff   uint8 // offset of the branch displacement field
 	BrSize  uint8 // bytes of it; 0 if there is none
 	TLSBase bool  // loads the thread pointer (mov %fs:0, %reg; mrs tpidr_el0)
+	MayNop  bool  // worth asking [Arch.IsNop]; false: it is none
 }

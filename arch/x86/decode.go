@@ -59,14 +59,22 @@ func (e *encoding) wbit() uint8 {
 
 // Decode decodes the first instruction of code: [arch.Arch.Decode].
 func Decode(code []byte) (in arch.Inst, err error) {
-	if quick(code, &in) {
-		return in, nil
+	err = DecodeInto(&in, code)
+	return in, err
+}
+
+// DecodeInto decodes the first instruction of code into in: [arch.Arch.DecodeInto].
+func DecodeInto(in *arch.Inst, code []byte) error {
+	*in = arch.Inst{}
+	if quick(code, in) {
+		return nil
 	}
 	var e encoding
-	if err = e.decode(code); err == nil {
-		e.describe(code, &in)
+	err := e.decode(code)
+	if err == nil {
+		e.describe(code, in)
 	}
-	return in, err
+	return err
 }
 
 // decode takes the first instruction of code apart.
@@ -314,6 +322,7 @@ func (e *encoding) immediate(code []byte) error {
 // describe fills in, which is zero, with what others need to know.
 func (e *encoding) describe(code []byte, in *arch.Inst) {
 	in.Len, in.Flow = e.n, e.form.flow
+	in.MayNop = e.m.mayNop(e.op, e.hasModRM && !e.memory())
 	if e.dispSize == 4 {
 		e.memOperand(code, &in.Ops[0])
 		in.NumOps = 1

@@ -171,7 +171,7 @@ func TestRelocs(t *testing.T) {
 
 func TestArchIsComplete(t *testing.T) {
 	a := Arch
-	if a.Decode == nil || a.Canon == nil || a.Relax == nil || a.IsNop == nil || a.Text == nil || a.CallBefore == nil {
+	if a.DecodeInto == nil || a.Canon == nil || a.Relax == nil || a.IsNop == nil || a.Text == nil || a.CallBefore == nil {
 		t.Error("a function is missing")
 	}
 	d := a.DWARF

@@ -8,6 +8,23 @@ import "hotpatch/arch"
 // register; pause (f3 90) is a hint, and neither is padding.
 func IsNop(code []byte, in *arch.Inst) bool { return mayBeNop(code) && generalNop(code, in) }
 
+// nopKinds tells which instructions of the one-byte map IsNop could be true of, by opcode.
+var nopKinds = [256]uint8{0x87: nopRegister, 0x89: nopRegister, 0x8b: nopRegister, 0x8d: nopAny, 0x90: nopAny}
+
+const (
+	nopAny      = 1 + iota // any
+	nopRegister            // those without an operand in memory
+)
+
+// mayNop tells for [arch.Inst.MayNop] what is worth a closer look, by the opcode and by whether ModRM names a register.
+func (m *opmap) mayNop(op byte, register bool) bool {
+	if m == map1 {
+		k := nopKinds[op]
+		return k == nopAny || k == nopRegister && register
+	}
+	return m == map0F && op == 0x1f
+}
+
 // mayBeNop tells by the opcode, and for moves by the registers, what is worth a closer look.
 func mayBeNop(code []byte) bool {
 	i := 0

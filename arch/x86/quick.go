@@ -95,7 +95,7 @@ func quick(code []byte, in *arch.Inst) bool {
 	if in.NumOps > 0 && in.Ops[0].Kind == arch.OpPC {
 		in.Ops[0].Value += int64(n)
 	}
-	in.Len, in.Flow = n, f.flow
+	in.Len, in.Flow, in.MayNop = n, f.flow, q.m.mayNop(op, kind >= 8)
 	return true
 }
 

@@ -23,7 +23,7 @@ var Arch = &arch.Arch{
 	Machine:    elf.EM_X86_64,
 	PtrSize:    8,
 	MaxInst:    maxInst,
-	Decode:     Decode,
+	DecodeInto: DecodeInto,
 	Canon:      Canon,
 	Relax:      Relax,
 	Detour:     Detour,

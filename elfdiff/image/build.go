@@ -58,7 +58,7 @@ func (d *Decoder) references(i int) {
 	for k := range b.Insts {
 		in, di := &b.Insts[k], &d.insts[b.order[k]]
 		in.Unlocked = k > 0 && in.Off < b.Insts[k-1].End()
-		in.Nop = di.Flow == arch.FlowNext && d.im.Arch.IsNop(p.code[in.Off:], di)
+		in.Nop = di.MayNop && di.Flow == arch.FlowNext && d.im.Arch.IsNop(p.code[in.Off:], di)
 		if di.NumOps > 0 || di.BrSize > 0 || d.tls.any {
 			r.inst(int32(k), in, di)
 		}

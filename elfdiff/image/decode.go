@@ -182,11 +182,17 @@ type part struct {
 	body  Body
 }
 
-// mark notes that an instruction of part p starts at off, and returns it.
-func (d *Decoder) mark(p *part, off uint32, state uint8, in arch.Inst) *arch.Inst {
-	p.state[off], p.at[off] = state, int32(len(d.insts))
-	d.insts = append(d.insts, in)
-	return &d.insts[len(d.insts)-1]
+// decode decodes the instruction of part p that starts at off, marks it, and returns it; it is valid until the next one is decoded.
+func (d *Decoder) decode(p *part, off uint32, state uint8) (*arch.Inst, error) {
+	n := len(d.insts)
+	d.insts = slices.Grow(d.insts, 1)[:n+1]
+	in := &d.insts[n]
+	if err := d.im.Arch.DecodeInto(in, p.code[off:]); err != nil {
+		d.insts = d.insts[:n]
+		return nil, err
+	}
+	p.state[off], p.at[off] = state, int32(n)
+	return in, nil
 }
 
 // instAt returns the instruction that starts at off in part p.
@@ -319,19 +325,15 @@ func (d *Decoder) follow(t Target, state uint8) error {
 			return nil
 		case byteInside:
 			if p.behindLock(d.im.Arch, off) {
-				in, err := d.im.Arch.Decode(p.code[off:])
-				if err == nil {
-					d.mark(p, off, byteStart, in)
-				}
+				_, err := d.decode(p, off, byteStart)
 				return err
 			}
 			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "control flow enters the middle of an instruction"}
 		}
-		decoded, err := d.im.Arch.Decode(p.code[off:])
+		in, err := d.decode(p, off, state)
 		if err != nil {
 			return &DecodeError{Atom: t.Atom, Off: off, Code: head(p.code[off:]), Msg: "unknown instruction", Err: err}
 		}
-		in := d.mark(p, off, state, decoded)
 		end := off + uint32(in.Len)
 		first := off + 1 // byte that must be free
 		if int(first) < len(p.code) && (p.state[first] == byteStart || p.state[first] == byteUnseen) && p.behindLock(d.im.Arch, first) {

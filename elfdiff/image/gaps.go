@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"fmt"
 
 	"hotpatch/arch"
@@ -8,10 +9,12 @@ import (
 
 // nextGap returns the next run of bytes, at off or later, that belong to no instruction.
 func (p *part) nextGap(off int) (start, end int, ok bool) {
-	for off < len(p.state) && p.state[off] != byteUnknown {
-		off++
+	n := bytes.IndexByte(p.state[off:], byteUnknown)
+	if n < 0 {
+		return 0, 0, false
 	}
-	start = off
+	start = off + n
+	off = start
 	for off < len(p.state) && p.state[off] == byteUnknown {
 		off++
 	}

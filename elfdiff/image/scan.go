@@ -92,9 +92,9 @@ func (im *Image) scanAtom(a *Atom, r *scanResult) {
 	if !ok {
 		return
 	}
+	var in arch.Inst // escapes: once for all instructions
 	for off := 0; off < len(code); {
-		in, err := im.Arch.Decode(code[off:])
-		if err != nil {
+		if err := im.Arch.DecodeInto(&in, code[off:]); err != nil {
 			off++
 			continue
 		}
