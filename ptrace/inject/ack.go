@@ -25,6 +25,7 @@ func (pl *planner) given(id string) bool {
 // acks lists the words that were asked for and given.
 func (pl *planner) acks() []patch.Ack {
 	var out []patch.Ack
+	pl.given(ackStacks)
 	for _, id := range pl.acked {
 		out = append(out, patch.Ack{ID: id, User: pl.opt.User, Date: time.Now().UTC().Format(time.RFC3339)})
 	}
@@ -34,7 +35,7 @@ func (pl *planner) acks() []patch.Ack {
 // needless notes the words that nothing asked for.
 func (pl *planner) needless() {
 	for _, id := range pl.opt.Acks {
-		if !slices.Contains(pl.acked, id) {
+		if id != ackStacks && !slices.Contains(pl.acked, id) { // what asks for that one is seen in the stop
 			pl.report.Notes = append(pl.report.Notes, fmt.Sprintf("nothing asked for --ack %s", id))
 		}
 	}

@@ -32,6 +32,7 @@ type activeness struct {
 	busy    []busyThread  // of the last check
 	goals   []ptrace.Goal // as busy: where each of them is idle again
 	proofs  []proof       // of the idle threads of the last check, as far as there is room
+	strange []strangeThread
 }
 
 // busyThread is a finding as the stop leaves it, to be described once the process runs again.
@@ -70,6 +71,7 @@ func newActiveness(pl *plan, pid int, modules []unwind.Module, opt *Options, log
 	a.ahead = newPrefetch(pid)
 	a.busy, a.goals = make([]busyThread, 0, cap(a.ahead.ranges)), make([]ptrace.Goal, 0, cap(a.ahead.ranges))
 	a.proofs = make([]proof, 0, cap(a.ahead.ranges)+slack)
+	a.strange = make([]strangeThread, 0, strangeRoom)
 	a.names = &symbolizer{opt: opt, mem: pl.snap.mem, mods: pl.snap.mods}
 	for _, v := range pl.views {
 		for _, list := range [][]*link{v.chain, v.idle, v.mixed} {
@@ -144,7 +146,7 @@ func (a *activeness) payload(pl *plan, l *link, log *slog.Logger) {
 // check looks at every thread and reports whether one is active. Preconditions: all are stopped; table
 // holds the mappings as they are now.
 func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
-	a.busy, a.goals, a.proofs = a.busy[:0], a.goals[:0], a.proofs[:0]
+	a.busy, a.goals, a.proofs, a.strange = a.busy[:0], a.goals[:0], a.proofs[:0], a.strange[:0]
 	a.ahead.read(s, a.space.Arch, table, pid)
 	for i := range s.Threads {
 		th := &s.Threads[i]
@@ -160,6 +162,7 @@ func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 			a.found(th.TID, act)
 		} else {
 			a.idle(th.TID, &act)
+			a.strangeStack()
 		}
 	}
 	return len(a.busy) > 0

@@ -28,6 +28,7 @@ func (t *transaction) attempts(ctx context.Context) error {
 		left := time.Until(t.end)
 		switch {
 		case t.changed:
+			r.Notes = append(r.Notes, t.strangeNotes()...)
 			return err
 		case errors.Is(err, ErrBusy):
 			late = 0

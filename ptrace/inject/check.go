@@ -38,7 +38,7 @@ func (t *transaction) check(s *ptrace.Stopped) error {
 	if t.active.check(s, &t.table, t.p.PID) {
 		return ErrBusy
 	}
-	return nil
+	return t.checkStrange()
 }
 
 // changedSince refuses bytes that are not what the plan found.

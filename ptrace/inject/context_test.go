@@ -3,6 +3,7 @@ package inject
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -54,6 +55,61 @@ func TestContexts(t *testing.T) {
 				v.End()
 			})
 		}
+	}
+}
+
+// TestUnknownStacks: a thread on a stack that the program made is refused, unless the user gives the word. Alternate stacks for signals and
+// the stacks of threads that forked are known.
+func TestUnknownStacks(t *testing.T) {
+	t.Parallel()
+	one := build(t, "context", 1)
+	f := builds.Patch(t, one, build(t, "context", 2))
+	for _, thread := range []string{"main", "thread"} {
+		t.Run(thread, func(t *testing.T) {
+			t.Parallel()
+			v := victim.Start(t, one, thread)
+			for _, stack := range []string{"malloc", "static", "below", "above"} {
+				if thread == "thread" && stack == "below" {
+					continue // in one mapping with the thread's own stack, below it, without a guard page: taken for it (stacksOf)
+				}
+				ask(t, v, "on "+stack, "waiting")
+				refused(t, v.PID, []*patch.File{f}, "a stack that is not its own", "--ack "+ackStacks)
+				opt := quick
+				opt.Acks = []string{ackStacks}
+				r, err := Apply(context.Background(), v.PID, []*patch.File{f}, opt)
+				if err != nil || !strings.Contains(strings.Join(r.Notes, "\n"), "were not looked at") {
+					t.Errorf("%s, with the word given: %v, %q", stack, err, r.Notes)
+				}
+				s, err := Inspect(v.PID, nil)
+				if err != nil || len(s.Patches) != 1 || len(s.Patches[0].Acks) != 1 || s.Patches[0].Acks[0].ID != ackStacks {
+					t.Errorf("list: %+v, %v", s, err)
+				}
+				ask(t, v, "", "back")
+				revert(t, v.PID, "")
+			}
+			ask(t, v, "beside", "waiting")
+			if r := apply(t, v.PID, f); strings.Contains(strings.Join(r.Notes, "\n"), "were not looked at") {
+				t.Errorf("on an alternate stack: %q", r.Notes)
+			}
+			ask(t, v, "", "101")
+			revert(t, v.PID, "")
+			ask(t, v, "alternate", "waiting")
+			busyIn(t, v, f, "f")
+			ask(t, v, "", "101")
+			ask(t, v, "jump", "waiting")
+			busyIn(t, v, f, "f")
+			ask(t, v, "", "101") // the buffer leads into f() for ever
+			apply(t, v.PID, f)
+			revert(t, v.PID, "")
+			child, err := strconv.Atoi(v.Ask("fork"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			apply(t, child, f)
+			ask(t, v, "", "child")
+			v.Expect("back")
+			v.End()
+		})
 	}
 }
 

@@ -3,15 +3,22 @@
 // the stacks of contexts are malloc, static, below or above (in the mapping of the thread's stack):
 //   outer STACK  f() changes to another stack, where the next line is waited for; then prints what f() gives
 //   inner STACK  f() is called on another stack, is left in the middle, and the next line is waited for; then the same
+//   on STACK     the next line is waited for on another stack, outside of f(); then prints "back"
+//   alternate    the same in the handler of a signal, on an alternate stack; f() when the signal came
+//   beside       the same, but f() has returned before
+//   fork         a child of the thread prints its number, waits for the next line and prints "child"; then "back"
+//   jump         f() fills a jmp_buf and waits for the next line; then prints what f() gives, with the buffer still filled
 //   loop         a thread runs a function whose loop begins at its first instruction; a signal interrupts it there, and
 //                the handler waits for the next line; then prints what the function gives
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -113,6 +120,49 @@ static void loop(void)
 	pthread_join(t, NULL);
 }
 
+static void inside(int sig)
+{
+	(void)sig;
+	puts("waiting");
+	wait_line();
+}
+
+static void raises(void) { raise(SIGUSR2); }
+static void nothing(void) {}
+
+// A handler on an alternate stack, in f() or beside it.
+static void alternate(void (*in)(void), void (*beside)(void))
+{
+	stack_t ss = { .ss_sp = malloc(STACK), .ss_size = STACK };
+	struct sigaction sa = { .sa_handler = inside, .sa_flags = SA_ONSTACK };
+	sigaltstack(&ss, NULL);
+	sigaction(SIGUSR2, &sa, NULL);
+	hook = in;
+	long n = f(1);
+	beside();
+	printf("%ld\n", n);
+}
+
+static void forks(void)
+{
+	pid_t p = fork();
+	if (p == 0) {
+		printf("%d\n", (int)getpid());
+		wait_line();
+		puts("child");
+		_exit(0);
+	}
+	waitpid(p, NULL, 0);
+}
+
+static jmp_buf held;
+
+static void fills(void)
+{
+	if (setjmp(held) == 0)
+		inside(0);
+}
+
 static void *commands(void *arg)
 {
 	char line[64];
@@ -131,6 +181,20 @@ static void *commands(void *arg)
 			wait_line();
 			there();
 			printf("%ld\n", result);
+		} else if (!strncmp(line, "on ", 3)) {
+			context(line + 3, waits);
+			there();
+			puts("back");
+		} else if (!strcmp(line, "alternate")) {
+			alternate(raises, nothing);
+		} else if (!strcmp(line, "beside")) {
+			alternate(nothing, raises);
+		} else if (!strcmp(line, "fork")) {
+			forks();
+			puts("back");
+		} else if (!strcmp(line, "jump")) {
+			hook = fills;
+			printf("%ld\n", f(1));
 		} else if (!strcmp(line, "loop")) {
 			loop();
 		}
