@@ -206,6 +206,11 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 	if !again {
 		pl.needless()
 	}
+	if len(pl.steps)+len(pl.targets) > 0 {
+		if err := pl.whenIdle(); err != nil {
+			return false, err
+		}
+	}
 	if err := pl.conclude(); err != nil {
 		return false, err
 	}

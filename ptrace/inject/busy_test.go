@@ -91,12 +91,12 @@ func TestBusyRounds(t *testing.T) {
 }
 
 // symbols names places in a program.
-func symbols(t *testing.T, path string) func(string, arch.ImageAddr) string {
+func symbols(t *testing.T, path string) func(string, []byte, arch.ImageAddr) string {
 	im, err := image.Load(path, image.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(module string, at arch.ImageAddr) string {
+	return func(module string, _ []byte, at arch.ImageAddr) string {
 		if a := im.AtomAt(at); a != nil && module == path {
 			return a.Name + " (" + filepath.Base(path) + ")"
 		}

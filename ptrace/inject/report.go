@@ -18,9 +18,16 @@ type Options struct {
 	Progress func(string)  // told what is being done; may be nil
 	Together []int         // the processes that the user's command concerns, each in a transaction of its own
 
-	// Symbolize names a place in a module for the stacks of busy threads; it may be nil, and may return "".
-	// Without an answer the module's dynamic symbols are used.
-	Symbolize func(path string, addr arch.ImageAddr) string
+	// Symbolize names a place in a module of the given build for the stacks of busy threads, as "FUNC (MODULE)"; it may be nil,
+	// and may return "". Without an answer the module's dynamic symbols are used.
+	Symbolize func(path string, build []byte, addr arch.ImageAddr) string
+
+	// WhenIdle names functions (FUNC, FILE:FUNC or MODULE:FUNC) that count as replaced in the check.
+	WhenIdle []string
+
+	// Functions finds the functions of a name in the file of a module, which must be of the given build. It may be nil: then only
+	// dynamic symbols are known.
+	Functions func(path string, build []byte, name string) ([]Function, error)
 
 	// fault, if not nil, is called at named points; an error ends the transaction there as the
 	// death of hotpatch would: nothing is undone. Only tests set it.
@@ -57,19 +64,20 @@ type Report struct {
 	Patches []PatchReport `json:"patches"`
 	Pause   time.Duration `json:"pause_ns"` // of the last stop: from the first thread stopped until the last was resumed
 	// Staging is the longest time for which one thread made system calls for hotpatch before that, while the others ran.
-	Staging time.Duration `json:"staging_ns"`
-	Tries   int           `json:"tries"` // stops that were needed, those of abandoned plans included
-	Threads int           `json:"threads"`
-	Stacks  []StackReport `json:"stacks"`    // how each thread was shown to be idle, in the stop of the commit
-	Frames  int           `json:"frames"`    // that were walked for it
-	Shown   []string      `json:"shown"`     // the condition under which the text was changed
-	Writes  int           `json:"writes"`    // that the commit made
-	Jumps   int           `json:"jumps"`     // those of them that go to text
-	Bytes   int           `json:"bytes"`     // of all writes
-	Staged  uint64        `json:"staged"`    // bytes of memory mapped in the process
-	Unread  []string      `json:"unchecked"` // dry run: what was not checked
-	Notes   []string      `json:"notes"`
-	Phases  []Phase       `json:"phases"`
+	Staging  time.Duration `json:"staging_ns"`
+	Tries    int           `json:"tries"` // stops that were needed, those of abandoned plans included
+	Threads  int           `json:"threads"`
+	Stacks   []StackReport `json:"stacks"`    // how each thread was shown to be idle, in the stop of the commit
+	Frames   int           `json:"frames"`    // that were walked for it
+	Shown    []string      `json:"shown"`     // the condition under which the text was changed
+	Writes   int           `json:"writes"`    // that the commit made
+	Jumps    int           `json:"jumps"`     // those of them that go to text
+	Bytes    int           `json:"bytes"`     // of all writes
+	Staged   uint64        `json:"staged"`    // bytes of memory mapped in the process
+	WhenIdle []string      `json:"when_idle"` // functions that were not active, as the user wanted
+	Unread   []string      `json:"unchecked"` // dry run: what was not checked
+	Notes    []string      `json:"notes"`
+	Phases   []Phase       `json:"phases"`
 }
 
 // StackReport says how a thread was shown to be idle: neither in code that is about to change nor to return into it.

@@ -85,4 +85,3 @@ func (t *transaction) strangeNotes() []string {
 
 // strangeRoom bounds how many such threads are remembered; one is enough for a refusal.
 const strangeRoom = 16
-

@@ -44,7 +44,7 @@ func (s *symbolizer) name(pc arch.Addr) string {
 			continue
 		}
 		if s.opt.Symbolize != nil {
-			if name := s.opt.Symbolize(m.Path, m.image(pc)); name != "" {
+			if name := s.opt.Symbolize(m.Path, m.BuildID, m.image(pc)); name != "" {
 				return name
 			}
 		}

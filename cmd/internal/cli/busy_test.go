@@ -141,3 +141,19 @@ func TestApplyExiting(t *testing.T) {
 		return strings.HasPrefix(procField(v.PID, "State"), "Z") && procField(v.PID, "TracerPid") == "0"
 	})
 }
+
+// A function that is not changed counts as one that is, if the user says so; main waits for input in next.
+func TestApplyWhenIdle(t *testing.T) {
+	v := victim.Start(t, greet(t, 1))
+	good := fix(t, 1, 2)
+	untouched(t, v, func() {
+		r := hotpatch("apply", "-p", pidOf(v), "--wait", "0", "--when-idle", "main", good)
+		if r.code != exitBusy || !strings.Contains(r.err, "--allow-active main") || !strings.Contains(r.err, "the thread began with it") {
+			t.Errorf("exit code %d\n%s", r.code, r.err)
+		}
+		hotpatch("apply", "-p", pidOf(v), "--wait", "0", "--when-idle", "nosuch", good).wantError(t, exitRefused, "nosuch", "no function of this name")
+	})
+	if r := hotpatch("apply", "-p", pidOf(v), "--when-idle", "greet", good); r.code != exitDone || !strings.Contains(r.out, "not being executed then: greet:greet (greet, 0x") {
+		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+}

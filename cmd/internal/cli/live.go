@@ -28,6 +28,7 @@ type liveFlags struct {
 	wait     time.Duration
 	maxPause time.Duration
 	acks     []string
+	whenIdle []string
 	json     bool
 	time     bool
 }
@@ -42,6 +43,7 @@ func (l *liveFlags) add(c *cobra.Command, all, usage string) {
 	f.Var((*timeValue)(&l.wait), "wait", "keep trying for this `TIME` (as in 30s) while a function is busy; 0: try once")
 	f.Var((*timeValue)(&l.maxPause), "max-pause", "give up rather than stop the process for more than this `TIME` (as in 5ms); 0: no limit")
 	f.StringArrayVar(&l.acks, "ack", nil, "give the word for what is refused under this `ID` (repeatable)")
+	f.StringArrayVar(&l.whenIdle, "when-idle", nil, "change nothing while `FUNC` (or FILE:FUNC, MODULE:FUNC) is being executed: each\ncall of it then sees one version only (repeatable)")
 	f.BoolVar(&l.json, "json", false, "print the result as JSON")
 	f.BoolVar(&l.time, "time", false, "show how long each phase took")
 	completePIDs(c)
@@ -109,6 +111,8 @@ func (a *app) transaction(ctx context.Context, l *liveFlags, pid int, opt inject
 	show, end := a.progress()
 	defer end()
 	opt.DryRun, opt.Wait, opt.MaxPause, opt.Acks, opt.User, opt.Progress = l.dryRun, l.wait, l.maxPause, l.acks, who, show
+	symbols := newSymbolizer(pid)
+	opt.Symbolize, opt.Functions, opt.WhenIdle = symbols.name, symbols.functions, l.whenIdle
 	start := time.Now()
 	r, err := f(ctx, opt)
 	took := time.Since(start)
@@ -172,7 +176,7 @@ func (a *app) finish(l *liveFlags, before phases, r *inject.Report) error {
 // fillReport makes lists of a report that are missing empty, for JSON.
 func fillReport(r *inject.Report) {
 	r.Notes, r.Unread, r.Patches = filled(r.Notes), filled(r.Unread), filled(r.Patches)
-	r.Stacks, r.Shown, r.Phases = filled(r.Stacks), filled(r.Shown), filled(r.Phases)
+	r.Stacks, r.Shown, r.Phases, r.WhenIdle = filled(r.Stacks), filled(r.Shown), filled(r.Phases), filled(r.WhenIdle)
 }
 
 // shownText prints, beside the times, how often the process was stopped and what that has shown.
@@ -205,6 +209,9 @@ func (a *app) transactionText(r *inject.Report) {
 		if r.Staging > 0 {
 			a.printf("staged by one thread in %s, while the others ran", ms(r.Staging))
 		}
+	}
+	if len(r.WhenIdle) > 0 && r.Done && !r.DryRun {
+		a.printf("not being executed then: %s", clean(strings.Join(r.WhenIdle, ", ")))
 	}
 	for _, s := range r.Notes {
 		a.printf("note: %s", a.words(s))

@@ -342,7 +342,6 @@ func (a *app) applyTasks(l *liveFlags, files []*patch.File) (tasks []task, more 
 
 func applyTask(pid int, name string, files []*patch.File) task {
 	return task{pid: pid, comm: name, run: func(ctx context.Context, opt inject.Options) (*inject.Report, error) {
-		opt.Symbolize = newSymbolizer(pid, files).name
 		return inject.Apply(ctx, pid, files, opt)
 	}}
 }
