@@ -89,6 +89,32 @@ func TestPanic(t *testing.T) {
 	}
 }
 
+// In the guest, the host's compilers work on the guest's files.
+func TestHostTool(t *testing.T) {
+	m, probe, tool, scratch := machine(t), compile(t, "./testdata/probe"), compile(t, "./hosttool"), t.TempDir()
+	jobs := []Job{{
+		Name: "compile", Args: []string{"/bin/probe", "compile"},
+		Env: []string{"HOST_SOURCES=" + t.TempDir(), "HOST_SCRATCH=" + scratch},
+	}}
+	var out bytes.Buffer
+	r, err := m.Boot(context.Background(), jobs, func(a *Archive) {
+		a.AddFile("/bin/probe", probe)
+		a.AddFile("/bin/hosttool", tool)
+		a.Link("/bin/gcc", "hosttool")
+	}, bootLimit, &out)
+	if err != nil || r.Status[0] != 0 {
+		t.Fatalf("status %v, %v\n%s", r.Status, err, out.String())
+	}
+	for _, want := range []string{`it says "compiled\n"`, "gcc: exit status 1: /tmp/probe", "bad.c:1:21: error: "} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+	if left, err := os.ReadDir(scratch); err != nil || len(left) != 0 {
+		t.Errorf("left on the host: %v, %v", left, err)
+	}
+}
+
 func TestNoKernel(t *testing.T) {
 	m := machine(t)
 	m.Kernel = filepath.Join(t.TempDir(), "none")

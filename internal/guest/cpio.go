@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -79,6 +80,26 @@ func (a *Archive) AddTree(name, dir string, files []string) {
 	for _, f := range files {
 		a.AddFile(path.Join(name, filepath.ToSlash(f)), filepath.Join(dir, f))
 	}
+}
+
+// AddDir adds those files and symbolic links below the directory dir, given relative to it, that keep wants.
+func (a *Archive) AddDir(name, dir string, keep func(name string) bool) {
+	a.fail(filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		rel, rerr := filepath.Rel(dir, p)
+		if err = errors.Join(err, rerr); err != nil || d.IsDir() || !keep(filepath.ToSlash(rel)) {
+			return err
+		}
+		there := path.Join(name, filepath.ToSlash(rel))
+		if d.Type()&fs.ModeSymlink == 0 {
+			a.AddFile(there, p)
+			return nil
+		}
+		target, err := os.Readlink(p)
+		if err == nil {
+			a.Link(there, target)
+		}
+		return err
+	}))
 }
 
 // Close ends the archive and returns the first error.

@@ -3,6 +3,8 @@
 //	Boot       boot.go     an archive of files (cpio.go) and a list of jobs (job.go) become an initramfs; QEMU boots it
 //	  console  console.go  takes the guest's serial line apart: what the jobs print, and how they end
 //	init       init/       the guest's first process: mounts, runs the jobs one after the other, and ends the machine
+//	hosttool   hosttool/   gcc, objdump, go and others in the guest: the host's cross tools do their work
+//	semihost   semihost/   calls from the guest to the emulator
 //
 // User-mode emulation has no ptrace(2), so that everything which touches a process is tested here.
 //

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hotpatch/internal/guest"
+	"hotpatch/internal/guest/semihost"
 )
 
 // runner is the argument that makes this program the second process.
@@ -36,7 +37,8 @@ func main() {
 	}
 	unix.Sync()
 	unix.IoctlSetInt(1, unix.TCSBRK, 1) // drains the console: tcdrain(3)
-	exit(status)
+	semihost.Exit(status)
+	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) // nobody listens
 }
 
 // first is what process 1 does.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 type options struct {
 	machine  guest.Machine
 	root     string // of the module
+	packages string // the directory with Debian's arm64 packages
 	files    list   // HOST:GUEST
 	env      list
 	dir      string
@@ -54,6 +56,7 @@ func run(args []string) (int, error) {
 	fs.StringVar(&m.CPU, "cpu", "max,pauth-impdef=on", "CPU to emulate")
 	fs.IntVar(&m.Memory, "memory", 1536, "MiB")
 	fs.DurationVar(&o.limit, "limit", 10*time.Minute, "for the whole, by the host's clock")
+	fs.StringVar(&o.packages, "libraries", "", "directory with unpacked arm64 packages, for dynamic programs")
 	fs.Var(&o.files, "file", "HOST:GUEST, a file to take along")
 	fs.Var(&o.env, "env", "NAME=VALUE for the program")
 	fs.StringVar(&o.dir, "dir", "", "working directory in the guest")
@@ -128,10 +131,14 @@ func (o *options) test(dir string, patterns []string) (int, error) {
 	if err != nil {
 		return 125, err
 	}
-	tracked, err := o.output("git", "ls-files")
+	tracked, err := o.output("git", "ls-files", "--cached", "--others", "--exclude-standard")
 	if err != nil {
 		return 125, err
 	}
+	tracked = slices.DeleteFunc(tracked, func(name string) bool { // deleted, and not yet committed
+		_, err := os.Stat(filepath.Join(root[0], name))
+		return err != nil
+	})
 	jobs, built, err := o.compileTests(dir, root[0], pkgs)
 	if err != nil {
 		return 125, err
@@ -139,13 +146,40 @@ func (o *options) test(dir string, patterns []string) (int, error) {
 	if len(jobs) == 0 {
 		return 2, fmt.Errorf("%s: no tests", strings.Join(patterns, " "))
 	}
+	tool := filepath.Join(dir, "hosttool")
+	if err := o.build(tool, "build", "./internal/guest/hosttool"); err != nil {
+		return 125, err
+	}
+	for i := range jobs {
+		jobs[i].Env = append(jobs[i].Env, "HOST_SOURCES="+root[0], "HOST_SCRATCH="+filepath.Join(dir, "scratch"))
+	}
 	r, err := o.machine.Boot(context.Background(), jobs, func(a *guest.Archive) {
 		a.AddTree("/src", root[0], tracked)
 		for _, f := range built {
 			a.AddFile("/tests/"+filepath.Base(f), f)
 		}
+		o.userland(a)
+		a.AddFile("/usr/bin/hosttool", tool)
+		for _, name := range tools {
+			a.Link("/usr/bin/"+name, "hosttool")
+		}
 	}, o.limit, os.Stdout)
 	return report(os.Stdout, jobs, r, err)
+}
+
+// tools are the names under which the guest has internal/guest/hosttool.
+var tools = []string{"gcc", "g++", "cc", "c++", "clang", "clang++", "as", "ld", "ar", "nm", "objcopy", "objdump", "readelf", "strip", "addr2line", "go"}
+
+// userland adds the libraries and the small programs of the packages.
+func (o *options) userland(a *guest.Archive) {
+	if o.packages == "" {
+		return
+	}
+	a.AddDir("/", o.packages, func(name string) bool {
+		return strings.HasPrefix(name, "lib/") || strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "usr/lib/aarch64-linux-gnu/") ||
+			name == "usr/bin/ldd" || name == "usr/bin/env"
+	})
+	a.Link("/bin/sh", "dash")
 }
 
 // compileTests compiles the tests of packages, each given as its import path and its directory, into dir. A package without
