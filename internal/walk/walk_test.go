@@ -47,6 +47,7 @@ func (w *walker) verbs() []verb {
 		{"revert any", 10, w.revertAny},
 		{"revert all", 1, w.revertAll},
 		{"fill", 10, w.fill},
+		{"replace", 15, w.replace},
 		{"fork", 2, w.fork},
 		{"end", 2, w.end},
 	}

@@ -352,6 +352,57 @@ func (w *walker) fill() bool {
 	return true
 }
 
+// replace goes to a set of patches from whatever there is: one that leads from the first version to another, or some of those in force.
+func (w *walker) replace() bool {
+	way := w.way(0, 1+w.rand.IntN(5))
+	have := w.model.inForce()
+	part := w.rand.IntN(4) == 0 && len(have) > 1
+	if part {
+		way = way[:0]
+		for _, l := range have {
+			if w.rand.IntN(3) > 0 {
+				way = append(way, l.edge)
+			}
+		}
+	}
+	if len(way) == 0 {
+		return false
+	}
+	opt := w.options()
+	for g := range Groups {
+		opt.Acks = append(opt.Acks, fmt.Sprintf("anew:own%d", g), fmt.Sprintf("anew:zero%d", g))
+	}
+	wanted := func(l link) bool { return slices.Contains(way, l.edge) }
+	r, err := inject.Replace(context.Background(), w.pid, w.shuffled(way), opt)
+	if part && errors.Is(err, patch.ErrRefused) {
+		w.counts["not independent"]++
+		return true
+	}
+	if err != nil {
+		w.fatalf("replace by %v: %v", way, err)
+	}
+	same := len(have) == len(way) && !slices.ContainsFunc(have, func(l link) bool { return !wanted(l) })
+	if r.Done == same {
+		w.fatalf("replace by %v: %+v", way, r)
+	}
+	w.stops++
+	if part {
+		w.model.without(func(l link) bool { return !wanted(l) })
+		return true
+	}
+	old := w.model.path
+	w.model.path = nil
+	kept := true
+	for i, e := range way {
+		l := link{edge: e, stop: w.stops}
+		if kept = kept && i < len(old) && old[i].edge == e; kept && !old[i].out {
+			l.stop = old[i].stop
+		}
+		w.model.path = append(w.model.path, l)
+	}
+	return true
+}
+
 // fork goes on in a child of the process.
 func (w *walker) fork() bool {
 	if len(w.parents) == 3 {

@@ -55,7 +55,12 @@ func helper() int {
 			}
 			files = append(files, file)
 		}
-		_, err = Apply(context.Background(), pid, files, opt)
+		if f[0] == "replace" {
+			opt.Acks = []string{"anew:calls"}
+			_, err = Replace(context.Background(), pid, files, opt)
+		} else {
+			_, err = Apply(context.Background(), pid, files, opt)
+		}
 	}
 	fmt.Fprintln(os.Stderr, "helper:", err)
 	return 1

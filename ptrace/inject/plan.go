@@ -67,6 +67,14 @@ type planner struct {
 
 // planApply plans to apply files. A plan without steps has nothing to do: everything is applied.
 func (pl *planner) planApply(files []*patch.File) error {
+	if err := pl.planFiles(files); err != nil {
+		return err
+	}
+	return pl.finish()
+}
+
+// planFiles plans a step for each of the files in each module that it fits, in the order in which they lead on from one another.
+func (pl *planner) planFiles(files []*patch.File) error {
 	pending := slices.Clone(files)
 	pl.journal = &journal{Seq: pl.snap.nextSeq(), Record: record{User: pl.opt.User, Time: time.Now().UTC()}}
 	for progress := true; progress; {
@@ -86,7 +94,7 @@ func (pl *planner) planApply(files []*patch.File) error {
 	if len(pending) > 0 {
 		return fmt.Errorf("patch %s: %w", pending[0].ID.Short(), pl.mismatch(pending[0]))
 	}
-	return pl.finish()
+	return nil
 }
 
 // planFile plans one patch in every module that runs its old build. It reports whether there was one, or whether
@@ -320,6 +328,7 @@ func (pl *planner) finish() error {
 	j := pl.journal
 	if len(pl.steps) == 0 {
 		pl.journal = nil
+		pl.measure()
 		return nil
 	}
 	for _, s := range pl.steps {

@@ -40,6 +40,7 @@ func revertWith(ctx context.Context, pid int, opt *Options, ids []string, all bo
 	means := func(p string) bool {
 		return slices.ContainsFunc(ids, func(id string) bool { return strings.HasPrefix(p, id) })
 	}
+	var first []PatchReport // what was half done and undone in a stop before
 	return transact(ctx, pid, "revert", opt, func(pl *planner) (bool, error) {
 		mixed, left := pl.unfinished()
 		pl.drop = left
@@ -50,8 +51,11 @@ func revertWith(ctx context.Context, pid int, opt *Options, ids []string, all bo
 				}
 			}
 			pl.moveNotes(mixed, false)
-			return all, pl.planTransit(mixed, false, "undone")
+			err := pl.planTransit(mixed, false, "undone")
+			first = pl.report.Patches
+			return all, err
 		}
+		pl.report.Patches = append(pl.report.Patches, first...)
 		undone := false
 		for _, id := range ids {
 			undone = pl.settled.reverted(pl.report, id) || undone
@@ -60,7 +64,8 @@ func revertWith(ctx context.Context, pid int, opt *Options, ids []string, all bo
 			return false, nil
 		}
 		gone, err := choose(pl)
-		if errors.Is(err, ErrNoPatch) && undone {
+		if errors.Is(err, ErrNoPatch) && (undone || len(first) > 0) {
+			pl.report.Done = true
 			return false, nil
 		}
 		if errors.Is(err, ErrNoPatch) && len(left) > 0 {
@@ -150,25 +155,35 @@ func (pl *planner) newest(id string) (*link, error) {
 
 // linksOf returns the links of patches in every module that has them, oldest first, if they can go without what is based on them.
 func (pl *planner) linksOf(ids []patch.ID) ([]placed, error) {
-	goes := func(l *link) bool { return slices.Contains(ids, l.file.ID) }
 	var out []placed
 	for _, v := range pl.views {
-		for i, l := range v.path {
-			if l.out || !goes(l) {
-				continue
-			}
-			for k := i + 1; k < len(v.path); k++ {
-				if later := v.path[k]; later.out || goes(later) {
-					continue
-				}
-				if err := v.independent(i, k); err != nil {
-					return nil, err
-				}
-			}
-			out = append(out, placed{v, l})
+		links, err := v.leave(func(l *link) bool { return slices.Contains(ids, l.file.ID) })
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, links...)
 	}
 	pl.revertNotes(out)
+	return out, nil
+}
+
+// leave returns the links of a module that go, oldest first, if what stays is independent of them.
+func (v *moduleView) leave(goes func(*link) bool) ([]placed, error) {
+	var out []placed
+	for i, l := range v.path {
+		if l.out || !goes(l) {
+			continue
+		}
+		for k := i + 1; k < len(v.path); k++ {
+			if later := v.path[k]; later.out || goes(later) {
+				continue
+			}
+			if err := v.independent(i, k); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, placed{v, l})
+	}
 	return out, nil
 }
 
@@ -197,7 +212,7 @@ func (pl *planner) revertNotes(gone []placed) {
 	}
 	for _, v := range pl.views {
 		for _, l := range v.chain {
-			if !goes(l) && slices.ContainsFunc(gone, func(p placed) bool { return p.l.j == l.j }) {
+			if pl.report.Verb == "revert" && !goes(l) && slices.ContainsFunc(gone, func(p placed) bool { return p.l.j == l.j }) {
 				pl.note("patch %s in %s was applied in the same stop and stays in force", l.file.ID.Short(), v.m.name())
 			}
 		}

@@ -88,7 +88,18 @@ func (pl *planner) proven(e *entry) []leftover {
 // planTransit plans to bring links fully into force, or fully out of it. Their memory is there. Links that belong
 // together are given together, oldest first.
 func (pl *planner) planTransit(links []placed, forward bool, result string) error {
+	if err := pl.transit(links, forward, result); err != nil {
+		return err
+	}
+	pl.measure()
+	pl.report.Done = true
+	return nil
+}
+
+// transit is planTransit without the report's figures.
+func (pl *planner) transit(links []placed, forward bool, result string) error {
 	var seq []write
+	first := len(pl.report.Patches)
 	for _, p := range links {
 		for _, w := range p.l.e.Writes {
 			if !forward {
@@ -106,7 +117,7 @@ func (pl *planner) planTransit(links []placed, forward bool, result string) erro
 	}
 	if !forward {
 		slices.Reverse(seq)
-		slices.Reverse(pl.report.Patches)
+		slices.Reverse(pl.report.Patches[first:])
 	}
 	for _, w := range coalesce(seq) {
 		have, err := readBytes(pl.snap.mem, w.Addr, len(w.New))
@@ -124,8 +135,6 @@ func (pl *planner) planTransit(links []placed, forward bool, result string) erro
 		w.Old = have
 		pl.writes = append(pl.writes, w)
 	}
-	pl.measure()
-	pl.report.Done = true
 	return nil
 }
 
