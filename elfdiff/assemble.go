@@ -190,6 +190,8 @@ func (e *emitter) atomMap() []patch.MapEntry {
 		switch o := d.objNew[b]; {
 		case carried && b.Parent != nil:
 			m.Sym = sym
+		case e.leftOut(b):
+			continue // the process goes on with another body: a later patch must not count on this one
 		case old != nil && (o == nil || !o.moves()):
 			m.Old = old.Addr
 		case carried:

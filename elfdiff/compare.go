@@ -16,13 +16,14 @@ type funcChange struct {
 	line     bool       // differs in nothing but line numbers
 	moved    *objChange // an object that it refers to and that gets a new place, so that it is carried whatever it differs in
 	closure  bool       // does not differ itself
+	out      string     // the word for it, if the user leaves it out of the patch: see leaveOut
 	entry
 	verdict
 }
 
 // carried reports whether the new body goes into the patch.
 func (c *funcChange) carried(opt *Options) bool {
-	return c.new != nil && (!c.line || opt.Lines || c.moved != nil)
+	return c.new != nil && c.out == "" && (!c.line || opt.Lines || c.moved != nil)
 }
 
 // compare finds every function and object that differs.

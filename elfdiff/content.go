@@ -28,6 +28,7 @@ const (
 	objRemoved
 	objTLS     // thread-local: size
 	objTLSInit // thread-local: initial value
+	objStays   // one that would get a new place, and all functions that refer to it are left out of the patch
 )
 
 // objChange is a data object that differs.

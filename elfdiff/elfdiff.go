@@ -92,6 +92,12 @@ type Options struct {
 	Date  time.Time // recorded with the acknowledgements
 	Lines bool      // take functions that differ only in a line number into the patch
 
+	// Only names the changed functions that go into the patch, or Skip those that stay out of it, by link names or whatever Named takes
+	// for one. Functions that are left out break the proof that the running code equals the new build's: each asks for the word skip:NAME,
+	// or all of them for only:NAMES.
+	Only, Skip []string
+	Named      func(link, name string) bool // reports whether a name means a link name; nil: equal ones do
+
 	Log   *slog.Logger                       // nil: silent
 	Begin func(name string)                  // called at the start of each phase, if not nil
 	Phase func(name string, d time.Duration) // called at the end of each, and for parts of it: "explain/debug information of old"
@@ -104,7 +110,8 @@ type Counts struct {
 	Changed   int `json:"changed"`
 	Added     int `json:"added"`
 	Removed   int `json:"removed"`
-	Line      int `json:"line"` // differ only in line numbers, and stay out of the patch
+	Line      int `json:"line"`     // differ only in line numbers, and stay out of the patch
+	LeftOut   int `json:"left_out"` // differ, and stay out of the patch by [Options.Only] or [Options.Skip]
 	Objects   int `json:"objects"`
 }
 
@@ -152,6 +159,9 @@ func (d *differ) answer() (*Result, error) {
 		if d.opt.Phase != nil {
 			d.opt.Phase("explain/debug information of "+map[*side]string{&d.old: "old", &d.new: "new"}[s], s.im.DebugTime())
 		}
+	}
+	if err := d.leaveOut(); err != nil {
+		return nil, err
 	}
 	d.startTypes()
 	d.phase("judge", func() error { d.judge(); return nil })

@@ -63,6 +63,8 @@ func (d *differ) judge() {
 	for _, c := range d.funcs {
 		if c.how == patch.Removed {
 			d.judgeRemoved(c)
+		} else if c.out != "" {
+			d.judgeLeftOut(c)
 		} else if c.carried(&d.opt) {
 			d.judgeFunction(c)
 		}

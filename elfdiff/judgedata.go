@@ -43,6 +43,8 @@ func (d *differ) judgeObject(o *objChange) {
 		d.judgeReplaced(o)
 	case objAdded:
 		d.judgeAdded(o)
+	case objStays:
+		o.because(patch.ReasonSize, nil, "size %d -> %d; it stays as it is, with the functions that refer to it", o.old.Size, o.new.Size)
 	}
 }
 

@@ -58,7 +58,7 @@ func (d *differ) samePrototypes(c *types.Comparison, twins []types.Twin) bool {
 		forward[a], back[b] = b, a
 	}
 	for _, f := range d.funcs {
-		if f.old == nil || f.new == nil || !f.carried(&d.opt) {
+		if f.old == nil || f.new == nil || !f.carried(&d.opt) && f.out == "" {
 			continue
 		}
 		a, b := f.old.atom().Addr, f.new.atom().Addr

@@ -233,7 +233,7 @@ func (s *side) variableFinder() func(addr uint64, tls bool) *image.Atom {
 func (j *typeJudge) signatures() {
 	olds, news := functionsByEntry(j.cmp.Old), functionsByEntry(j.cmp.New)
 	for _, c := range j.d.funcs {
-		if c.old == nil || c.new == nil || !c.carried(&j.d.opt) {
+		if c.old == nil || c.new == nil || !c.carried(&j.d.opt) && c.out == "" {
 			continue
 		}
 		f, g := olds[c.old.atom().Addr], news[c.new.atom().Addr]
@@ -246,7 +246,10 @@ func (j *typeJudge) signatures() {
 		}
 		text := j.cmp.Old.Prototype(f) + " -> " + j.cmp.New.Prototype(g)
 		c.because(patch.ReasonSignature, nil, "signature %s", text)
-		if how, ok := j.d.stored[c.old.atom()]; ok && !registers {
+		if !registers {
+			j.d.refuseBorder(c, text)
+		}
+		if how, ok := j.d.stored[c.old.atom()]; ok && !registers && c.out == "" {
 			c.needAck("signature:"+c.old.name(), "signature %s, and its address is stored (%s): who calls it through a pointer that exists, "+
 				"or from another module, passes what the old one takes", text, how)
 		}

@@ -68,6 +68,7 @@ func (d *differ) storedAddresses() map[*image.Atom]string {
 			m[a] = "exported"
 		}
 	}
+	d.storedByLeftOut(m)
 	d.closeOverRemoved(m)
 	return m
 }

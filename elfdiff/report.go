@@ -99,6 +99,9 @@ func (d *differ) number() {
 func (c *funcChange) report(n *Counts) patch.Change {
 	out := patch.Change{What: "function", Reasons: c.reported()}
 	switch {
+	case c.out != "":
+		out.Change = "left out"
+		n.LeftOut++
 	case c.how == patch.Added:
 		out.Change = "added"
 		n.Added++

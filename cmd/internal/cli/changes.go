@@ -79,8 +79,8 @@ func (a *app) groups(r *report, label map[int]string) []group {
 			add(group{title: "because of " + reference(r.change(i+1), label[i+1]) + ": " + count(len(ids), "function"), ids: ids, long: true})
 		}
 	}
-	for _, change := range []string{"added", "removed", "line"} {
-		title := map[string]string{"line": "functions with other line numbers only"}[change]
+	for _, change := range []string{"left out", "added", "removed", "line"} {
+		title := map[string]string{"line": "functions with other line numbers only", "left out": "functions that differ and are left out"}[change]
 		if title == "" {
 			title = "functions " + change
 		}
@@ -90,7 +90,7 @@ func (a *app) groups(r *report, label map[int]string) []group {
 	for len(rest) > 0 {
 		first := r.change(rest[0])
 		same := func(id int) bool { c := r.change(id); return c.What == first.What && c.Change == first.Change }
-		g := group{title: first.What + "s " + first.Change}
+		g := group{title: plural(first.What) + " " + first.Change}
 		if first.What == "inline" {
 			g.title = "functions that exist only where they are inlined"
 		}

@@ -112,6 +112,7 @@ func TestUsage(t *testing.T) {
 		{name: "completion for no shell", args: []string{"completion"}, want: "which shell?"},
 		{name: "completion for an unknown shell", args: []string{"completion", "xyzzy"}, want: "which shell?"},
 		{name: "unknown flag", args: []string{"diff", "--nope"}, want: "--nope"},
+		{name: "what goes in and what stays out", args: []string{"diff", "a", "b", "--only", "f", "--skip", "g"}, want: "--only and --skip"},
 		{name: "diff without arguments", args: []string{"diff"}, want: "usage: hotpatch diff OLD NEW"},
 		{name: "diff with one", args: []string{"diff", "a"}, want: "usage: hotpatch diff OLD NEW"},
 		{name: "diff with three", args: []string{"diff", "a", "b", "c"}, want: "usage: hotpatch diff OLD NEW"},

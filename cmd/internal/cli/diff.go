@@ -25,6 +25,8 @@ type diffOptions struct {
 	debugDirs []string  // where they are looked for
 	acks      []string
 	lines     bool
+	only      []string // functions of the patch; none: all that differ
+	skip      []string // functions that are left out of it
 	wantJSON  bool
 	timed     bool
 	all       bool     // nothing is left out
@@ -48,6 +50,10 @@ asks for a word (--ack) that was not given, and no patch is written; 2 an --ack 
 for; 1 the builds could not be compared. FILE may be an earlier patch, which is replaced only by a
 new one; any other file is left alone.
 
+A patch holds every function that differs, so that the running code equals the new build's. --only
+and --skip leave functions out and so break that proof: the report names each of them, what
+calls what across the border, and the --ack that says that it is right all the same.
+
 --why follows the chain of causes of one function. With --disasm the old code of each function
 that differs, or of FUNC alone, stands beside its new code; see "hotpatch inspect --help".`,
 		Example: `  hotpatch diff redis-server.old redis-server -o fix.patch
@@ -59,6 +65,9 @@ that differs, or of FUNC alone, stands beside its new code; see "hotpatch inspec
 			if o.funcs = args[2:]; len(o.funcs) > 0 && !o.listed {
 				return usagef("%s: two builds are compared, and only --disasm takes names of functions: usage: %s", args[2], c.UseLine())
 			}
+			if len(o.only) > 0 && len(o.skip) > 0 {
+				return usagef("--only and --skip: either names the functions of the patch, or those that stay out of it")
+			}
 			return a.diff(o, args[:2])
 		},
 	}
@@ -66,6 +75,8 @@ that differs, or of FUNC alone, stands beside its new code; see "hotpatch inspec
 	f.StringVarP(&o.output, "output", "o", "", "write the patch to `FILE`")
 	f.StringArrayVar(&o.acks, "ack", nil, "give the word for the change with this `ID` (repeatable)")
 	f.BoolVar(&o.lines, "lines", false, "take in functions that differ only in line numbers")
+	f.StringArrayVar(&o.only, "only", nil, "change `FUNC` and no other function (repeatable); asks for a word")
+	f.StringArrayVar(&o.skip, "skip", nil, "leave `FUNC` as it is (repeatable); asks for a word")
 	f.StringVar(&o.debug[0], "debug-old", "", "separate debug `FILE` of OLD")
 	f.StringVar(&o.debug[1], "debug-new", "", "separate debug `FILE` of NEW")
 	f.StringArrayVar(&o.debugDirs, "debug-dir", nil, "look for debug files below `DIR` before "+image.DebugRoot+" (repeatable)")
@@ -94,7 +105,7 @@ func (a *app) diff(o diffOptions, builds []string) error {
 	if err := job.load(builds, o.debug, phase); err != nil {
 		return err
 	}
-	opt := elfdiff.Options{Acks: o.acks, User: who, Date: time.Now().UTC(), Lines: o.lines, Phase: phase}
+	opt := elfdiff.Options{Acks: o.acks, User: who, Date: time.Now().UTC(), Lines: o.lines, Only: o.only, Skip: o.skip, Named: isNamed, Phase: phase}
 	if err := job.run(opt); err != nil {
 		return err
 	}

@@ -141,7 +141,15 @@ func count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, plural(what))
+}
+
+// plural is the word for several of what.
+func plural(what string) string {
+	if what == "data" {
+		return what
+	}
+	return what + "s"
 }
 
 // ms returns a time in milliseconds.

@@ -36,6 +36,9 @@ func (j *diffJob) summary(r *report) {
 		follow = " (" + itoa(n) + " because of others)"
 	}
 	line("functions", "%d compared: %d changed%s, %d added, %d removed", c.Functions, c.Changed, follow, c.Added, c.Removed)
+	if c.LeftOut > 0 {
+		line("", "%d more left out of the patch (--only, --skip): the running code will not equal the new build's", c.LeftOut)
+	}
 	if c.Line > 0 && !j.lines {
 		line("", "%d more in line numbers only, kept out of the patch (--lines takes them in)", c.Line)
 	}
