@@ -35,6 +35,7 @@ type PatchStatus struct {
 	Seq       uint64      `json:"sequence"`
 	Since     time.Time   `json:"since"`
 	User      string      `json:"user"`
+	Missing   bool        `json:"missing"`   // reverted from under later ones that are in force: no other patch fits until it is applied again
 	Inherited bool        `json:"inherited"` // from a parent that was patched before it forked
 	Acks      []patch.Ack `json:"acks,omitempty"`
 }
@@ -107,6 +108,7 @@ func (s *Status) module(v *moduleView, own owner, unsettled bool) {
 		switch st := l.state(); {
 		case st == reverted && !v.reused(l):
 			add(l, "reverted")
+			s.Patches[len(s.Patches)-1].Missing = v.lacks(l.file.ID)
 		case l.moving() && unsettled:
 		case st != reverted && st != applied && own.of(l.j) && !v.reused(l):
 			s.Attention = append(s.Attention, fmt.Sprintf("patch %s in %s: an apply ended before it changed anything (%v); apply it again, or revert to clear it",

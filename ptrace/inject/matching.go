@@ -27,13 +27,24 @@ type Match struct {
 //
 // It changes nothing and stops nobody.
 func Matching(files []*patch.File, root int, log *slog.Logger) (found []Match, unseen []string, err error) {
+	return matching(root, log, func(m *Match, v *moduleView) { m.fits(v, files) })
+}
+
+// MatchingSet is [Matching] for [Replace]: it returns the processes that were started as a build from which the patches lead on, or
+// have some of them; Todo says that what they have is not exactly those of the patches that concern them.
+func MatchingSet(files []*patch.File, root int, log *slog.Logger) (found []Match, unseen []string, err error) {
+	return matching(root, log, func(m *Match, v *moduleView) { m.fitsSet(v, files) })
+}
+
+// matching finds processes by what fits says of each of their modules.
+func matching(root int, log *slog.Logger, fits func(*Match, *moduleView)) (found []Match, unseen []string, err error) {
 	all, err := processTree(root)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, st := range all {
 		m := Match{PID: st.PID, PPID: st.PPID, Comm: st.Comm}
-		switch err := m.look(files, log); {
+		switch err := m.look(fits, log); {
 		case err == nil && len(m.Patches) > 0:
 			found = append(found, m)
 		case errors.Is(err, ptrace.ErrPermission), err != nil && !skippable(err):
@@ -44,7 +55,7 @@ func Matching(files []*patch.File, root int, log *slog.Logger) (found []Match, u
 }
 
 // look fills in which of the patches are for the process.
-func (m *Match) look(files []*patch.File, log *slog.Logger) error {
+func (m *Match) look(fits func(*Match, *moduleView), log *slog.Logger) error {
 	p, err := ptrace.Look(m.PID, log)
 	if err != nil {
 		return err
@@ -59,24 +70,47 @@ func (m *Match) look(files []*patch.File, log *slog.Logger) error {
 	}
 	views, _ := snap.views()
 	for _, v := range views {
-		build := v.build()
-		for again := true; again; {
-			again = false
-			for _, f := range files {
-				switch {
-				case v.m.Machine != f.Machine || slices.Contains(m.Patches, f):
-				case v.find(f.ID) != nil:
-					m.Patches = append(m.Patches, f)
-				case slices.ContainsFunc(v.mixed, func(l *link) bool { return l.file.ID == f.ID }): // to be finished
-					m.Patches, m.Todo = append(m.Patches, f), true
-				case v.m.BuildID != nil && f.Old.HasBuildID && bytes.Equal(build, f.Old.ID):
-					m.Patches, m.Todo = append(m.Patches, f), true
-					build, again = f.New.ID, true // one may lead on from it
-				}
+		fits(m, v)
+	}
+	return nil
+}
+
+// fits adds the patches that an apply concerns in a module.
+func (m *Match) fits(v *moduleView, files []*patch.File) {
+	has := func(list []*link, f *patch.File) bool {
+		return slices.ContainsFunc(list, func(l *link) bool { return l.file.ID == f.ID })
+	}
+	build := v.build()
+	for again := true; again; {
+		again = false
+		for _, f := range files {
+			switch {
+			case v.m.Machine != f.Machine || slices.Contains(m.Patches, f):
+			case v.find(f.ID) != nil:
+				m.Patches = append(m.Patches, f)
+			case has(v.mixed, f) || has(v.path, f): // to be finished, or missing under others
+				m.Patches, m.Todo = append(m.Patches, f), true
+			case v.m.BuildID != nil && f.Old.HasBuildID && bytes.Equal(build, f.Old.ID):
+				m.Patches, m.Todo = append(m.Patches, f), true
+				build, again = f.New.ID, true // one may lead on from it
 			}
 		}
 	}
-	return nil
+}
+
+// fitsSet adds the patches that a replace concerns in a module. One that is refused is to be tried, to say why.
+func (m *Match) fitsSet(v *moduleView, files []*patch.File) {
+	x, err := v.exchange(files)
+	for _, f := range files {
+		if err == nil && !x.used[f] {
+			continue
+		}
+		m.Todo = m.Todo || err != nil || v.find(f.ID) == nil
+		if !slices.Contains(m.Patches, f) {
+			m.Patches = append(m.Patches, f)
+		}
+	}
+	m.Todo = m.Todo || err == nil && len(x.used) > 0 && len(x.gone) > 0
 }
 
 // processTree returns the processes of this machine, or only root and its descendants, each behind its parent. Kernel

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"hotpatch/elfdiff/patch"
 )
 
 // Paths
@@ -65,6 +67,11 @@ func (v *moduleView) missing(id string) *link {
 
 // hole returns the index in the path of the oldest patch that is missing, or -1.
 func (v *moduleView) hole() int { return slices.IndexFunc(v.path, func(l *link) bool { return l.out }) }
+
+// lacks reports whether a patch is missing in the path.
+func (v *moduleView) lacks(id patch.ID) bool {
+	return slices.ContainsFunc(v.path, func(l *link) bool { return l.out && l.file.ID == id })
+}
 
 // holes names the patches that are missing, and what is based on them.
 func (v *moduleView) holes() string {

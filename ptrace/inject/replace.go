@@ -161,7 +161,7 @@ func (v *moduleView) lead(files []*patch.File) ([]*patch.File, error) {
 	for build := v.m.BuildID; build != nil; {
 		var next *patch.File
 		for _, f := range files {
-			if f.Machine != v.m.Machine || !bytes.Equal(f.Old.ID, build) || slices.Contains(out, f) {
+			if f.Machine != v.m.Machine || !f.Old.HasBuildID || !bytes.Equal(f.Old.ID, build) || slices.Contains(out, f) {
 				continue
 			}
 			if next != nil {

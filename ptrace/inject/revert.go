@@ -20,7 +20,8 @@ func Revert(ctx context.Context, pid int, id string, opt Options) (*Report, erro
 	return RevertIDs(ctx, pid, []string{id}, opt)
 }
 
-// RevertIDs is [Revert] for several patches in one stop, each named by the beginning of its ID. It takes back all of them or none.
+// RevertIDs is [Revert] for several patches in one stop, each named by the beginning of its ID. It takes back all of them or none; one
+// that was reverted before is reported.
 func RevertIDs(ctx context.Context, pid int, ids []string, opt Options) (*Report, error) {
 	lower := make([]string, len(ids))
 	for i, id := range ids {
@@ -110,8 +111,13 @@ func (pl *planner) all() ([]patch.ID, error) {
 // taken back in one stop as they were applied in one.
 func (pl *planner) meant(ids []string) ([]patch.ID, error) {
 	var out []patch.ID
+	var no error
 	for _, id := range ids {
 		best, err := pl.newest(id)
+		if errors.Is(err, ErrNoPatch) && len(ids) > 1 && pl.alreadyReverted(id) {
+			no = err
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +130,24 @@ func (pl *planner) meant(ids []string) ([]patch.ID, error) {
 			}
 		}
 	}
+	if len(out) == 0 {
+		return nil, no
+	}
 	return out, nil
+}
+
+// alreadyReverted reports whether the process once had a patch whose ID begins so, and puts that into the report.
+func (pl *planner) alreadyReverted(id string) bool {
+	found := false
+	for _, v := range pl.views {
+		for _, l := range v.idle {
+			if l.state() == reverted && !v.reused(l) && strings.HasPrefix(l.file.ID.String(), id) {
+				pl.report.Patches = append(pl.report.Patches, v.reportOf(l, "already reverted"))
+				found = true
+			}
+		}
+	}
+	return found
 }
 
 // newest returns the newest link that the beginning of an ID means; "" means any.

@@ -12,6 +12,7 @@ import (
 // newApply makes the verb apply.
 func newApply(a *app) *cobra.Command {
 	var l liveFlags
+	var replace bool
 	c := &cobra.Command{
 		Use:   "apply {-p PID... | --tree PID | --all} FILE...",
 		Short: "Apply patches to running processes",
@@ -23,6 +24,11 @@ fork; one line says what became of each. --all takes every process that maps a b
 for, --tree a process and those that descend from it, as far as they do. The exit code is then that of the
 gravest failure: 5, 3, 4, 1, in this order.
 
+With --replace they are all that the process has afterwards: what else is in force is reverted in the same
+stop, so that the process goes from any set of patches to exactly this one. A patch that leads from the
+build that was started straight to a new one takes the place of several in this way. What a new variable
+holds is lost where both bring one of the same name, which --ack anew:NAME allows.
+
 A patch fits only the build that it was made for, which the process must be running. While a
 changed function is being executed the process runs on and another attempt is made, until --wait
 has passed (exit code 4). Ctrl-C before the change leaves the process as it was; later the change
@@ -30,6 +36,7 @@ is finished first. The same holds for SIGTERM, SIGHUP and SIGQUIT. Ctrl-Z is ign
 hotpatch with the process in its hands.`,
 		Example: `  hotpatch apply -p 1234 fix.patch
   hotpatch apply -p 1234 --dry-run fix.patch
+  hotpatch apply -p 1234 --replace cumulative.patch
   hotpatch apply --tree $(cat /run/nginx.pid) nginx.patch
   hotpatch apply --all libcrypto.patch
   hotpatch apply -p $(pidof -s redis-server) --wait 30s --max-pause 5ms server.patch library.patch`,
@@ -42,10 +49,11 @@ hotpatch with the process in its hands.`,
 			if err := l.check(everyMatching); err != nil {
 				return err
 			}
-			return a.apply(&l, args)
+			return a.apply(&l, applierOf(replace), args)
 		},
 	}
 	l.add(c, everyMatching, "every process that maps the build that a patch is for")
+	c.Flags().BoolVar(&replace, "replace", false, "revert what else the process has, in the same stop")
 	return c
 }
 
@@ -53,7 +61,7 @@ hotpatch with the process in its hands.`,
 const everyMatching = "all"
 
 // apply applies the patches of files to the processes that are meant.
-func (a *app) apply(l *liveFlags, paths []string) error {
+func (a *app) apply(l *liveFlags, how applier, paths []string) error {
 	var before phases
 	start := time.Now()
 	files, err := a.readPatches(paths)
@@ -63,7 +71,7 @@ func (a *app) apply(l *liveFlags, paths []string) error {
 	before.add("read patches", time.Since(start))
 	pid, one := l.one()
 	if !one {
-		tasks, more, err := a.applyTasks(l, files)
+		tasks, more, err := a.applyTasks(l, how, files)
 		if err != nil {
 			return err
 		}
@@ -71,7 +79,7 @@ func (a *app) apply(l *liveFlags, paths []string) error {
 	}
 	ctx, undo := holdSteady()
 	defer undo()
-	r, err := a.transaction(ctx, l, pid, inject.Options{}, applyTask(pid, "", files).run)
+	r, err := a.transaction(ctx, l, pid, inject.Options{}, how.task(pid, "", files).run)
 	if err != nil {
 		return err
 	}

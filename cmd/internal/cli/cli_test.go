@@ -124,7 +124,7 @@ func TestUsage(t *testing.T) {
 		{name: "apply to a negative", args: []string{"apply", "-p", "-5", "x.patch"}, want: "not a process id"},
 		{name: "negative wait", args: []string{"apply", "-p", "1", "--wait", "-1s", "x.patch"}, want: "negative"},
 		{name: "wait without unit", args: []string{"apply", "-p", "1", "--wait", "10", "x.patch"}, want: `"--wait" flag: not a time: a number and its unit are needed, as in 5s`},
-		{name: "revert two", args: []string{"revert", "a", "b"}, want: "usage: hotpatch revert"},
+		{name: "revert all and one", args: []string{"revert", "--all", "a"}, want: "--all means every patch"},
 		{name: "list with arguments", args: []string{"list", "a"}, want: "usage: hotpatch list"},
 	}
 	for _, tt := range tests {

@@ -141,6 +141,9 @@ func (a *app) patchStatus(p *inject.PatchStatus) {
 	if p.Inherited {
 		from = ", inherited from its parent"
 	}
+	if p.Missing {
+		from += ", missing under later ones"
+	}
 	a.printf("  %s %s in %s since %s by %s%s", short(p.ID), state, clean(base(p.Module)),
 		p.Since.Local().Format(time.DateTime), clean(p.User), from)
 	var names []string

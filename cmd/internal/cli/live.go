@@ -198,7 +198,7 @@ func (a *app) transactionText(r *inject.Report) {
 			would = "would be "
 		}
 		a.printf("%s[%d] %s: patch %s %s%s", clean(r.Comm), r.PID, clean(base(p.Module)), short(p.ID), would, a.paint(bold, clean(p.Result)))
-		if r.Verb == "revert" {
+		if r.Verb == "revert" || p.Result == "reverted" {
 			a.backText(&p)
 		} else {
 			a.patchText(&p)

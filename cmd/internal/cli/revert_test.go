@@ -86,6 +86,59 @@ func TestApplyListRevert(t *testing.T) {
 	hotpatch("revert", "-p", pidOf(v)).wantError(t, exitFailed, "process "+pidOf(v), "it has none")
 }
 
+// From any set of patches to exactly one, and everything back, each in one stop.
+func TestReplaceAndRevertAll(t *testing.T) {
+	v := victim.Start(t, greet(t, 1))
+	one, two, both := fix(t, 1, 2), fix(t, 2, 3), fix(t, 1, 3)
+	id := func(path string) string {
+		f, err := readPatch(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.ID.Short()
+	}
+	steps := []struct {
+		name   string
+		args   []string
+		result []string // in the output, in this order
+		answer string
+		states string
+	}{
+		{name: "two", args: []string{"apply", one, two}, result: []string{id(one), "applied", id(two), "applied"}, answer: "greet 4", states: "applied applied"},
+		{name: "dry run", args: []string{"apply", "--replace", "--dry-run", both}, result: []string{id(two), "would be reverted", id(one), "would be reverted", id(both), "would be applied"},
+			answer: "greet 4", states: "applied applied"},
+		{name: "replace", args: []string{"apply", "--replace", both}, result: []string{id(two), "reverted", id(one), "reverted", id(both), "applied", "paused"},
+			answer: "greet 4", states: "applied reverted reverted"},
+		{name: "again", args: []string{"apply", "--replace", both}, result: []string{id(both), "already applied"}, answer: "greet 4", states: "applied reverted reverted"},
+		{name: "back", args: []string{"apply", "--replace", two, one}, result: []string{id(both), "reverted", id(one), "applied", id(two), "applied"},
+			answer: "greet 4", states: "applied applied reverted"},
+		{name: "both by their ids", args: []string{"revert", id(one), id(two)}, result: []string{id(two), "reverted", id(one), "reverted"}, answer: "greet 2", states: "reverted reverted reverted"},
+		{name: "two again", args: []string{"apply", one, two}, result: []string{"applied"}, answer: "greet 4", states: "applied applied reverted"},
+		{name: "one of them", args: []string{"revert", two}, result: []string{id(two), "reverted"}, answer: "greet 3", states: "applied reverted reverted"},
+		{name: "both, one of which is gone", args: []string{"revert", id(two), id(one)}, result: []string{id(two), "already reverted", id(one), "reverted"}, answer: "greet 2",
+			states: "reverted reverted reverted"},
+		{name: "one", args: []string{"apply", both}, result: []string{"applied"}, answer: "greet 4", states: "applied reverted reverted"},
+		{name: "all", args: []string{"revert", "--all"}, result: []string{id(both), "reverted"}, answer: "greet 2", states: "reverted reverted reverted"},
+	}
+	for _, s := range steps {
+		r := hotpatch(append([]string{s.args[0], "-p", pidOf(v)}, s.args[1:]...)...)
+		rest := r.out
+		for _, want := range s.result {
+			var ok bool
+			if _, rest, ok = strings.Cut(rest, want); !ok {
+				t.Fatalf("%s: exit code %d, want %q\n%s%s", s.name, r.code, want, r.out, r.err)
+			}
+		}
+		if got := v.Ask("call"); r.code != exitDone || got != s.answer {
+			t.Fatalf("%s: exit code %d, it answers %q, want %q", s.name, r.code, got, s.answer)
+		}
+		if got := listed(t, v); got != s.states {
+			t.Errorf("%s: list says %q, want %q", s.name, got, s.states)
+		}
+	}
+	hotpatch("revert", "-p", pidOf(v), "--all").wantError(t, exitFailed, "process "+pidOf(v), "it has none")
+}
+
 // A patch that another one is based on is not taken away from under it.
 func TestRevertOutOfOrder(t *testing.T) {
 	v := victim.Start(t, greet(t, 1))

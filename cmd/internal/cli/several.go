@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -241,12 +242,12 @@ func (q quiet) Error() string { return q.cause.Error() }
 // Is makes errors.Is find the kinds of the cause.
 func (q quiet) Is(target error) bool { return errors.Is(q.cause, target) }
 
-// revertTasks are the processes that a revert concerns: with --tree and --everywhere those that have the patch, which may be "" for
-// any, in force or unfinished.
-func (a *app) revertTasks(l *liveFlags, id string) ([]task, error) {
+// revertTasks are the processes that a revert concerns: with --tree and --everywhere those that have one of the patches, in force or
+// unfinished.
+func (a *app) revertTasks(l *liveFlags, w *which) ([]task, error) {
 	var tasks []task
 	for _, pid := range l.pids {
-		tasks = append(tasks, revertTask(pid, comm(pid), id))
+		tasks = append(tasks, revertTask(pid, comm(pid), w))
 	}
 	if len(l.pids) > 0 {
 		return tasks, nil
@@ -264,8 +265,8 @@ func (a *app) revertTasks(l *liveFlags, id string) ([]task, error) {
 	for _, s := range all {
 		switch {
 		case l.tree != 0 && !slices.Contains(within, s.PID):
-		case revertible(s, id):
-			t := revertTask(s.PID, s.Comm, id)
+		case w.revertible(s):
+			t := w.within(s)
 			t.found = true
 			tasks = append(tasks, t)
 		case s.Exe == "":
@@ -281,17 +282,34 @@ func (a *app) revertTasks(l *liveFlags, id string) ([]task, error) {
 	return tasks, nil
 }
 
-func revertTask(pid int, name, id string) task {
+// within is the task for a process that was found: of the patches that are named, those that it has.
+func (w *which) within(s *inject.Status) task {
+	has := &which{all: w.all}
+	for _, id := range w.ids {
+		if one := (&which{ids: []string{id}}); one.revertible(s) {
+			has.ids = append(has.ids, id)
+		}
+	}
+	return revertTask(s.PID, s.Comm, has)
+}
+
+func revertTask(pid int, name string, w *which) task {
 	return task{pid: pid, comm: name, run: func(ctx context.Context, opt inject.Options) (*inject.Report, error) {
-		return revertOne(ctx, pid, id, opt)
+		return w.revert(ctx, pid, opt)
 	}}
 }
 
-// revertOne reverts in one process. A patch that it once had and has been rid of is no failure.
-func revertOne(ctx context.Context, pid int, id string, opt inject.Options) (*inject.Report, error) {
-	r, err := inject.Revert(ctx, pid, id, opt)
-	if errors.Is(err, inject.ErrNoPatch) && id != "" {
-		if done := alreadyReverted(r, id); done != nil {
+// revert reverts in one process. Patches that it once had and has been rid of are no failure.
+func (w *which) revert(ctx context.Context, pid int, opt inject.Options) (*inject.Report, error) {
+	if w.all {
+		return inject.RevertAll(ctx, pid, opt)
+	}
+	if len(w.ids) == 0 {
+		return inject.Revert(ctx, pid, "", opt)
+	}
+	r, err := inject.RevertIDs(ctx, pid, w.ids, opt)
+	if errors.Is(err, inject.ErrNoPatch) {
+		if done := w.alreadyReverted(r); done != nil {
 			return done, nil
 		}
 	}
@@ -300,16 +318,16 @@ func revertOne(ctx context.Context, pid int, id string, opt inject.Options) (*in
 
 // applyTasks are the processes that an apply concerns. With --tree and --all they are those that run a build that one of
 // the patches is for; more finds the ones that were made meanwhile.
-func (a *app) applyTasks(l *liveFlags, files []*patch.File) (tasks []task, more func() ([]task, error), err error) {
+func (a *app) applyTasks(l *liveFlags, how applier, files []*patch.File) (tasks []task, more func() ([]task, error), err error) {
 	if len(l.pids) > 0 {
 		for _, pid := range l.pids {
-			tasks = append(tasks, applyTask(pid, comm(pid), files))
+			tasks = append(tasks, how.task(pid, comm(pid), files))
 		}
 		return tasks, nil, nil
 	}
 	had := make(map[int]bool)
 	more = func() ([]task, error) {
-		found, unseen, err := inject.Matching(files, l.tree, nil)
+		found, unseen, err := how.matching(files, l.tree, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -318,7 +336,7 @@ func (a *app) applyTasks(l *liveFlags, files []*patch.File) (tasks []task, more 
 			if had[m.PID] || len(had) > 0 && !m.Todo {
 				continue
 			}
-			t := applyTask(m.PID, m.Comm, m.Patches)
+			t := how.task(m.PID, m.Comm, m.Patches)
 			t.found = true
 			out = append(out, t)
 		}
@@ -340,8 +358,22 @@ func (a *app) applyTasks(l *liveFlags, files []*patch.File) (tasks []task, more 
 	return tasks, more, err
 }
 
-func applyTask(pid int, name string, files []*patch.File) task {
+// applier is how patches are brought into processes, and which these are.
+type applier struct {
+	run      func(context.Context, int, []*patch.File, inject.Options) (*inject.Report, error)
+	matching func(files []*patch.File, root int, log *slog.Logger) ([]inject.Match, []string, error)
+}
+
+// applierOf returns that of apply, or of apply --replace.
+func applierOf(replace bool) applier {
+	if replace {
+		return applier{inject.Replace, inject.MatchingSet}
+	}
+	return applier{inject.Apply, inject.Matching}
+}
+
+func (how applier) task(pid int, name string, files []*patch.File) task {
 	return task{pid: pid, comm: name, run: func(ctx context.Context, opt inject.Options) (*inject.Report, error) {
-		return inject.Apply(ctx, pid, files, opt)
+		return how.run(ctx, pid, files, opt)
 	}}
 }
