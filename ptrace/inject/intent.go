@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"hotpatch/arch"
 )
@@ -51,15 +52,14 @@ type intentWrite struct {
 	After  []byte      `json:"after"`
 	Gate   []byte      `json:"gate,omitempty"`  // the jump to the gate; empty: not gated
 	Code   placedRange `json:"code,omitzero"`   // the gate, if there is one
-	Early  bool        `json:"early,omitempty"` // not decisive, and made before go, because the new code begins there
+	Early  bool        `json:"early,omitempty"` // made before go, because nothing leads there before
 }
 
 // gated reports whether go decides what the place means.
 func (w *intentWrite) gated() bool { return len(w.Gate) > 0 }
 
-// decisive reports whether callers notice the write. Nothing leads to the place of a superseded body's jump
-// but pointers into that body.
-func (w *intentWrite) decisive() bool { return w.Kind != writeStale }
+// decisive reports whether callers notice the write when it is made, see write.
+func (w *intentWrite) decisive() bool { return w.Kind != writeStale && !w.Early }
 
 // An intentMark is what becomes of the state of one entry of a journal.
 type intentMark struct {
@@ -214,9 +214,12 @@ func (pl *planner) intend() *intent {
 	it := &intent{Verb: pl.report.Verb}
 	for i := range pl.writes {
 		w := &pl.writes[i]
-		it.Writes = append(it.Writes, intentWrite{
-			Kind: w.Kind, Name: w.Name, Addr: w.Addr, Before: w.Old, After: w.New, Early: w.Kind == writeStale && pl.begins(w.Addr),
-		})
+		out := intentWrite{Kind: w.Kind, Name: w.Name, Addr: w.Addr, Before: w.Old, After: w.New, Early: w.early}
+		if k := slices.IndexFunc(pl.gated, func(g placedGate) bool { return g.w == w }); k >= 0 {
+			g := pl.gated[k].gate
+			out.Gate, out.Code = g.Jump, placedRange{Name: "the gate of " + w.Name, Addr: g.Addr, Size: uint64(len(g.Code))}
+		}
+		it.Writes = append(it.Writes, out)
 	}
 	for _, m := range pl.marks {
 		for i, s := range m.after {
@@ -226,6 +229,14 @@ func (pl *planner) intend() *intent {
 		}
 	}
 	return it
+}
+
+// classify finds the writes that are made before go, because nothing leads there before: to bodies that come into force with it.
+func (pl *planner) classify() {
+	for i := range pl.writes {
+		w := &pl.writes[i]
+		w.early = w.early || pl.future(w.Addr) || w.Kind == writeStale && pl.begins(w.Addr)
+	}
 }
 
 // maxLanding is more than any landing pad has, in bytes.

@@ -114,8 +114,9 @@ type entry struct {
 	Size    uint64        `json:"size"`
 	Segs    []segRecord   `json:"segments"`
 	Frames  placedRange   `json:"eh_frame"`
-	Syms    []arch.Addr   `json:"symbols"` // by symbol index of the patch; 0 where it has none in the payload
-	Writes  []write       `json:"writes"`  // in the order in which they are made
+	Gates   placedRange   `json:"gates,omitzero"` // memory for them, behind the payload
+	Syms    []arch.Addr   `json:"symbols"`        // by symbol index of the patch; 0 where it has none in the payload
+	Writes  []write       `json:"writes"`         // in the order in which they are made
 	Bodies  []body        `json:"bodies"`
 	Readers []placedRange `json:"readers,omitempty"` // functions that refer to a renewed constant
 	Moves   []moveRecord  `json:"moves,omitempty"`   // variables that have a new place
@@ -148,7 +149,15 @@ type write struct {
 	Addr arch.Addr `json:"addr"`
 	Old  []byte    `json:"old"`
 	New  []byte    `json:"new"`
+
+	// Of a plan, not in a journal.
+	room  *gateRoom // nil: none
+	early bool      // nothing leads to the place before go
 }
+
+// decisive reports whether callers notice the write when it is made. Nothing leads to the place of a superseded body's jump
+// but pointers into that body.
+func (w *write) decisive() bool { return w.Kind != writeStale && !w.early }
 
 // A body is a function that the patch replaces, adds or removes. Site and Orig are version 0's part of
 // the function's trampoline.Chain, Version is this patch's.
@@ -158,9 +167,11 @@ type body struct {
 	Entry   arch.Addr          `json:"entry"`          // of version 0: the function's address for ever
 	Site    arch.Addr          `json:"site,omitempty"` // changed functions: of version 0's jump
 	Orig    []byte             `json:"orig,omitempty"` // what was there before the first jump
-	Version trampoline.Version `json:"version"`        // changed functions
-	Old     []placedRange      `json:"old,omitempty"`  // the newest body before this patch, with its parts
-	New     placedRange        `json:"new"`            // in the payload; empty if removed
+	Take    int                `json:"take,omitempty"` // how many bytes from Site on can be moved; see patch.Site
+	Fixed   string             `json:"fixed,omitempty"`
+	Version trampoline.Version `json:"version"`       // changed functions
+	Old     []placedRange      `json:"old,omitempty"` // the newest body before this patch, with its parts
+	New     placedRange        `json:"new"`           // in the payload; empty if removed
 }
 
 // placedRange is a range of code in the process.
@@ -171,6 +182,9 @@ type placedRange struct {
 }
 
 func (r placedRange) end() arch.Addr { return r.Addr + arch.Addr(r.Size) }
+
+// end is where the payload's memory ends, with its gates.
+func (e *entry) end() arch.Addr { return max(e.Base+arch.Addr(e.Size), e.Gates.end()) }
 
 // journal is one transaction as it is found in (or meant for) a process.
 type journal struct {
@@ -375,8 +389,8 @@ func (e *entry) check(patches int) (uint64, error) {
 	if e.Patch < 0 || e.Patch >= patches {
 		return 0, fmt.Errorf("patch %d of %d", e.Patch, patches)
 	}
-	if e.Size > maxPayload || e.Base+arch.Addr(e.Size) < e.Base || e.Frames.Size > maxPayload {
-		return 0, fmt.Errorf("payload at %#x, size %#x, frames %#x", uint64(e.Base), e.Size, e.Frames.Size)
+	if e.Size > maxPayload || e.Base+arch.Addr(e.Size) < e.Base || e.Frames.Size > maxPayload || e.Gates.Size > maxPayload || e.Gates.end() < e.Gates.Addr {
+		return 0, fmt.Errorf("payload at %#x, size %#x, frames %#x, gates %#x", uint64(e.Base), e.Size, e.Frames.Size, e.Gates.Size)
 	}
 	total := e.Size + e.Frames.Size
 	for _, s := range e.Segs {

@@ -52,7 +52,7 @@ func TestProgramAndLibrary(t *testing.T) {
 	v := victim.Start(t, host(t, 1))
 	ask(t, v, "go", "7 22")
 	r := apply(t, v.PID, builds.Patch(t, lib(t, 1), lib(t, 2)), builds.Patch(t, host(t, 1), host(t, 2)))
-	if r.Tries != 1 || len(r.Patches) != 2 || r.Atomic {
+	if r.Tries != 1 || len(r.Patches) != 2 || !r.Atomic {
 		t.Errorf("report: %+v", r)
 	}
 	ask(t, v, "go", "70 24")

@@ -14,9 +14,9 @@ import (
 )
 
 // growPatch is the patch from version v of grow.c to the next.
-func growPatch(t testing.TB, v int) *patch.File {
+func growPatch(t testing.TB, v int, flags ...string) *patch.File {
 	t.Helper()
-	return builds.Patch(t, build(t, "grow", v), build(t, "grow", v+1))
+	return builds.Patch(t, build(t, "grow", v, flags...), build(t, "grow", v+1, flags...))
 }
 
 // TestMoved lets a variable grow in a running process: what it holds goes along, and comes back.
@@ -113,7 +113,7 @@ func TestMovedKilled(t *testing.T) {
 	for _, c := range []struct {
 		point string
 		count int
-	}{{"committing", 1}, {"copied", 1}, {"written", 1}, {"written", 2}, {"written", 3}, {"written", 4}, {"marked", 1}} {
+	}{{"committing", 1}, {"copied", 1}, {"gated", 1}, {"gated", 4}, {"go", 1}, {"written", 1}, {"written", 2}, {"written", 3}, {"written", 4}, {"marked", 1}} {
 		for _, verb := range []string{"apply", "revert"} {
 			for _, again := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%s-%s-%d-%v", verb, c.point, c.count, again), func(t *testing.T) {
@@ -148,11 +148,11 @@ func TestMovedKilled(t *testing.T) {
 // says so.
 func TestMovedHalf(t *testing.T) {
 	t.Parallel()
-	f := growPatch(t, 1)
+	f := growPatch(t, 1, "-DFIXED")
 	for _, finish := range []bool{true, false} {
 		t.Run(fmt.Sprint(finish), func(t *testing.T) {
 			t.Parallel()
-			v := victim.Start(t, build(t, "grow", 1))
+			v := victim.Start(t, build(t, "grow", 1, "-DFIXED"))
 			ask(t, v, "add 3", "3 3")
 			killedAt(t, "apply", v.PID, "written", 2, f) // two of four functions use the new place
 			v.Ask("set 8")

@@ -23,6 +23,7 @@ type plan struct {
 	targets []target   // code that must not be active
 	bodies  []expected // whole old bodies, as the plan found and compared them
 	writes  []write    // in order; at most one for each address
+	gated   []placedGate
 	copies  []copyStep // moved variables, in front of the writes
 	steps   []*step
 	journal *journal   // the transaction's own, to be staged; nil: none is needed
@@ -226,7 +227,7 @@ func (pl *planner) placePayload(s *step) error {
 		if err != nil {
 			return err
 		}
-		if pl.intact(old.e, linked) {
+		if pl.intact(old.e, linked) && old.e.Gates == gatesOf(linked, len(s.link.e.Bodies)) {
 			s.payload, s.reused = linked, true
 			pl.record(s)
 			return nil
@@ -234,24 +235,24 @@ func (pl *planner) placePayload(s *step) error {
 	}
 	low, high := v.m.Start, v.m.End
 	for _, l := range v.chain {
-		low, high = min(low, l.e.Base), max(high, l.e.Base+arch.Addr(l.e.Size))
+		low, high = min(low, l.e.Base), max(high, l.e.end())
 	}
-	base, err := findRoom(pl.arch, pl.snap.maps, pl.taken, low, high, layout.Size, layout.Align)
+	base, err := findRoom(pl.arch, pl.snap.maps, pl.taken, low, high, layout.Size+gateSpace(len(s.link.e.Bodies)), layout.Align)
 	if err != nil {
 		return err
 	}
 	if s.payload, err = patch.Link(f.Patch, base, r); err != nil {
 		return err
 	}
-	pl.taken = append(pl.taken, payloadRange(s.payload))
 	pl.record(s)
+	pl.taken = append(pl.taken, placedRange{Addr: s.link.e.Base, Size: uint64(s.link.e.end() - s.link.e.Base)})
 	return nil
 }
 
 // record writes the payload into the step's entry.
 func (pl *planner) record(s *step) {
 	e, p := s.link.e, s.payload
-	e.Base, e.Size = p.Base, p.Layout.Size
+	e.Base, e.Size, e.Gates = p.Base, p.Layout.Size, gatesOf(p, len(e.Bodies))
 	e.Frames = placedRange{Name: ".eh_frame", Addr: p.EHFrame, Size: p.EHFrameSize}
 	e.Syms = make([]arch.Addr, len(s.link.file.Symbols))
 	for i := range s.link.file.Symbols {
@@ -343,7 +344,10 @@ func (pl *planner) finish() error {
 		s.link.j, s.link.index = j, len(j.States)
 		j.Record.Entries = append(j.Record.Entries, *s.link.e)
 		j.States = append(j.States, staged)
-		pl.writes = append(pl.writes, s.link.e.Writes...)
+		for _, w := range s.link.e.Writes {
+			w.room = s.link.e.gate(&w)
+			pl.writes = append(pl.writes, w)
+		}
 		r := s.view.reportMove(s.link, true, "applied")
 		r.Reused = s.reused
 		pl.report.Patches = append(pl.report.Patches, r)
@@ -368,8 +372,13 @@ func (pl *planner) conclude() error {
 		pl.journal = &journal{Seq: pl.snap.nextSeq(), Record: record{User: pl.opt.User, Time: time.Now().UTC()}}
 	}
 	pl.markOf(pl.journal)
+	pl.classify()
+	pl.gates()
 	pl.journal.Record.Intent = pl.intend()
 	if err := pl.placeJournal(); err != nil {
+		return err
+	}
+	if err := pl.aim(pl.journal.At + offGo); err != nil {
 		return err
 	}
 	if j := pl.journal; len(j.States) == 0 { // it says nothing more once this is done
@@ -431,22 +440,12 @@ func (pl *planner) measure() {
 			r.Jumps++
 		}
 	}
-	r.Atomic = len(pl.writes) <= 1 && !crossesPage(pl.writes)
+	r.Atomic = true
 	for _, s := range pl.steps {
 		if !s.reused {
 			r.Staged += s.payload.Layout.Size
 		}
 	}
-}
-
-// crossesPage reports whether a write is in two pages, which the kernel changes one after the other.
-func crossesPage(writes []write) bool {
-	for _, w := range writes {
-		if uint64(w.Addr)&pageMask != uint64(w.Addr+arch.Addr(len(w.New)-1))&pageMask {
-			return true
-		}
-	}
-	return false
 }
 
 // coalesce joins writes to one address, keeping the place of the first: old bytes of the first,
@@ -457,6 +456,9 @@ func coalesce(writes []write) []write {
 	for _, w := range writes {
 		if i, ok := at[w.Addr]; ok && len(out[i].New) == len(w.New) {
 			out[i].New = w.New
+			if out[i].room == nil {
+				out[i].room = w.room
+			}
 			continue
 		}
 		at[w.Addr] = len(out)

@@ -192,6 +192,7 @@ func (b *bodyPlan) jump(i int, fn *patch.Func, bd *body) error {
 		return err
 	}
 	bd.Site, bd.Orig = chain.Site, chain.Orig
+	bd.Take, bd.Fixed = b.movable(fn, bd)
 	_, writes, err := chain.Apply(a, bd.Version)
 	if err != nil {
 		return err
@@ -204,6 +205,18 @@ func (b *bodyPlan) jump(i int, fn *patch.Func, bd *body) error {
 		b.s.link.e.Writes = append(b.s.link.e.Writes, write{Kind: kind, Func: i, Name: fn.Name, Addr: w.Addr, Old: w.Old, New: w.New})
 	}
 	return nil
+}
+
+// movable returns what is known of version 0's first instructions: by the patch that first changed the function.
+func (b *bodyPlan) movable(fn *patch.Func, bd *body) (take int, fixed string) {
+	for _, l := range b.s.view.chain {
+		for i := range l.e.Bodies {
+			if o := &l.e.Bodies[i]; o.How == patch.Changed && o.Entry == bd.Entry {
+				return o.Take, o.Fixed
+			}
+		}
+	}
+	return int(fn.Jump.Take), fn.Jump.Fixed
 }
 
 // chain returns the function's chain as the links before this one have it.

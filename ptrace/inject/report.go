@@ -55,12 +55,15 @@ type Phase struct {
 
 // Report says what Apply or Revert did.
 type Report struct {
-	PID     int           `json:"pid"`
-	Comm    string        `json:"comm"`
-	Verb    string        `json:"verb"` // apply, revert
-	DryRun  bool          `json:"dry_run"`
-	Done    bool          `json:"changed"` // text was changed (dry run: would be)
-	Atomic  bool          `json:"atomic"`  // the commit was one write: no death can leave a mixture
+	PID    int    `json:"pid"`
+	Comm   string `json:"comm"`
+	Verb   string `json:"verb"` // apply, revert
+	DryRun bool   `json:"dry_run"`
+	Done   bool   `json:"changed"` // text was changed (dry run: would be)
+	Atomic bool   `json:"atomic"`  // the commit was one write: no death can leave a mixture
+
+	NotAtomic []NotAtomic `json:"not_atomic,omitempty"` // the functions and constants that were changed by writes of their own
+
 	Patches []PatchReport `json:"patches"`
 	Pause   time.Duration `json:"pause_ns"` // of the last stop: from the first thread stopped until the last was resumed
 	// Staging is the longest time for which one thread made system calls for hotpatch before that, while the others ran.
@@ -88,6 +91,12 @@ type StackReport struct {
 	// by its call frames, up to where the thread began.
 	Proven string `json:"proven"`
 	Frames int    `json:"frames"` // that were walked; 0: a scan was enough
+}
+
+// NotAtomic is a function or constant that could not be changed together with the others in one write.
+type NotAtomic struct {
+	Name string `json:"name"`
+	Why  string `json:"why"`
 }
 
 // PatchReport says what became of one patch in one module.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -38,6 +39,9 @@ func (t *transaction) prepare() error {
 				return err
 			}
 		}
+	}
+	if err := t.stageGates(); err != nil {
+		return err
 	}
 	if err := t.touch(); err != nil {
 		return err
@@ -79,7 +83,7 @@ func (t *transaction) stagePayloads() error {
 	}
 	err := t.borrow(func(r *ptrace.Remote) error {
 		for _, s := range fresh {
-			if err := t.mapPayload(r, s.payload); err != nil {
+			if err := t.mapPayload(r, s.link.e); err != nil {
 				return fmt.Errorf("payload of patch %s: %w", s.link.file.ID.Short(), err)
 			}
 		}
@@ -142,11 +146,10 @@ func (t *transaction) mapJournal(r *ptrace.Remote) error {
 	return nil
 }
 
-// mapPayload maps the segments of a payload. Text is mapped readable and executable at once; it is written from
+// mapPayload maps the segments of a payload and the memory for its gates. Text is mapped readable and executable at once; it is written from
 // outside.
-func (t *transaction) mapPayload(r *ptrace.Remote, p *patch.Payload) error {
-	for i := range p.Segments {
-		g := &p.Segments[i]
+func (t *transaction) mapPayload(r *ptrace.Remote, e *entry) error {
+	for _, g := range append(slices.Clone(e.Segs), segRecord{Kind: patch.Text, Addr: e.Gates.Addr, Size: e.Gates.Size}) {
 		if g.Size == 0 {
 			continue
 		}
@@ -246,7 +249,7 @@ func (t *transaction) touch() error {
 	return nil
 }
 
-// checkStaged reads the payloads back.
+// checkStaged reads payloads and gates back.
 func (t *transaction) checkStaged() error {
 	for _, s := range t.plan.steps {
 		if s.reused {
@@ -261,6 +264,15 @@ func (t *transaction) checkStaged() error {
 			if !bytes.Equal(have, g.Data) {
 				return fmt.Errorf("payload at %#x was not written as planned", uint64(g.Addr))
 			}
+		}
+	}
+	for _, g := range t.plan.gated {
+		have, err := readBytes(t.p, g.gate.Addr, len(g.gate.Code))
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(have, g.gate.Code) {
+			return fmt.Errorf("the gate of %s at %#x was not written as planned", g.w.Name, uint64(g.gate.Addr))
 		}
 	}
 	return nil

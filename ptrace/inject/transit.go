@@ -82,6 +82,9 @@ func (pl *planner) proven(e *entry) []leftover {
 		}
 		out = append(out, leftover{At: g.Addr, Size: pageUp(g.Size)})
 	}
+	if len(out) > 0 && e.Gates.Size > 0 { // mapped in front of the first write to the payload
+		out = append(out, leftover{At: e.Gates.Addr, Size: e.Gates.Size})
+	}
 	return out
 }
 
@@ -102,8 +105,15 @@ func (pl *planner) transit(links []placed, forward bool, result string) error {
 	first := len(pl.report.Patches)
 	for _, p := range links {
 		for _, w := range p.l.e.Writes {
+			w.room = p.l.e.gate(&w)
 			if !forward {
 				w.Old, w.New = w.New, w.Old
+			}
+			if slices.ContainsFunc(links, func(o placed) bool { return w.Addr >= o.l.e.Base && w.Addr < o.l.e.end() }) {
+				w.early = forward // in a payload that comes or goes as a whole
+				if !forward {
+					w.Kind = writeStale
+				}
 			}
 			seq = append(seq, w)
 		}

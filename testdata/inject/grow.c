@@ -3,6 +3,7 @@
 //   show    nothing more
 //   add N   N takes the next place
 //   set N   N takes the first place
+// With -DFIXED every function begins with a call, so that each is changed by a write of its own.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,11 +14,19 @@
 static long ring[LEN];
 static volatile unsigned next;
 
-NOINLINE void add(long n) { ring[next++ % LEN] = n; }
-NOINLINE void set(long n) { *(volatile long *)ring = n; }
-NOINLINE long first(void) { return *(volatile long *)ring; }
+#ifdef FIXED
+NOINLINE static void nothing(void) {}
+#define FIRST nothing()
+#else
+#define FIRST (void)0
+#endif
+
+NOINLINE void add(long n) { FIRST; ring[next++ % LEN] = n; }
+NOINLINE void set(long n) { FIRST; *(volatile long *)ring = n; }
+NOINLINE long first(void) { FIRST; return *(volatile long *)ring; }
 NOINLINE long sum(void)
 {
+	FIRST;
 	long t = 0;
 	for (int i = 0; i < LEN; i++)
 		t += ring[i];
