@@ -203,15 +203,15 @@ func TestTransactionGolden(t *testing.T) {
 		r    inject.Report
 	}{
 		{name: "apply_done", r: inject.Report{PID: 1234, Comm: "server", Done: true, Pause: 345678 * time.Nanosecond, Threads: 5, Writes: 3, Jumps: 2, Bytes: 55,
-			Patches: []inject.PatchReport{one}, Notes: []string{"its parent runs server unpatched"}}},
+			NotAtomic: []inject.NotAtomic{{Name: "limits", Why: "a constant is renewed where it stands"}}, Patches: []inject.PatchReport{one}, Notes: []string{"its parent runs server unpatched"}}},
 		{name: "apply_dry", r: inject.Report{PID: 1234, Comm: "server", Done: true, DryRun: true, Atomic: true,
 			Patches: []inject.PatchReport{one}, Unread: []string{"whether a thread is executing it"}}},
 		{name: "revert_done", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Done: true, Pause: time.Millisecond, Threads: 1, Writes: 2, Jumps: 1, Bytes: 9,
-			Patches: []inject.PatchReport{back}}},
+			NotAtomic: []inject.NotAtomic{{Name: "_Z3putPKc", Why: "a call"}, {Name: "limits", Why: "a constant"}}, Patches: []inject.PatchReport{back}}},
 		{name: "revert_original", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Done: true, Atomic: true, Pause: time.Millisecond, Threads: 1, Writes: 1, Jumps: 1, Bytes: 5,
 			Patches: []inject.PatchReport{two}}},
 		{name: "revert_page", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Done: true, Pause: time.Millisecond, Threads: 1, Writes: 1, Jumps: 1, Bytes: 5,
-			Patches: []inject.PatchReport{two}}},
+			NotAtomic: []inject.NotAtomic{{Name: "processCommand", Why: "in two pages"}}, Patches: []inject.PatchReport{two}}},
 		{name: "revert_leftover", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Done: true, Notes: []string{"memory is unmapped"}}},
 		{name: "revert_already", r: inject.Report{PID: 1234, Comm: "server", Verb: "revert", Patches: []inject.PatchReport{gone}}},
 		{name: "apply_already", r: inject.Report{PID: 1234, Comm: "ser\x1b[2Jver", DryRun: true, Patches: []inject.PatchReport{again}}},

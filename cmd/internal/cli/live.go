@@ -206,9 +206,14 @@ func (a *app) transactionText(r *inject.Report) {
 	}
 	if r.Done && !r.DryRun && r.Threads > 0 {
 		a.printf("paused %s, %s, %s", ms(r.Pause), count(r.Threads, "thread"), writesText(r))
+		a.apartText(r)
 		if r.Staging > 0 {
 			a.printf("staged by one thread in %s, while the others ran", ms(r.Staging))
 		}
+	}
+	if r.Done && r.DryRun && len(r.NotAtomic) > 0 {
+		a.printf("not by one write (atomic: false):")
+		a.apartText(r)
 	}
 	if len(r.WhenIdle) > 0 && r.Done && !r.DryRun {
 		a.printf("not being executed then: %s", clean(strings.Join(r.WhenIdle, ", ")))
@@ -221,6 +226,18 @@ func (a *app) transactionText(r *inject.Report) {
 	}
 }
 
+// apartText prints what is not put into force by the one write that does so for the rest.
+func (a *app) apartText(r *inject.Report) {
+	var names []string
+	for _, n := range r.NotAtomic {
+		names = append(names, a.name(n.Name))
+	}
+	width := column(nameWidth, names...)
+	for i, n := range r.NotAtomic {
+		a.printf("  apart  %s  %s", pad(names[i], width), clean(n.Why))
+	}
+}
+
 // writesText says what the commit wrote, and whether a death in the middle could have left a part of it.
 func writesText(r *inject.Report) string {
 	var what []string
@@ -230,14 +247,12 @@ func writesText(r *inject.Report) string {
 	if n := r.Writes - r.Jumps; n > 0 {
 		what = append(what, count(n, "constant"))
 	}
-	how := "each for itself (atomic: false)"
+	how := "put into force by one write (atomic: true)"
 	switch {
 	case r.Writes == 0:
 		return "nothing written to its code"
-	case r.Atomic:
-		how = "in one write (atomic: true)"
-	case r.Writes == 1:
-		how = "in one write across two pages (atomic: false)"
+	case !r.Atomic:
+		how = "not by one write (atomic: false)"
 	}
 	return strings.Join(what, " and ") + " in " + bytesText(uint64(r.Bytes)) + ", " + how
 }
