@@ -80,6 +80,11 @@ type Arch struct {
 	// code holds up to MaxInst bytes in front of one.
 	CallBefore func(code []byte) (CallSite, bool)
 
+	// Effects says what the first instruction of code, which in describes, does to registers. It is false for an instruction of which that
+	// is not known; nothing is guessed.
+	Effects func(code []byte, in *Inst) (Effects, bool)
+
+	Call   Convention
 	Jump   Jump
 	DWARF  DWARF
 	Relocs map[uint32]Reloc // by ELF relocation type

@@ -18,6 +18,7 @@ type vectorPrefix struct {
 	pp    uint8
 	l     uint8 // vector length: 128 << l bits
 	vvvv  uint8 // with EVEX.V' as bit 4
+	r     uint8 // what is added to ModRM.reg: 8, and with EVEX.R' 16
 	x     bool  // extends the index register
 	b     bool  // extends the base register, or that in ModRM.rm
 	round bool  // EVEX.b: broadcast, or embedded rounding
@@ -47,7 +48,7 @@ func (e *encoding) vectorOpcode(code []byte, first byte) error {
 		return e.evex(p)
 	}
 	v := &e.vector
-	v.kind = vectorVEX
+	v.kind, v.r = vectorVEX, ^p[0]>>7<<3
 	last, m := p[0], byte(1)
 	if first != 0xc5 {
 		m = p[0] & 0x1f
@@ -82,6 +83,7 @@ func (e *encoding) evex(p []byte) error {
 		pp:    p[1] & 3,
 		l:     p[2] >> 5 & 3,
 		vvvv:  ^p[1]>>3&0xf | ^p[2]&8<<1,
+		r:     ^p[0]>>7<<3 | ^p[0]&0x10,
 		x:     p[0]&0x40 == 0,
 		b:     p[0]&0x20 == 0,
 		round: p[2]&0x10 != 0,

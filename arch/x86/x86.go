@@ -32,6 +32,8 @@ var Arch = &arch.Arch{
 	IsNop:      IsNop,
 	Text:       text,
 	CallBefore: callBefore,
+	Effects:    Effects,
+	Call:       convention,
 	Jump:       jump,
 	DWARF:      dwarf,
 	Relocs:     relocs,
