@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 package effects
 
 import (
@@ -10,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -85,32 +86,6 @@ type stepper struct {
 	in, out state
 }
 
-func (s *stepper) ptrace(req int, data unsafe.Pointer) {
-	if _, _, e := syscall.RawSyscall6(syscall.SYS_PTRACE, uintptr(req), uintptr(s.pid), 0, uintptr(data), 0, 0); e != 0 {
-		s.t.Fatalf("ptrace %d: %v", req, e)
-	}
-}
-
-func (s *stepper) ptraceSet(req, set int, iov *unix.Iovec) {
-	if _, _, e := syscall.RawSyscall6(syscall.SYS_PTRACE, uintptr(req), uintptr(s.pid), uintptr(set), uintptr(unsafe.Pointer(iov)), 0, 0); e != 0 {
-		s.t.Fatalf("ptrace %d: %v", req, e)
-	}
-}
-
-const ntX86XState = 0x202 // NT_X86_XSTATE of linux/elf.h
-
-func (s *stepper) get(x *state) {
-	s.ptrace(unix.PTRACE_GETREGS, unsafe.Pointer(&x.regs))
-	iov := unix.Iovec{Base: &x.fp[0], Len: maxXState}
-	s.ptraceSet(unix.PTRACE_GETREGSET, ntX86XState, &iov)
-	x.n = int(iov.Len)
-}
-
-func (s *stepper) set(x *state) {
-	s.ptrace(unix.PTRACE_SETREGS, unsafe.Pointer(&x.regs))
-	s.ptraceSet(unix.PTRACE_SETREGSET, ntX86XState, &unix.Iovec{Base: &x.fp[0], Len: uint64(x.n)})
-}
-
 // copyTo copies a state into another place.
 func (x *state) copyTo(to *state) {
 	to.regs, to.n = x.regs, x.n
@@ -119,7 +94,9 @@ func (x *state) copyTo(to *state) {
 
 // step executes one instruction; false: the program has ended, or met a signal.
 func (s *stepper) step() bool {
-	s.ptrace(unix.PTRACE_SINGLESTEP, nil)
+	if err := syscall.PtraceSingleStep(s.pid); err != nil {
+		s.t.Fatal(err)
+	}
 	var ws syscall.WaitStatus
 	if _, err := syscall.Wait4(s.pid, &ws, 0, nil); err != nil {
 		s.t.Fatal(err)
@@ -260,9 +237,6 @@ func undefinedFlags(text string) bool {
 // again with another value in a register that is not said to be read must do the same, and where all of a register is said to be replaced, nothing
 // of the other value may be left.
 func TestEffectsOfRealCode(t *testing.T) {
-	if runtime.GOARCH != "amd64" {
-		t.Fatal("the processor of this machine is not the one of the table that is tested")
-	}
 	s := &stepper{t: t, tried: make(map[string]bool), unknown: make(map[string]int)}
 	own := victim.Build(t, "gcc", []string{"effects/mixed.c"}, "-O2", "-lm")
 	total := 0
