@@ -49,6 +49,7 @@ type placedGate struct {
 	w             *write
 	before, after []byte // code at the site, see trampoline.PlanGate
 	gate          *trampoline.Gate
+	was           []byte // what stood in its place; nil: it has not been written
 }
 
 // Why a write is not gated.
@@ -144,13 +145,33 @@ func crossesPage(w *write) bool {
 
 // stageGates writes the gates. Nobody is in their memory.
 func (t *transaction) stageGates() error {
-	for _, g := range t.plan.gated {
+	for i := range t.plan.gated {
+		g := &t.plan.gated[i]
+		was, err := readBytes(t.p, g.gate.Addr, len(g.gate.Code))
+		if err != nil {
+			return fmt.Errorf("gate of %s: %w", g.w.Name, err)
+		}
+		g.was = was
 		if err := t.p.WriteMem(g.gate.Addr, g.gate.Code); err != nil {
 			return fmt.Errorf("gate of %s: %w", g.w.Name, err)
 		}
 		if err := t.at("gate-written"); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// unstageGates undoes stageGates.
+func (t *transaction) unstageGates() error {
+	var errs []error
+	for i := range t.plan.gated {
+		if g := &t.plan.gated[i]; g.was != nil {
+			errs = append(errs, t.p.WriteMem(g.gate.Addr, g.was))
+		}
+	}
+	if err := errors.Join(errs...); err != nil && !t.p.Ended() {
+		return fmt.Errorf("gates: %w", err)
 	}
 	return nil
 }

@@ -94,6 +94,7 @@ type record struct {
 	Entries []entry     `json:"entries"`
 	Acks    []patch.Ack `json:"acks,omitempty"` // given for this process; those of the patches stand in them
 	Intent  *intent     `json:"intent"`         // what the transaction changes
+	Spare   uint64      `json:"spare"`          // bytes of room for another journal, from the next page on
 }
 
 // rawFile is where a patch file lies in the journal, from the end of the JSON.
@@ -201,7 +202,12 @@ type journal struct {
 	Size uint64    // of the mapping
 	Len  uint64    // of the journal in it
 	Anon bool      // in an anonymous mapping, not in a memfd
+
+	Hosted bool // in the spare room of another: Size is that of the room
 }
+
+// spareAt is where the spare room begins.
+func (j *journal) spareAt() arch.Addr { return j.At + arch.Addr(pageUp(j.Len)) }
 
 // encode returns the bytes of a journal.
 func (j *journal) encode() ([]byte, error) {
@@ -368,6 +374,9 @@ func (j *journal) check(raw []byte) error {
 		if total += n; total > maxPayload {
 			return fmt.Errorf("entry %d: payloads and functions of %d bytes, at most %d", i, total, maxPayload)
 		}
+	}
+	if r.Spare > maxJournal {
+		return fmt.Errorf("spare room of %#x bytes", r.Spare)
 	}
 	if r.Intent == nil || j.Phase > phaseEnded {
 		return fmt.Errorf("phase %d, and an intent: %v", j.Phase, r.Intent != nil)

@@ -381,7 +381,7 @@ func (pl *planner) conclude() error {
 	if err := pl.aim(pl.journal.At + offGo); err != nil {
 		return err
 	}
-	if j := pl.journal; len(j.States) == 0 { // it says nothing more once this is done
+	if j := pl.journal; len(j.States) == 0 && !j.Hosted { // it says nothing more once this is done
 		pl.drop = append(pl.drop, leftover{At: j.At, Size: j.Size})
 	}
 	return nil
@@ -398,7 +398,16 @@ func (pl *planner) placeJournal() error {
 	if pl.raw, err = j.encode(); err != nil {
 		return err
 	}
-	j.Size = pageUp(uint64(len(pl.raw)))
+	if len(j.States) > 0 { // the length of the JSON changes by a few bytes
+		j.Record.Spare = spareFor(pl.raw, j.Record.Intent)
+		if pl.raw, err = j.encode(); err != nil {
+			return err
+		}
+	} else if host := pl.spare(len(pl.raw)); host != nil {
+		j.At, j.Size, j.Hosted = host.spareAt(), host.Record.Spare, true
+		return nil
+	}
+	j.Size = pageUp(uint64(len(pl.raw))) + j.Record.Spare
 	j.At, err = findRoom(pl.arch, pl.snap.maps, pl.taken, m.Start, m.End, j.Size, 1<<16)
 	return err
 }
@@ -423,7 +432,7 @@ func (pl *planner) dropIdle() {
 	}
 	for _, j := range pl.snap.journals {
 		said := func(e entry) bool { return newest[e.Base] > j.Seq }
-		if !goes(j) && !pl.inForce(j) && !slices.ContainsFunc(j.Record.Entries, func(e entry) bool { return !said(e) }) {
+		if !j.Hosted && !goes(j) && !pl.inForce(j) && !slices.ContainsFunc(j.Record.Entries, func(e entry) bool { return !said(e) }) {
 			pl.drop = append(pl.drop, leftover{At: j.At, Size: j.Size})
 		}
 	}

@@ -108,6 +108,13 @@ func (s *snapshot) readJournals() error {
 			return fmt.Errorf("more than %d journals", maxJournals)
 		}
 		s.journals = append(s.journals, j)
+		hosted, err := s.readHosted(j, maxJournal-total)
+		if err != nil {
+			s.damaged = append(s.damaged, leftover{j.spareAt(), j.Record.Spare, err})
+		} else if hosted != nil {
+			total += hosted.Len
+			s.journals = append(s.journals, hosted)
+		}
 	}
 	sort.Slice(s.journals, func(i, k int) bool { return s.journals[i].Seq < s.journals[k].Seq })
 	return nil

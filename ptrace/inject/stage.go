@@ -51,7 +51,11 @@ func (t *transaction) prepare() error {
 
 // stageJournal maps and writes the journal. Its header is written last, so that one with a header is complete.
 func (t *transaction) stageJournal() error {
-	if err := t.borrow(t.mapJournal); err != nil {
+	if t.plan.journal.Hosted {
+		if err := t.clearHosted(); err != nil {
+			return err
+		}
+	} else if err := t.borrow(t.mapJournal); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	if err := t.at("journal-mapped"); err != nil {
@@ -186,10 +190,11 @@ func protOf(k patch.Kind) int {
 
 // unstage undoes stage. It must not be called once a text byte has changed.
 func (t *transaction) unstage() error {
+	here := errors.Join(t.unstageGates(), t.clearHosted())
 	if len(t.mapped) == 0 {
-		return nil
+		return here
 	}
-	err := t.borrow(t.unmap)
+	err := errors.Join(here, t.borrow(t.unmap))
 	if errors.Is(err, ptrace.ErrExited) || errors.Is(err, ptrace.ErrExec) || errors.Is(err, ptrace.ErrGone) {
 		return nil // the memory went with the process
 	}

@@ -82,6 +82,9 @@ func (t *transaction) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := t.clearHosted(); err != nil {
+		return err
+	}
 	if err := t.drop(); err != nil {
 		t.log.Warn("memory of an earlier transaction could not be unmapped", "err", err)
 		t.plan.report.Notes = append(t.plan.report.Notes, fmt.Sprintf("memory of an earlier transaction stays mapped: %v", err))

@@ -26,7 +26,7 @@ func (pl *planner) unfinished() (mixed []placed, left []leftover) {
 		}
 	}
 	for _, j := range pl.snap.journals {
-		if slices.ContainsFunc(j.States, func(s state) bool { return s != staged }) || pl.inForce(j) {
+		if j.Hosted || slices.ContainsFunc(j.States, func(s state) bool { return s != staged }) || pl.inForce(j) {
 			continue
 		}
 		for i := range j.Record.Entries {

@@ -59,7 +59,7 @@ type fate struct {
 	outcome string   // "patch", "refused", "nothing to patch"
 	acks    []string // that are needed
 	refused []string // "NAME: why"
-	atomic  bool     // of a patch: one write is all
+	apart   []string // of a patch: "NAME: why" of what is not put into force by one write; none: atomic
 }
 
 // fateOf gives every acknowledgement that is asked for, and reads the patch that comes of it.
@@ -103,14 +103,19 @@ func fateOf(hotpatch string, p *pair, d *diffReport) (fate, error) {
 	if err != nil {
 		return f, err
 	}
-	f.atomic = oneWrite(made.Patch)
+	f.apart = apart(made.Patch)
 	return f, nil
 }
 
-// oneWrite reports whether applying the patch is a single write within a page, which no death can leave half done.
-func oneWrite(p *patch.Patch) bool {
+// apart lists what a patch puts into force by writes of its own, so that a death of hotpatch can leave a mixture: what inject cannot give a
+// gate, if there is anything else in the patch.
+func apart(p *patch.Patch) []string {
 	const page, jump = 4096, 5
+	var out []string
 	writes := len(p.Consts)
+	for i := range p.Consts {
+		out = append(out, p.Consts[i].Name+": a constant")
+	}
 	crosses := false
 	for i := range p.Funcs {
 		f := &p.Funcs[i]
@@ -119,7 +124,16 @@ func oneWrite(p *patch.Patch) bool {
 		}
 		writes++
 		at := (uint64(f.Old[0].Addr) + uint64(f.Jump.Off)) % page
-		crosses = crosses || at+jump > page
+		switch {
+		case at+jump > page:
+			crosses = true
+			out = append(out, f.Name+": in two pages")
+		case f.Jump.Take == 0:
+			out = append(out, f.Name+": "+f.Jump.Fixed)
+		}
 	}
-	return writes <= 1 && !crosses
+	if writes <= 1 && !crosses {
+		return nil
+	}
+	return out
 }

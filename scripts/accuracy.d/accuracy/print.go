@@ -105,8 +105,8 @@ func fates(out io.Writer, results []result) {
 		count[outcome]++
 		atomic := ""
 		if f.outcome == "patch" {
-			atomic = fmt.Sprint(f.atomic)
-			if !f.atomic {
+			atomic = fmt.Sprint(len(f.apart) == 0)
+			if len(f.apart) > 0 {
 				notAtomic++
 			}
 		}
@@ -116,6 +116,9 @@ func fates(out io.Writer, results []result) {
 		t.Row(r.pair.String(), outcome, len(f.acks), len(f.refused), atomic)
 		for _, why := range f.refused {
 			t.Note("refused: " + shorten(why))
+		}
+		for _, why := range f.apart {
+			t.Note("apart: " + shorten(why))
 		}
 		for _, id := range f.acks {
 			t.Note("ack: " + id)
