@@ -88,8 +88,10 @@
 //   - While a thread is traced, the kernel queues signals to it that are ignored, and one of these can wake a
 //     call of that list in one thread, be taken by another, and leave the first with an EINTR that no stop shows. Seize
 //     late and detach soon.
-//   - A timeout that lies in memory or in a socket option starts afresh at each stop; one in a register does so
-//     once, at the first stop, and only outside of the C library at each.
+//   - A timeout that lies in memory or in a socket option starts afresh at each
+//     stop. One in a register (epoll_wait) is shortened by what was waited, as far as that
+//     is known: the part before the first stop is, if the thread was woken on the CPU on
+//     which it went to sleep (slept.go). What starts afresh is named (Process.Afresh).
 //
 // # Other processes
 //

@@ -14,8 +14,40 @@ import (
 // io_uring/io_uring.c, sock_intr_errno in include/net/sock.h).
 type interruptible struct {
 	nr      int
+	name    string
 	timeout int  // index of the argument that holds a timeout in milliseconds; -1: none in a register
-	always  bool // on whatever file; the others do so only on some
+	memory  int  // index of the argument that points to a timeout, or is null; -1: none
+	always  bool // on whatever file; the others do so only with a timeout of the socket's (SO_RCVTIMEO), or on some file systems
+}
+
+// Afresh is a call of a thread whose timeout began afresh because the thread was stopped in it: what it had waited counts no
+// longer.
+type Afresh struct {
+	TID  int
+	Call string // "epoll_wait"
+}
+
+// maxAfresh bounds how many of these are remembered.
+const maxAfresh = 256
+
+// Afresh returns the calls whose timeouts have begun afresh since the process was opened, each once.
+func (p *Process) Afresh() []Afresh {
+	var out []Afresh
+	if err := p.do("ask", func(tr *tracer) error {
+		out = slices.Clone(tr.afresh)
+		return nil
+	}); err != nil {
+		return nil // closed
+	}
+	return out
+}
+
+// noteAfresh remembers a call. It allocates nothing.
+func (tr *tracer) noteAfresh(t *tracee, c *interruptible) {
+	a := Afresh{t.tid, c.name}
+	if len(tr.afresh) < cap(tr.afresh) && !slices.Contains(tr.afresh, a) {
+		tr.afresh = append(tr.afresh, a)
+	}
 }
 
 // waitRecord is what is known about a call whose timeout was shortened.
@@ -32,8 +64,37 @@ func (tr *tracer) markBrittle() {
 		if t.brittle = false; t.worker || t.zombie || t.stopped {
 			continue
 		}
-		nr, in := tr.p.syscallNR(t.tid)
-		t.brittle = in && slices.ContainsFunc(interruptibles[:], func(c interruptible) bool { return c.nr == nr && c.always })
+		if c := tr.interruptibleOf(t.tid); c != nil && c.always {
+			t.brittle = true
+			tr.measure(t, c)
+		}
+	}
+}
+
+// interruptibleOf returns the call that a running thread is in, nil if it is none of these.
+func (tr *tracer) interruptibleOf(tid int) *interruptible {
+	nr, in := tr.p.syscallNR(tid)
+	for i := range interruptibles {
+		if in && interruptibles[i].nr == nr {
+			return &interruptibles[i]
+		}
+	}
+	return nil
+}
+
+// measure begins to measure how long a thread that is about to be stopped has been in a call whose timeout is in a register.
+func (tr *tracer) measure(t *tracee, c *interruptible) {
+	if t.asleep != nil {
+		t.asleep.close()
+		t.asleep = nil
+		tr.sleepers--
+	}
+	if c == nil || c.timeout < 0 || tr.sleepers == maxSleepers {
+		return
+	}
+	if s, ok := openSleeper(tr.p.PID, t.tid); ok {
+		t.asleep = s
+		tr.sleepers++
 	}
 }
 
@@ -56,7 +117,9 @@ func (tr *tracer) repair(t *tracee) {
 	for i := range interruptibles {
 		if c := &interruptibles[i]; c.nr == nr {
 			t.regs.setResult(-eRestartNoHand)
-			tr.shorten(t, c)
+			if !tr.keepTime(t, c) {
+				tr.noteAfresh(t, c)
+			}
 			regset(unix.PTRACE_SETREGSET, t.tid, &t.regs)
 			return
 		}
@@ -72,28 +135,56 @@ func stopsGroup(sig int) bool {
 	return false
 }
 
-// shorten takes the time that has certainly been waited off a finite timeout, so that many
-// stops do not add up: the kernel starts it afresh. The first stop does not know since when the thread
-// has waited, so a timeout may grow once by up to itself. The register is changed only
-// if the call was made in the C library, whose functions load it anew for each call and are
-// left with it clobbered (System V ABI: r10 is scratch); other code may rely on its being unchanged.
-func (tr *tracer) shorten(t *tracee, c *interruptible) {
-	if c.timeout < 0 {
-		return
+// keepTime takes the time that has certainly been waited off a finite timeout, because the kernel starts it afresh. It
+// reports false if that cannot be done, or is not known for the part before the first stop.
+//
+// A timeout in memory may be constant, or shared by others, and is not changed. A register is changed only if the call was made in
+// the C library, whose functions load it anew for each call and are left with it clobbered (System V ABI: r10 is
+// scratch); other code may rely on its being unchanged.
+func (tr *tracer) keepTime(t *tracee, c *interruptible) bool {
+	const extArg = 1 << 3 // IORING_ENTER_EXT_ARG of linux/io_uring.h: a timeout may stand behind the argument
+	switch {
+	case !c.always:
+		return false // a plain EINTR says that there is a timeout
+	case c.nr == unix.SYS_IO_URING_ENTER:
+		return t.regs.Arg(3)&extArg == 0
+	case c.memory >= 0:
+		return t.regs.Arg(c.memory) == 0
+	case c.timeout < 0:
+		return true
 	}
 	ms := int32(t.regs.Arg(c.timeout))
-	if ms <= 0 || !inMappings(tr.libc, t.regs.PC()) {
-		return
+	if ms <= 0 {
+		return true
+	}
+	if !inMappings(tr.libc, t.regs.PC()) {
+		return false
 	}
 	w := &t.wait
-	same := !w.resumed.IsZero() && w.pc == t.regs.PC() && w.sp == t.regs.SP() && w.left == uint64(ms)
-	if same {
-		ms = max(0, ms-int32(min(time.Since(w.resumed).Milliseconds(), int64(ms))))
-	} else if ms > 1 {
+	again := !w.resumed.IsZero() && w.pc == t.regs.PC() && w.sp == t.regs.SP() && w.left == uint64(ms)
+	waited, known := time.Since(w.resumed), again
+	if !again {
+		waited, known = tr.sleptBefore(t)
+	}
+	switch {
+	case known:
+		ms = max(0, ms-int32(min(waited.Milliseconds(), int64(ms))))
+	case ms > 1:
 		ms-- // mark it as ours
 	}
 	t.regs.setArg(c.timeout, uint64(ms))
 	*w = waitRecord{pc: t.regs.PC(), sp: t.regs.SP(), left: uint64(ms)}
+	return known
+}
+
+// sleptBefore is how long a thread waited before its first stop, if that was measured.
+func (tr *tracer) sleptBefore(t *tracee) (time.Duration, bool) {
+	if t.asleep == nil {
+		return 0, false
+	}
+	d, ok := t.asleep.slept()
+	tr.measure(t, nil)
+	return d, ok
 }
 
 // inMappings reports whether addr lies in one of ms.

@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,7 +73,14 @@ func TestRegistersAreKept(t *testing.T) {
 		b, _ := strconv.Atoi(after[1])
 		return b > a+1
 	})
-	t.Logf("vector registers of %s bytes", before[2])
+	t.Logf("vector registers of %s bytes, %s", before[2], before[3])
+	cpu, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(cpu), " amx_tile") != (before[3] == "tiles") || strings.Contains(string(cpu), " avx512bw") != (before[2] == "64") {
+		t.Errorf("the CPU has registers that the victim did not hold: %v", before)
+	}
 }
 
 func TestSignalsAreNeitherLostNorInvented(t *testing.T) {
@@ -185,31 +193,5 @@ func TestStopAndContinueWhileSeized(t *testing.T) {
 		stops(t, p, 1)
 		a := askCount(t, v, "sum")
 		eventually(t, "spins on", func() bool { return askCount(t, v, "sum") > a })
-	}
-}
-
-// TestTimeoutsDoNotAddUp stops a thread in epoll_wait every few milliseconds. If each stop started its timeout
-// afresh it would not end before the stops do.
-func TestTimeoutsDoNotAddUp(t *testing.T) {
-	const timeout, most = 300, 1200 // milliseconds
-	for _, detach := range []bool{false, true} {
-		v := victim.Start(t, build(t, "odd.c"), "timeout")
-		p := open(t, v.PID)
-		if got := v.Ask("go"); got != "waiting" {
-			t.Fatal(got)
-		}
-		begin := time.Now()
-		n := 0
-		for ; time.Since(begin) < most*time.Millisecond; n++ {
-			if _, err := p.Stop(StopOptions{Detach: detach}, noop); err != nil {
-				t.Fatal(err)
-			}
-			nap(5_000_000)
-		}
-		took, err := strconv.Atoi(strings.TrimPrefix(v.Line(), "ok "))
-		if err != nil || took < timeout-10 || took >= most {
-			t.Errorf("epoll_wait of %d ms took %d ms under %d stops (%v)", timeout, took, n, err)
-		}
-		t.Logf("%d ms under %d stops", took, n)
 	}
 }

@@ -189,6 +189,7 @@ func (tr *tracer) detach(t *tracee) {
 	}
 	t.stopped = false
 	t.wait.resumed = time.Now()
+	tr.measure(t, nil)
 	t.dying = ptrace(unix.PTRACE_DETACH, t.tid, 0, uintptr(sig)) != 0
 }
 

@@ -28,6 +28,8 @@ type tracer struct {
 	waits    map[int]waitRecord // of threads that were let go
 	strays   []int              // new processes whose first stop is awaited, to let them go
 	sharers  []int              // processes seen to share the target's memory
+	sleepers int                // of the threads
+	afresh   []Afresh           // of all stops; its capacity is fixed
 	taskDir  int                // open /proc/PID/task; -1: none
 	mem      memFile            // for forced writes
 	sigchld  chan os.Signal     // nil until the first Seize
@@ -61,6 +63,7 @@ type tracee struct {
 	stop    stop // why; valid while stopped
 	regs    Regs // valid while stopped
 	wait    waitRecord
+	asleep  *sleeper // measures its call since before the stop; nil: not measured
 
 	filters   []filterProgram // while it is borrowed: those that every call is shown to
 	suspended bool            // its filters are
@@ -93,7 +96,7 @@ func (s stop) delivery() bool { return s.event == 0 && !s.sys }
 // newTracer starts the goroutine and waits until it has a thread.
 func newTracer(p *Process) (*tracer, error) {
 	tr := &tracer{p: p, jobs: make(chan job), done: make(chan struct{}), byTID: make(map[int]*tracee),
-		waits: make(map[int]waitRecord), taskDir: -1, mem: memFile{fd: -1}}
+		waits: make(map[int]waitRecord), afresh: make([]Afresh, 0, maxAfresh), taskDir: -1, mem: memFile{fd: -1}}
 	ready := make(chan error, 1)
 	go tr.start(ready, 16)
 	return tr, <-ready
@@ -166,6 +169,9 @@ func (tr *tracer) release() {
 	if tr.sigchld != nil {
 		signal.Stop(tr.sigchld)
 	}
+	for _, t := range tr.threads {
+		tr.measure(t, nil)
+	}
 	if tr.taskDir >= 0 {
 		unix.Close(tr.taskDir)
 	}
@@ -233,6 +239,7 @@ func (tr *tracer) add(t *tracee) *tracee {
 
 // remove takes a thread out of the table.
 func (tr *tracer) remove(t *tracee) {
+	tr.measure(t, nil)
 	delete(tr.byTID, t.tid)
 	for i := range tr.threads {
 		if tr.threads[i] == t {
@@ -427,6 +434,7 @@ func (tr *tracer) resume(t *tracee) {
 	}
 	t.stopped = false
 	t.wait.resumed = time.Now()
+	tr.measure(t, nil)
 	var e syscall.Errno
 	switch {
 	case t.stop.group():

@@ -51,6 +51,7 @@ func (t *transaction) proven() {
 			walked++
 		}
 	}
+	r.Notes = append(r.Notes, t.afreshNotes()...)
 	compared := 0
 	for _, e := range t.wanted {
 		compared += len(e.bytes)
@@ -61,4 +62,26 @@ func (t *transaction) proven() {
 		fmt.Sprintf("the bytes that were replaced, and the functions that they are in, were those of the plan (%d bytes compared)", compared),
 		"the mappings and the dynamic linker's state were those of the plan",
 	}
+}
+
+// afreshNotes names the calls whose timeouts began afresh because of the stops.
+func (t *transaction) afreshNotes() []string {
+	var calls []string
+	threads := make(map[string][]int)
+	for _, a := range t.p.Afresh() {
+		if threads[a.Call] == nil {
+			calls = append(calls, a.Call)
+		}
+		threads[a.Call] = append(threads[a.Call], a.TID)
+	}
+	var out []string
+	for _, c := range calls {
+		const what = "a timeout that was running began afresh"
+		if tids := threads[c]; len(tids) == 1 {
+			out = append(out, fmt.Sprintf("thread %d (%s) waits in %s: %s", tids[0], threadName(t.p.PID, tids[0]), c, what))
+		} else {
+			out = append(out, fmt.Sprintf("%d threads wait in %s: %s in each", len(tids), c, what))
+		}
+	}
+	return out
 }

@@ -217,6 +217,22 @@ func TestStoppedBySignal(t *testing.T) {
 	ask(t, v, "1", "12")
 }
 
+// TestAfresh: a thread whose timeout cannot be kept is named.
+func TestAfresh(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "worlds", 1))
+	ask(t, v, "timed", "ok")
+	await(t, "in sigtimedwait", func() bool {
+		tasks, _ := os.ReadDir(procPath(v.PID, "task"))
+		b, err := os.ReadFile(procPath(v.PID, "task/"+tasks[len(tasks)-1].Name()+"/syscall"))
+		return err == nil && strings.HasPrefix(string(b), strconv.Itoa(unix.SYS_RT_SIGTIMEDWAIT)+" ")
+	})
+	r := patched(t, v, worldsPatch(t), quick)
+	if notes := strings.Join(r.Notes, "\n"); strings.Count(notes, "waits in sigtimedwait: a timeout that was running began afresh") != 1 {
+		t.Errorf("notes: %s", notes)
+	}
+}
+
 // stateOf is the state letter of a process.
 func stateOf(t *testing.T, pid int) string {
 	t.Helper()

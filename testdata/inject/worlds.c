@@ -11,6 +11,7 @@
 //   child       a forked child prints what answer(1) gives in it
 //   exec        a forked child executes the program, which does the same
 //   stale       an address inside of answer() lies on the main thread's stack from now on
+//   timed       a thread waits in sigtimedwait for an hour
 //   sleepers    threads wait in pause, sigsuspend, nanosleep and epoll_wait
 #define _GNU_SOURCE
 #include <errno.h>
@@ -87,6 +88,16 @@ static void *polls(void *arg)
 	struct epoll_event ev;
 	epoll_wait(epoll_create1(0), &ev, 1, -1);
 	die("epoll_wait");
+	return arg;
+}
+
+static void *timed(void *arg)
+{
+	sigset_t usr;
+	sigemptyset(&usr);
+	sigaddset(&usr, SIGUSR1);
+	sigtimedwait(&usr, NULL, &(struct timespec){3600, 0});
+	die("sigtimedwait");
 	return arg;
 }
 
@@ -234,6 +245,8 @@ static void command(const char *line)
 		seccomp(how);
 	else if (!strcmp(line, "sleepers\n"))
 		start(waits, 1), start(suspends, 1), start(sleeps, 1), start(polls, 1);
+	else if (!strcmp(line, "timed\n"))
+		start(timed, 1);
 	else if (!strcmp(line, "vfork\n"))
 		start(vforks, 1), await();
 	for (int i = 0; i < 2; i++)

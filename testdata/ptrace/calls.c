@@ -176,28 +176,24 @@ ONCE(o_sigwait, SIGRTMIN + 3, sigwaitinfo(rt(), NULL))
 ONCE(o_futex, 0, syscall(SYS_futex, &fut, FUTEX_WAIT_BITSET, 0, NULL, NULL, ~0u))
 ONCE(o_waitpid, 7, waiter())
 
-// Nothing completes in this ring, so the call ends by the signal's handler only: EINTR is right then.
-static pthread_t uring_thread;
-static void *o_uring(void *rounds)
-{
-	long got = syscall(SYS_io_uring_enter, uringfd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 8);
-	if (!finish || got != -1 || errno != EINTR)
-		bad("o_uring", got, -1);
-	++*(long *)rounds;
-	return NULL;
-}
+// Calls that end by a signal's handler only, with EINTR. (Nothing completes in the ring.)
+#define HANDLED(name, call)                                                                            \
+	static void *name(void *rounds)                                                                \
+	{                                                                                              \
+		errno = 0;                                                                             \
+		long got = (call);                                                                     \
+		if (!finish || got != -1 || errno != EINTR)                                            \
+			bad(#name, got, -1);                                                           \
+		++*(long *)rounds;                                                                     \
+		return NULL;                                                                           \
+	}
 
-// epoll_wait with a handler: EINTR, because the signal has one.
-static pthread_t handled_thread;
-static void *o_handled(void *rounds)
-{
-	int fd = epoll_create1(0);
-	long got = epoll_wait(fd, &ev, 1, -1);
-	if (!finish || got != -1 || errno != EINTR)
-		bad("o_handled", got, -1);
-	++*(long *)rounds;
-	return NULL;
-}
+static sigset_t none;
+
+HANDLED(h_uring, syscall(SYS_io_uring_enter, uringfd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 8))
+HANDLED(h_epoll_wait, epoll_wait(epoll_create1(0), &ev, 1, -1))
+HANDLED(h_pause, pause())
+HANDLED(h_sigsuspend, sigsuspend(&none))
 
 static void handler(int sig) { (void)sig; }
 
@@ -205,9 +201,9 @@ static struct { void *(*fn)(void *); long rounds; pthread_t t; } all[] = {
 	{l_epoll_wait}, {l_epoll_pwait}, {l_epoll_pwait2}, {l_sigtimedwait}, {l_nanosleep}, {l_clock_nanosleep},
 	{l_futex}, {l_poll}, {l_ppoll}, {l_select}, {l_pselect}, {l_recv}, {l_sockread}, {l_semtimedop},
 	{l_io_getevents}, {o_epoll_wait}, {o_read}, {o_pipe}, {o_accept}, {o_recv}, {o_msgrcv}, {o_semop},
-	{o_sigwait}, {o_futex}, {o_waitpid}, {o_uring}, {o_handled},
+	{o_sigwait}, {o_futex}, {o_waitpid}, {h_uring}, {h_epoll_wait}, {h_pause}, {h_sigsuspend},
 };
-enum { N = sizeof all / sizeof *all };
+enum { N = sizeof all / sizeof *all, LOOPS = 15, HANDLERS = 4 };
 
 static void listener(void)
 {
@@ -256,19 +252,13 @@ int main(void)
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = port};
 	uint64_t one = 1;
 	msg.type = 1;
-	for (int i = 0; i < N; i++) { // the loops first, since the rest wakes some of them
-		if (i < 15)
-			pthread_join(all[i].t, NULL);
-		if (all[i].fn == o_uring)
-			uring_thread = all[i].t;
-		if (all[i].fn == o_handled)
-			handled_thread = all[i].t;
-	}
+	for (int i = 0; i < LOOPS; i++) // first, since the rest wakes some of them
+		pthread_join(all[i].t, NULL);
 	for (int i = 0; i < N; i++)
 		if (all[i].fn == o_sigwait)
 			pthread_kill(all[i].t, SIGRTMIN + 3);
-	pthread_kill(uring_thread, SIGUSR2);
-	pthread_kill(handled_thread, SIGUSR2);
+	for (int i = N - HANDLERS; i < N; i++)
+		pthread_kill(all[i].t, SIGUSR2);
 	close(childpipe[1]);
 	if (write(wake, &one, 8) != 8 || write(efd, &one, 8) != 8 || write(pfd[1], "x", 1) != 1 ||
 	    send(sock[1], "x", 1, 0) != 1 || msgsnd(msgid, &msg, sizeof msg.text, 0) ||
@@ -277,7 +267,7 @@ int main(void)
 		bad("wake", -1, 0);
 	long total = 0;
 	for (int i = 0; i < N; i++) {
-		if (i >= 15)
+		if (i >= LOOPS)
 			while (pthread_tryjoin_np(all[i].t, NULL)) {
 				fut = 0;
 				syscall(SYS_futex, &fut, FUTEX_WAKE_BITSET, 100, NULL, NULL, ~0u);

@@ -1,6 +1,7 @@
 // Threads that hold a pattern in every register and in the red zone, and check it all the time: half of
 // them spin, half sleep in a system call, in both restartable kinds. usage: hold THREADS
-// Expected: "sum" prints "ok ROUNDS" as long as no thread has seen a difference, else the program ends.
+// Expected: "sum" prints "ok ROUNDS LEAST BYTES TILES" (of all threads, of the slowest; size of a vector register; whether the
+// AMX tiles are held as well) as long as no thread has seen a difference, else the program ends.
 #define _GNU_SOURCE
 #include <cpuid.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -25,9 +27,13 @@ struct area { // the offsets are used by the assembly
 	uint32_t pad;
 	uint64_t spins;            // 4624
 	uint64_t nr, a0, a1, a2;   // 4632: system call and arguments; nr -1: none
-	volatile long rounds;
+	volatile long rounds;      // 4664
+	uint8_t tilecfg[64];       // 4672
+	uint8_t tile[8 * 1024];    // 4736
+	uint8_t tile_out[8 * 1024]; // 12928
 };
 _Static_assert(offsetof(struct area, mxcsr) == 4608 && offsetof(struct area, nr) == 4632, "offsets");
+_Static_assert(offsetof(struct area, tilecfg) == 4672 && offsetof(struct area, tile) == 4736 && offsetof(struct area, tile_out) == 12928, "offsets");
 
 // hold_X(area): fills all registers, spins (or makes the call), stores them. r15 is the area, r14 the counter.
 #define GPRS(X) X(rax, 0) X(rbx, 1) X(rcx, 2) X(rdx, 3) X(rsi, 4) X(rdi, 5) X(rbp, 6) X(r8, 8) X(r9, 9) X(r10, 10) X(r11, 11) X(r12, 12) X(r13, 13)
@@ -58,11 +64,15 @@ _Static_assert(offsetof(struct area, mxcsr) == 4608 && offsetof(struct area, nr)
 #define REP(n, body) ".altmacro\n.macro R_ num\n" body "\n.endm\n.set v, 0\n.rept " #n "\nR_ %v\n.set v, v+1\n.endr\n.purgem R_\n.noaltmacro\n"
 HOLD(hold_sse, REP(16, "movdqu 384+\\num*64(%r15), %xmm\\num"), REP(16, "movdqu %xmm\\num, 2432+\\num*64(%r15)"));
 HOLD(hold_avx, REP(16, "vmovdqu 384+\\num*64(%r15), %ymm\\num"), REP(16, "vmovdqu %ymm\\num, 2432+\\num*64(%r15)"));
-HOLD(hold_avx512, REP(32, "vmovdqu64 384+\\num*64(%r15), %zmm\\num") REP(8, "kmovq 4480+\\num*8(%r15), %k\\num"),
-     REP(32, "vmovdqu64 %zmm\\num, 2432+\\num*64(%r15)") REP(8, "kmovq %k\\num, 4544+\\num*8(%r15)") "vzeroupper\n");
+#define LOAD512 REP(32, "vmovdqu64 384+\\num*64(%r15), %zmm\\num") REP(8, "kmovq 4480+\\num*8(%r15), %k\\num")
+#define STORE512 REP(32, "vmovdqu64 %zmm\\num, 2432+\\num*64(%r15)") REP(8, "kmovq %k\\num, 4544+\\num*8(%r15)") "vzeroupper\n"
+HOLD(hold_avx512, LOAD512, STORE512);
+HOLD(hold_amx, LOAD512 "ldtilecfg 4672(%r15)\nmov $64, %ecx\n" REP(8, "lea 4736+\\num*1024(%r15), %rax\ntileloadd (%rax,%rcx), %tmm\\num"),
+     STORE512 "mov $64, %ecx\n" REP(8, "lea 12928+\\num*1024(%r15), %rax\ntilestored %tmm\\num, (%rax,%rcx)") "tilerelease\n");
 
 static void (*hold)(struct area *);
 static size_t vecs, vecsize;
+static int amx;
 
 static void different(const char *what)
 {
@@ -86,6 +96,8 @@ static void *run(void *arg)
 				different("vector register");
 		if (vecsize == 64 && memcmp(a->mask, a->mask_out, sizeof a->mask))
 			different("mask register");
+		if (amx && memcmp(a->tile, a->tile_out, sizeof a->tile))
+			different("tile register");
 		if (a->mxcsr != a->mxcsr_out || a->fcw != a->fcw_out)
 			different("floating-point control");
 		a->rounds++;
@@ -109,6 +121,9 @@ int main(int argc, char **argv)
 	__cpuid_count(7, 0, a, b, c, d);
 	if (__builtin_cpu_supports("avx512f") && (b & bit_AVX512BW))
 		hold = hold_avx512, vecs = 32, vecsize = 64;
+	// ARCH_REQ_XCOMP_PERM for XFEATURE_XTILEDATA (Documentation/arch/x86/xstate.rst)
+	if (vecsize == 64 && (d & (1u << 24)) && !syscall(SYS_arch_prctl, 0x1023, 18))
+		hold = hold_amx, amx = 1;
 	for (int i = 0; i < n; i++) {
 		struct area *p = as + i;
 		memset(p, 0, sizeof *p);
@@ -118,6 +133,11 @@ int main(int argc, char **argv)
 			p->gpr[k] = (uint64_t)rand() << 40 ^ (uint64_t)rand() << 20 ^ rand();
 		for (int k = 0; k < 8; k++)
 			p->mask[k] = (uint64_t)rand() << 33 ^ rand();
+		for (size_t k = 0; k < sizeof p->tile; k++)
+			p->tile[k] = rand();
+		p->tilecfg[0] = 1; // palette 1: eight tiles of 16 rows of 64 bytes
+		for (int k = 0; k < 8; k++)
+			p->tilecfg[16 + 2 * k] = 64, p->tilecfg[48 + k] = 16;
 		p->mxcsr = 0x1f80 | (i % 4) << 13; // rounding by thread
 		p->fcw = (0x37f & ~0xc00) | (i % 4) << 10;
 		p->spins = 20000, p->nr = -1;
@@ -139,7 +159,7 @@ int main(int argc, char **argv)
 			if (as[i].rounds < least)
 				least = as[i].rounds;
 		}
-		printf("ok %ld %ld %zu\n", sum, least, vecsize);
+		printf("ok %ld %ld %zu %s\n", sum, least, vecsize, amx ? "tiles" : "no-tiles");
 	}
 	_exit(0);
 }

@@ -13,13 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static char line[64];
@@ -230,24 +228,6 @@ static void execer(void)
 	pause();
 }
 
-// timeout: a line starts an epoll_wait of 300 ms; "ok" and how many milliseconds it took.
-static void timeout(void)
-{
-	int fd = epoll_create1(0);
-	puts("ready");
-	while (next()) {
-		struct timespec a, b;
-		struct epoll_event ev;
-		puts("waiting");
-		clock_gettime(CLOCK_MONOTONIC, &a);
-		int got = epoll_wait(fd, &ev, 1, 300);
-		clock_gettime(CLOCK_MONOTONIC, &b);
-		if (got)
-			die("epoll_wait");
-		printf("ok %ld\n", (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000);
-	}
-}
-
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -262,8 +242,6 @@ int main(int argc, char **argv)
 		rseqs();
 	else if (!strcmp(mode, "uring"))
 		uring();
-	else if (!strcmp(mode, "timeout"))
-		timeout();
 	else if (!strcmp(mode, "exec"))
 		execer();
 	else {

@@ -1,0 +1,150 @@
+package ptrace
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"hotpatch/internal/victim"
+)
+
+// waiter is a running testdata/ptrace/timeouts.c, in its call.
+type waiter struct {
+	*victim.Victim
+	t    *testing.T
+	p    *Process
+	call string
+}
+
+// waiters starts the program for each of the calls.
+func waiters(t *testing.T, timeout time.Duration, calls ...string) []*waiter {
+	t.Helper()
+	var out []*waiter
+	for _, call := range calls {
+		v := victim.Start(t, build(t, "timeouts.c"), call, strconv.Itoa(int(timeout.Milliseconds())))
+		out = append(out, &waiter{v, t, open(t, v.PID), call})
+	}
+	for _, w := range out {
+		if got := w.Ask("go"); got != "waiting" {
+			t.Fatal(got)
+		}
+		eventually(t, "in its call", func() bool {
+			in, err := w.p.syscallInfo(w.PID)
+			return err == nil && in.In
+		})
+	}
+	return out
+}
+
+// took is how long the call lasted.
+func (w *waiter) took() time.Duration {
+	w.t.Helper()
+	line := w.Line()
+	ms, err := strconv.Atoi(strings.TrimPrefix(line, "ok "))
+	if err != nil {
+		w.t.Fatalf("victim said %q", line)
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// early is what a timeout in milliseconds may lose by rounding.
+const early = 10 * time.Millisecond
+
+// TestTimeoutsDoNotAddUp stops a thread in each call that times out every few milliseconds, resumed or let go. One whose timeout began
+// afresh each time ends only when the stops do; these are named.
+func TestTimeoutsDoNotAddUp(t *testing.T) {
+	const timeout, most = 400 * time.Millisecond, 1200 * time.Millisecond
+	kept := []string{"nanosleep", "clock_nanosleep", "clock_abs", "futex", "futex_abs", "poll", "ppoll", "select", "pselect", "epoll_wait", "epoll_pwait"}
+	afresh := []string{"epoll_pwait2", "sigtimedwait", "semtimedop", "io_getevents", "recvfrom", "read"}
+	for _, detach := range []bool{false, true} {
+		all := waiters(t, timeout, slices.Concat(kept, afresh)...)
+		begin := time.Now()
+		n := 0
+		for ; time.Since(begin) < most; n++ {
+			for _, w := range all {
+				if _, err := w.p.Stop(StopOptions{Detach: detach}, noop); err != nil {
+					t.Fatal(err)
+				}
+			}
+			nap(5_000_000)
+		}
+		for _, w := range all {
+			d, begins := w.took(), slices.Contains(afresh, w.call)
+			if d < timeout-early || (d >= most) != begins {
+				t.Errorf("%s of %v took %v under %d stops in %v, let go: %v", w.call, timeout, d, n, most, detach)
+			}
+			named := slices.Contains(w.p.Afresh(), Afresh{w.PID, w.call})
+			if named != begins && !strings.HasPrefix(w.call, "epoll_") { // where the first stop's part may not be known
+				t.Errorf("%s: begun afresh: %v", w.call, w.p.Afresh())
+			}
+		}
+		t.Log(n, "stops of each")
+	}
+}
+
+// TestTimeoutIsKeptAtTheFirstStop: a timeout in a register is shortened by what was waited before the first stop or borrowing. Where
+// the thread was woken on another CPU that is not known, and the call is named.
+func TestTimeoutIsKeptAtTheFirstStop(t *testing.T) {
+	const timeout, before, late = time.Second, 700 * time.Millisecond, 400 * time.Millisecond
+	all := waiters(t, timeout, "epoll_wait", "epoll_pwait", "epoll_wait", "epoll_pwait", "epoll_wait", "epoll_pwait")
+	for begin := time.Now(); time.Since(begin) < before; {
+		nap(int64(time.Until(begin.Add(before)))) // a signal ends it
+	}
+	for i, w := range all {
+		if i%4 < 2 {
+			stops(t, w.p, 1)
+		} else if err := w.p.Borrow(borrowPage); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known := 0
+	for _, w := range all {
+		d := w.took()
+		if len(w.p.Afresh()) == 0 {
+			known++
+			if d < timeout-early || d >= timeout+late {
+				t.Errorf("%s of %v with a stop after %v took %v", w.call, timeout, before, d)
+			}
+		}
+		t.Log(w.call, d, w.p.Afresh())
+	}
+	if known == 0 {
+		t.Error("it was never known how long a thread had waited")
+	}
+}
+
+func TestExecStart(t *testing.T) {
+	const head = "head (20043, #threads: 1)\n-------------------------------------------------------------------\n"
+	for _, tt := range []struct {
+		name, text string
+		want       time.Duration
+		ok         bool
+	}{
+		{name: "as of 6.18", text: head + "se.exec_start                                :      22545185.830226\nse.vruntime : 1.0\n", want: 22545185830226, ok: true},
+		{name: "as of 3.10", text: head + "se.exec_start                      :         12.000001\n", want: 12000001, ok: true},
+		{name: "a name that looks like it", text: "x\nse.exec_start (1, #threads: 1)\n"},
+		{name: "cut off", text: head + "se.exec_start   :   12.0000"},
+		{name: "no number", text: head + "se.exec_start   :   x.000000\n"},
+		{name: "empty"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, ok := execStart([]byte(tt.text)); ok != tt.ok || ok && got != tt.want {
+				t.Errorf("%d %v, want %d", got, ok, tt.want)
+			}
+		})
+	}
+}
+
+func TestStatCPU(t *testing.T) {
+	const line = "7 (a) b 1) S 1 7 7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 5 6 7 18446744073709551615 1 1 0 0 0 0 0 0 0 1 0 0 17 3 0 0 0 0 0\n"
+	if cpu, ok := statCPU([]byte(line)); !ok || cpu != 3 {
+		t.Errorf("%d %v", cpu, ok)
+	}
+	for n := range len(line) - len("3 0 0 0 0 0\n") - 1 {
+		if cpu, ok := statCPU([]byte(line[:n])); ok {
+			t.Fatalf("%q: %d", line[:n], cpu)
+		}
+	}
+}
