@@ -241,8 +241,8 @@ func (tr *tracer) tryBorrow(tid int, how way, round int) (*tracee, refusal, erro
 // park brings a running thread into a stop by PTRACE_INTERRUPT; other stops on the way are answered. From
 // such a stop the kernel restarts an interrupted call by the registers that it finds on resume.
 func (tr *tracer) park(t *tracee, limit time.Duration) error {
-	if c := tr.interruptibleOf(t.tid); c != nil && !t.stopped && t.asleep == nil {
-		tr.measure(t, c)
+	if c := tr.interruptibleOf(t.tid); c != nil && !t.stopped {
+		tr.follow(t, c)
 	}
 	ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
 	return tr.settle(t, time.Now().Add(limit))

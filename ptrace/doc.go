@@ -91,7 +91,7 @@
 //   - A timeout that lies in memory or in a socket option starts afresh at each
 //     stop. One in a register (epoll_wait) is shortened by what was waited, as far as that
 //     is known: the part before the first stop is, if the thread was woken on the CPU on
-//     which it went to sleep (slept.go). What starts afresh is named (Process.Afresh).
+//     which it went to sleep (timer.go). What starts afresh is named (Process.Afresh).
 //
 // # Other processes
 //

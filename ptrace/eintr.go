@@ -50,8 +50,11 @@ func (tr *tracer) noteAfresh(t *tracee, c *interruptible) {
 	}
 }
 
-// waitRecord is what is known about a call whose timeout was shortened.
+// waitRecord is what is known about a call of a thread that was stopped in it.
 type waitRecord struct {
+	timer *timer // nil: it is not followed
+
+	// Where calls cannot be followed, they are known by these.
 	pc, sp  arch.Addr
 	left    uint64    // milliseconds that were put in the register; never those of the program unless equal by chance
 	resumed time.Time // when the thread went on with them; zero: no record
@@ -66,7 +69,7 @@ func (tr *tracer) markBrittle() {
 		}
 		if c := tr.interruptibleOf(t.tid); c != nil && c.always {
 			t.brittle = true
-			tr.measure(t, c)
+			tr.follow(t, c)
 		}
 	}
 }
@@ -82,19 +85,30 @@ func (tr *tracer) interruptibleOf(tid int) *interruptible {
 	return nil
 }
 
-// measure begins to measure how long a thread that is about to be stopped has been in a call whose timeout is in a register.
-func (tr *tracer) measure(t *tracee, c *interruptible) {
-	if t.asleep != nil {
-		t.asleep.close()
-		t.asleep = nil
-		tr.sleepers--
-	}
-	if c == nil || c.timeout < 0 || tr.sleepers == maxSleepers {
+// follow begins to follow the call of a thread that is about to be stopped, if it has a timeout in a register. One that is followed already
+// goes on being followed.
+func (tr *tracer) follow(t *tracee, c *interruptible) {
+	if c.timeout < 0 || t.wait.timer != nil && !t.wait.timer.returned() {
 		return
 	}
-	if s, ok := openSleeper(tr.p.PID, t.tid); ok {
-		t.asleep = s
-		tr.sleepers++
+	tr.unfollow(&t.wait)
+	in, err := tr.p.syscallInfo(t.tid)
+	if err != nil || !in.In || int32(in.Args[c.timeout]) <= 0 || tr.timers >= maxTimers {
+		return
+	}
+	if tm := newTimer(t.tid, in.PC); tm != nil {
+		tm.begin(tr.p, t.tid, in.PC)
+		t.wait.timer = tm
+		tr.timers++
+	}
+}
+
+// unfollow forgets the call that was followed.
+func (tr *tracer) unfollow(w *waitRecord) {
+	if w.timer != nil {
+		w.timer.close()
+		w.timer = nil
+		tr.timers--
 	}
 }
 
@@ -160,31 +174,30 @@ func (tr *tracer) keepTime(t *tracee, c *interruptible) bool {
 	if !inMappings(tr.libc, t.regs.PC()) {
 		return false
 	}
-	w := &t.wait
-	again := !w.resumed.IsZero() && w.pc == t.regs.PC() && w.sp == t.regs.SP() && w.left == uint64(ms)
-	waited, known := time.Since(w.resumed), again
-	if !again {
-		waited, known = tr.sleptBefore(t)
-	}
-	switch {
-	case known:
-		ms = max(0, ms-int32(min(waited.Milliseconds(), int64(ms))))
-	case ms > 1:
-		ms-- // mark it as ours
-	}
-	t.regs.setArg(c.timeout, uint64(ms))
-	*w = waitRecord{pc: t.regs.PC(), sp: t.regs.SP(), left: uint64(ms)}
+	left, known := tr.timeLeft(t, ms)
+	t.regs.setArg(c.timeout, uint64(left))
+	t.wait.pc, t.wait.sp, t.wait.left = t.regs.PC(), t.regs.SP(), uint64(left)
 	return known
 }
 
-// sleptBefore is how long a thread waited before its first stop, if that was measured.
-func (tr *tracer) sleptBefore(t *tracee) (time.Duration, bool) {
-	if t.asleep == nil {
-		return 0, false
+// timeLeft returns what is left of a timeout of ms that a stopped thread has in a register. If known is false it is all of it, or one less.
+func (tr *tracer) timeLeft(t *tracee, ms int32) (left int32, known bool) {
+	w := &t.wait
+	if w.timer != nil && !w.timer.follows(ms) { // this is another call
+		tr.unfollow(w)
 	}
-	d, ok := t.asleep.slept()
-	tr.measure(t, nil)
-	return d, ok
+	if w.timer == nil && tr.timers < maxTimers {
+		if w.timer = newTimer(t.tid, t.regs.PC()); w.timer != nil {
+			tr.timers++
+		}
+	}
+	switch {
+	case w.timer != nil:
+		return w.timer.left(ms)
+	case !w.resumed.IsZero() && w.pc == t.regs.PC() && w.sp == t.regs.SP() && w.left == uint64(ms):
+		return max(0, ms-int32(min(time.Since(w.resumed).Milliseconds(), int64(ms)))), true
+	}
+	return max(1, ms-1), false // one less, to mark it as ours
 }
 
 // inMappings reports whether addr lies in one of ms.

@@ -32,15 +32,15 @@ const (
 	perfRecord = perfHeader + 8 + 8
 )
 
+// breakExecute is HW_BREAKPOINT_X of linux/hw_breakpoint.h.
+const breakExecute = 4
+
 // setBreakpoint sets a breakpoint in a thread, which may be running.
 func setBreakpoint(tid int, at arch.Addr) (breakpoint, syscall.Errno) {
-	const (
-		wakeEach = 1 // wakeup_events
-		execute  = 4 // HW_BREAKPOINT_X of linux/hw_breakpoint.h
-	)
+	const wakeEach = 1 // wakeup_events
 	attr := unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_BREAKPOINT, Sample: 1, Sample_type: unix.PERF_SAMPLE_REGS_USER,
-		Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv, Wakeup: wakeEach, Bp_type: execute,
+		Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv, Wakeup: wakeEach, Bp_type: breakExecute,
 		Ext1: uint64(at), Ext2: uint64(unsafe.Sizeof(uintptr(0))), Sample_regs_user: 1 << perfRegSP,
 	}
 	attr.Size = uint32(unsafe.Sizeof(attr))
@@ -58,6 +58,21 @@ func setBreakpoint(tid int, at arch.Addr) (breakpoint, syscall.Errno) {
 	}
 	b.ring = ring
 	return b, 0
+}
+
+// countExecutions counts how often a thread comes to the instruction at an address. Reading the descriptor gives the number, 8 bytes.
+func countExecutions(tid int, at arch.Addr) (fd int, e syscall.Errno) {
+	attr := unix.PerfEventAttr{
+		Type: unix.PERF_TYPE_BREAKPOINT, Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv, Bp_type: breakExecute,
+		Ext1: uint64(at), Ext2: uint64(unsafe.Sizeof(uintptr(0))),
+	}
+	attr.Size = uint32(unsafe.Sizeof(attr))
+	r, _, e := unix.RawSyscall6(unix.SYS_PERF_EVENT_OPEN, uintptr(unsafe.Pointer(&attr)), uintptr(tid), ^uintptr(0), ^uintptr(0),
+		unix.PERF_FLAG_FD_CLOEXEC, 0)
+	if e != 0 {
+		return -1, e
+	}
+	return int(r), 0
 }
 
 // passed reports whether the thread has come by with its stack pointer at sp or above since the last call.

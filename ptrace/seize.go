@@ -123,7 +123,9 @@ func (tr *tracer) seizeOne(tid int) (*tracee, error) {
 	e := ptrace(unix.PTRACE_SEIZE, tid, 0, seizeOptions)
 	switch e {
 	case 0:
-		return &tracee{tid: tid, wait: tr.waits[tid]}, nil
+		t := &tracee{tid: tid, wait: tr.waits[tid]}
+		delete(tr.waits, tid)
+		return t, nil
 	case syscall.ESRCH:
 		return nil, nil
 	}
@@ -189,7 +191,6 @@ func (tr *tracer) detach(t *tracee) {
 	}
 	t.stopped = false
 	t.wait.resumed = time.Now()
-	tr.measure(t, nil)
 	t.dying = ptrace(unix.PTRACE_DETACH, t.tid, 0, uintptr(sig)) != 0
 }
 
@@ -201,9 +202,9 @@ func (tr *tracer) awaitDeath(t *tracee) {
 
 // forget empties the table after all have been detached.
 func (tr *tracer) forget() {
-	clear(tr.waits)
+	tr.forgetWaits()
 	for _, t := range tr.threads {
-		if t.wait.left != 0 {
+		if t.wait.left != 0 || t.wait.timer != nil {
 			tr.waits[t.tid] = t.wait
 		}
 	}
@@ -211,6 +212,14 @@ func (tr *tracer) forget() {
 	clear(tr.byTID)
 	tr.seized = false
 	tr.mem.close()
+}
+
+// forgetWaits forgets what is known about the calls of threads that were let go and not seized again.
+func (tr *tracer) forgetWaits() {
+	for _, w := range tr.waits {
+		tr.unfollow(&w)
+	}
+	clear(tr.waits)
 }
 
 // findLibc notes where the C library's code is; see eintr.go.

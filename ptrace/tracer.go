@@ -28,7 +28,7 @@ type tracer struct {
 	waits    map[int]waitRecord // of threads that were let go
 	strays   []int              // new processes whose first stop is awaited, to let them go
 	sharers  []int              // processes seen to share the target's memory
-	sleepers int                // of the threads
+	timers   int                // that are open
 	afresh   []Afresh           // of all stops; its capacity is fixed
 	taskDir  int                // open /proc/PID/task; -1: none
 	mem      memFile            // for forced writes
@@ -63,7 +63,6 @@ type tracee struct {
 	stop    stop // why; valid while stopped
 	regs    Regs // valid while stopped
 	wait    waitRecord
-	asleep  *sleeper // measures its call since before the stop; nil: not measured
 
 	filters   []filterProgram // while it is borrowed: those that every call is shown to
 	suspended bool            // its filters are
@@ -170,8 +169,9 @@ func (tr *tracer) release() {
 		signal.Stop(tr.sigchld)
 	}
 	for _, t := range tr.threads {
-		tr.measure(t, nil)
+		tr.unfollow(&t.wait)
 	}
+	tr.forgetWaits()
 	if tr.taskDir >= 0 {
 		unix.Close(tr.taskDir)
 	}
@@ -239,7 +239,7 @@ func (tr *tracer) add(t *tracee) *tracee {
 
 // remove takes a thread out of the table.
 func (tr *tracer) remove(t *tracee) {
-	tr.measure(t, nil)
+	tr.unfollow(&t.wait)
 	delete(tr.byTID, t.tid)
 	for i := range tr.threads {
 		if tr.threads[i] == t {
@@ -434,7 +434,6 @@ func (tr *tracer) resume(t *tracee) {
 	}
 	t.stopped = false
 	t.wait.resumed = time.Now()
-	tr.measure(t, nil)
 	var e syscall.Errno
 	switch {
 	case t.stop.group():
