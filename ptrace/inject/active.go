@@ -74,7 +74,7 @@ func newActiveness(pl *plan, pid int, modules []unwind.Module, opt *Options, log
 	a.strange = make([]strangeThread, 0, strangeRoom)
 	a.names = &symbolizer{opt: opt, mem: pl.snap.mem, mods: pl.snap.mods}
 	for _, v := range pl.views {
-		for _, list := range [][]*link{v.chain, v.idle, v.mixed} {
+		for _, list := range [][]*link{v.chain, v.idle, v.mixed, v.remnants} {
 			for _, l := range list {
 				a.payload(pl, l, log)
 			}

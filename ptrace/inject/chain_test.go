@@ -148,3 +148,88 @@ func TestDependent(t *testing.T) {
 		})
 	}
 }
+
+// TestModulesChain has patches of a program and of its library in one chain of transactions.
+func TestModulesChain(t *testing.T) {
+	t.Parallel()
+	first, second, program := builds.Patch(t, lib(t, 1), lib(t, 2)), builds.Patch(t, lib(t, 2), lib(t, 4)), builds.Patch(t, host(t, 1), host(t, 2))
+	v := victim.Start(t, host(t, 1))
+	clean := footprint(t, v.PID)
+	ask(t, v, "go", "7 22")
+	apply(t, v.PID, program, first)
+	apply(t, v.PID, second)
+	now := v.Ask("go")
+	if !strings.HasPrefix(now, "70 ") || now == "70 24" {
+		t.Errorf("the program answers %q", now)
+	}
+	// What is below in the library is not independent; what is in the program is, and comes back.
+	if _, err := Revert(context.Background(), v.PID, first.ID.Short(), quick); !errors.Is(err, patch.ErrRefused) || !strings.Contains(err.Error(), second.ID.Short()) {
+		t.Fatalf("revert of the first: %v", err)
+	}
+	revert(t, v.PID, program.ID.Short())
+	if got := v.Ask("go"); !strings.HasPrefix(got, "7 ") {
+		t.Errorf("without the program's patch it answers %q", got)
+	}
+	// The newest transaction that has something in force is that of the second patch.
+	if r := revert(t, v.PID, ""); len(r.Patches) != 1 || r.Patches[0].ID != second.ID.String() {
+		t.Errorf("revert: %+v", r)
+	}
+	ask(t, v, "go", "7 24")
+	// From the first alone to the program's alone, and to all three: in one stop each, in both modules.
+	r := replace(t, v.PID, nil, program)
+	if got, want := results(r), first.ID.Short()+" reverted, "+program.ID.Short()+" applied"; got != want || r.Tries != 1 {
+		t.Errorf("replace: %s, want %s", got, want)
+	}
+	ask(t, v, "go", "70 22")
+	replace(t, v.PID, nil, second, program, first)
+	if r, err := RevertAll(context.Background(), v.PID, quick); err != nil || len(r.Patches) != 3 || r.Tries != 1 {
+		t.Fatalf("revert all: %+v, %v", r, err)
+	}
+	ask(t, v, "go", "7 22")
+	if textOf(footprint(t, v.PID)) != textOf(clean) {
+		t.Error("the text is not as it was")
+	}
+	v.End()
+}
+
+// TestLoadedElsewhere patches a library again each time that it has been unloaded and loaded at one of two places. What the places were patched
+// with is found again, so that the memory in use stays the same.
+func TestLoadedElsewhere(t *testing.T) {
+	t.Parallel()
+	l, other := lib(t, 1), lib(t, 2, "-Wl,-soname,other.so")
+	first, second := builds.Patch(t, l, lib(t, 2)), builds.Patch(t, lib(t, 2), lib(t, 4))
+	v := victim.Start(t, build(t, "host", 1))
+	starts, journals := make(map[uint64]bool), 0
+	for round := range 6 {
+		n := 1
+		if round%2 == 1 { // the other takes the place that it had
+			ask(t, v, "open "+other, "opened")
+			n = 2
+		}
+		ask(t, v, "open "+l, "opened")
+		apply(t, v.PID, first)
+		r := apply(t, v.PID, second)
+		starts[uint64(r.Patches[0].Start)] = true
+		if r.Patches[0].Reused != (round >= 2) {
+			t.Errorf("round %d: used again: %v", round, r.Patches[0].Reused)
+		}
+		if round%3 == 2 {
+			replace(t, v.PID, nil, first)
+		}
+		s, err := Inspect(v.PID, nil)
+		if err != nil || len(s.Attention) > 0 || len(s.Patches) == 0 || s.Patches[0].ID != first.ID.String() {
+			t.Fatalf("round %d: list: %+v, %v", round, s, err)
+		}
+		got := strings.Count(footprint(t, v.PID), journalPath)
+		if journals = max(journals, got); round >= 2 && got > 4 {
+			t.Errorf("round %d: %d journals for two patches at two places", round, got)
+		}
+		for range n {
+			ask(t, v, "close", "closed")
+		}
+	}
+	if len(starts) != 2 || journals != 4 {
+		t.Errorf("the library was at %d places, with %d journals", len(starts), journals)
+	}
+	v.End()
+}

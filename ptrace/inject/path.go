@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"hotpatch/arch"
 	"hotpatch/elfdiff/patch"
 )
 
@@ -52,6 +53,23 @@ func (v *moduleView) connect() {
 func (v *moduleView) inForce() []*link {
 	return slices.DeleteFunc(slices.Clone(v.path), func(l *link) bool { return l.out })
 }
+
+// remnant reports whether a link was in force in an instance of the module that is gone: the one that stands in its place has none of its
+// jumps, while those in payloads, of superseded bodies and of functions that a patch added, are still there.
+func (v *moduleView) remnant(l *link) bool {
+	if l.state() != applied || l.force == 0 {
+		return false
+	}
+	home := slices.ContainsFunc(l.e.Writes, func(w write) bool { return v.has(w.Addr) })
+	if home {
+		return l.home == 0
+	}
+	return slices.ContainsFunc(v.remnants, func(o *link) bool { return slices.Contains(l.e.Below, o.file.ID.String()) }) ||
+		slices.ContainsFunc(v.idle, func(o *link) bool { return o.state() == applied && slices.Contains(l.e.Below, o.file.ID.String()) })
+}
+
+// has reports whether an address is in the module itself.
+func (v *moduleView) has(a arch.Addr) bool { return a >= v.m.Start && a < v.m.End }
 
 // missing returns a patch that is not in force as a link of the path: as it was when it last was.
 func (v *moduleView) missing(id string) *link {

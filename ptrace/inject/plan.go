@@ -68,7 +68,10 @@ type planner struct {
 
 // planApply plans to apply files. A plan without steps has nothing to do: everything is applied.
 func (pl *planner) planApply(files []*patch.File) error {
-	if err := pl.planFiles(files); err != nil {
+	if err := pl.clearRemnants(); err != nil {
+		return err
+	}
+	if err := pl.afterwards(func() error { return pl.planFiles(files) }); err != nil {
 		return err
 	}
 	return pl.finish()
@@ -329,6 +332,7 @@ func (pl *planner) finish() error {
 	j := pl.journal
 	if len(pl.steps) == 0 {
 		pl.journal = nil
+		pl.writes = coalesce(pl.writes)
 		pl.measure()
 		return nil
 	}

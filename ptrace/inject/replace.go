@@ -81,6 +81,9 @@ func (pl *planner) planReplace(files []*patch.File) error {
 		return err
 	}
 	pl.revertNotes(gone)
+	if err := pl.clearRemnants(); err != nil {
+		return err
+	}
 	for _, x := range all {
 		x.cut()
 	}

@@ -99,6 +99,35 @@ func (pl *planner) planTransit(links []placed, forward bool, result string) erro
 	return nil
 }
 
+// clearRemnants plans to clear the jumps that patches of a module that was loaded anew have left in payloads, so that these can be used
+// again. No way leads there.
+func (pl *planner) clearRemnants() error {
+	for _, v := range pl.views {
+		for i := len(v.remnants) - 1; i >= 0; i-- {
+			l := v.remnants[i]
+			for k := len(l.e.Writes) - 1; k >= 0; k-- {
+				w := l.e.Writes[k]
+				if v.has(w.Addr) {
+					continue
+				}
+				have, err := readBytes(pl.snap.mem, w.Addr, len(w.New))
+				if err != nil {
+					return fmt.Errorf("%s: %w", w.Name, err)
+				}
+				if bytes.Equal(have, w.New) {
+					w.Old, w.New = w.New, w.Old
+					pl.writes = append(pl.writes, w)
+				}
+			}
+			pl.targets = append(pl.targets, slices.DeleteFunc(oldTargets(v, l), func(t target) bool { return v.has(t.Addr) })...)
+			pl.mark(l, false)
+			pl.note("patch %s was in force in %s before that was loaded anew", l.file.ID.Short(), v.m.name())
+		}
+		v.idle, v.remnants = append(v.idle, v.remnants...), nil
+	}
+	return nil
+}
+
 // transit is planTransit without the report's figures.
 func (pl *planner) transit(links []placed, forward bool, result string) error {
 	var seq []write

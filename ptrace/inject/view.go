@@ -17,6 +17,7 @@ type link struct {
 	e     *entry
 	file  *patch.File
 	force int  // writes of the entry that are in force, judged by the bytes
+	home  int  // those of them that are in the module itself, not in a payload
 	out   bool // in a path: not in force, though later patches that are based on it are
 }
 
@@ -47,7 +48,9 @@ type moduleView struct {
 	above []*link // of a view that ends below them (under): those in force that are based on its path, or on what is missing there
 	idle  []*link // not in force, memory still mapped: reverted, or staged and abandoned
 	mixed []*link // in force in part: a hotpatch died in the middle
-	stray []string
+	// remnants are not in force, but some of their jumps in the payloads of others are: the module was loaded anew. See remnant.
+	remnants []*link
+	stray    []string
 }
 
 // build returns the build that runs: the image's own, or what the newest patch made of it. It is nil if a patch is missing below others: then
@@ -146,6 +149,9 @@ func (v *moduleView) judge(mem memory, links []*link) {
 		for i := len(writers) - 1; i >= 0; i-- {
 			if o := writers[i]; bytes.Equal(o.w.New, want) && !o.coincides() {
 				o.l.force++
+				if v.has(a) {
+					o.l.home++
+				}
 				want = o.w.Old
 			}
 		}
@@ -189,12 +195,14 @@ func torn(links map[*moduleView][]*link) map[*journal]bool {
 // moving reports whether the journal says that the entry was being put into force, or out of it.
 func (l *link) moving() bool { return l.state() == committing || l.state() == reverting }
 
-// arrange sorts the links into the chain, the idle and the mixed ones.
+// arrange sorts the links into the chain, the idle and the mixed ones, and remnants.
 func (v *moduleView) arrange(links []*link, torn map[*journal]bool) {
 	for _, l := range links {
 		switch {
 		case torn[l.j] && l.moving():
 			v.mixed = append(v.mixed, l)
+		case v.remnant(l):
+			v.remnants = append(v.remnants, l)
 		case l.full():
 			v.chain = append(v.chain, l)
 		case l.none():
