@@ -125,11 +125,22 @@ func (tr *tracer) repair(t *tracee) {
 		return
 	}
 	nr, in := t.regs.Syscall()
-	if !in || t.regs.Result() != -int64(unix.EINTR) || !t.regs.native() {
+	if !in || !t.regs.native() {
 		return
 	}
-	for i := range interruptibles {
-		if c := &interruptibles[i]; c.nr == nr {
+	calls := interruptibles[:]
+	switch t.regs.Result() {
+	case -int64(unix.EINTR):
+	case -eRestartResblock:
+		if tr.mayRestart(t) {
+			return
+		}
+		calls = restartables[:]
+	default:
+		return
+	}
+	for i := range calls {
+		if c := &calls[i]; c.nr == nr {
 			t.regs.setResult(-eRestartNoHand)
 			if !tr.keepTime(t, c) {
 				tr.noteAfresh(t, c)
@@ -138,6 +149,28 @@ func (tr *tracer) repair(t *tracee) {
 			return
 		}
 	}
+}
+
+// mayRestart reports whether a stopped thread's seccomp filters allow restart_syscall(2), by which the kernel goes on with calls that have a
+// restart block. A filter that forgets it kills the thread at any stop, SIGSTOP's too; the call is then made to begin again instead.
+func (tr *tracer) mayRestart(t *tracee) bool {
+	switch _, e := ptraceAt(unix.PTRACE_SECCOMP_GET_FILTER, t.tid, 0, nil); e {
+	case 0:
+	case unix.EACCES, unix.EIO: // filters are not shown
+		return !tr.p.filtered(t.tid)
+	default: // it has none
+		return true
+	}
+	filters, err := tr.filtersOf(t)
+	if err != nil {
+		return false
+	}
+	var args [6]uint64
+	for i := range args {
+		args[i] = t.regs.Arg(i)
+	}
+	v, err := judge(filters, unix.SYS_RESTART_SYSCALL, args, t.regs.PC())
+	return err == nil && v.allows()
 }
 
 // stopsGroup reports a signal whose default action is to stop the process (signal(7)).

@@ -30,3 +30,11 @@ var interruptibles = [...]interruptible{
 	{nr: unix.SYS_WRITEV, name: "writev", timeout: -1, memory: -1},
 	{nr: unix.SYS_SENDFILE, name: "sendfile", timeout: -1, memory: -1},
 }
+
+// restartables are the calls that go on by a restart block. All have a timeout then.
+var restartables = [...]interruptible{
+	{nr: unix.SYS_POLL, name: "poll", timeout: 2, memory: -1, always: true},
+	{nr: unix.SYS_NANOSLEEP, name: "nanosleep", timeout: -1, memory: 0, always: true},
+	{nr: unix.SYS_CLOCK_NANOSLEEP, name: "clock_nanosleep", timeout: -1, memory: 2, always: true},
+	{nr: unix.SYS_FUTEX, name: "futex", timeout: -1, memory: 3, always: true},
+}

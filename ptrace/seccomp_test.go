@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -116,6 +118,40 @@ func TestSeccompTrap(t *testing.T) {
 		t.Errorf("error %v, want %v", err, errTrapped)
 	}
 	askOK(t, v, "x")
+}
+
+// TestFilterWithoutRestart: a filter that does not allow restart_syscall kills its thread at any stop that interrupts a call with a restart
+// block. Such calls begin again.
+func TestFilterWithoutRestart(t *testing.T) {
+	v := victim.Start(t, build(t, "odd.c"), "seccomp", "RESTART")
+	p := open(t, v.PID)
+	var all []ThreadInfo
+	eventually(t, "all wait", func() bool {
+		var err error
+		all, err = p.Threads()
+		n := 0
+		for _, th := range all {
+			if th.Syscall.In && restartRank(&th.Syscall) == 3 {
+				n++
+			}
+		}
+		return err == nil && n == 3
+	})
+	stops(t, p, 10)
+	for _, th := range all {
+		if err := p.BorrowWith(BorrowOptions{TID: th.TID}, borrowPage); err != nil {
+			t.Error(err)
+		}
+	}
+	askOK(t, v, "x")
+	var calls []string
+	for _, a := range p.Afresh() {
+		calls = append(calls, a.Call)
+	}
+	slices.Sort(calls)
+	if got := strings.Join(slices.Compact(calls), " "); got != "futex nanosleep poll" && got != "clock_nanosleep futex poll" {
+		t.Errorf("begun afresh: %s", got)
+	}
 }
 
 // filterArgs are the number and the arguments of the call that the victim's child makes under a filter.

@@ -6,6 +6,7 @@
 #include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <linux/audit.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char line[64];
@@ -45,7 +47,8 @@ static void leader(void)
 	pthread_exit(NULL);
 }
 
-// seccomp ERRNO|TRAP|KILL|ONE|OTHER|TWICE: every thread (ONE: only the main one) is under a filter that answers mmap so.
+// seccomp ERRNO|TRAP|KILL|ONE|OTHER|TWICE|RESTART: every thread (ONE: only the main one) is under a filter that answers mmap so.
+// RESTART: threads in poll, nanosleep and futex with timeouts of an hour, and a filter that kills on restart_syscall.
 // OTHER: a filter that answers another call so, and allows the rest. TWICE: that one, and one that kills on mmap.
 static void answer(uint32_t nr, uint32_t action)
 {
@@ -67,9 +70,38 @@ static void *sleeps(void *arg)
 	return arg;
 }
 
+static void *polls(void *arg)
+{
+	if (poll(NULL, 0, 3600000))
+		die("poll");
+	return arg;
+}
+
+static void *naps(void *arg)
+{
+	if (nanosleep(&(struct timespec){3600, 0}, NULL))
+		die("nanosleep");
+	return arg;
+}
+
+static void *waits(void *arg)
+{
+	static int word;
+	if (syscall(SYS_futex, &word, 0, 0, &(struct timespec){3600, 0}, NULL, 0))
+		die("futex");
+	return arg;
+}
+
 static void seccomp(const char *how)
 {
 	pthread_t t;
+	if (!strcmp(how, "RESTART")) {
+		answer(SYS_restart_syscall, SECCOMP_RET_KILL_PROCESS);
+		pthread_create(&t, NULL, polls, NULL);
+		pthread_create(&t, NULL, naps, NULL);
+		pthread_create(&t, NULL, waits, NULL);
+		how = "OTHER";
+	}
 	if (!strcmp(how, "ONE"))
 		pthread_create(&t, NULL, sleeps, NULL);
 	if (!strcmp(how, "OTHER") || !strcmp(how, "TWICE"))
