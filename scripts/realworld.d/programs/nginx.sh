@@ -1,4 +1,4 @@
-# nginx under wrk: as a master with a worker, and as a single process.
+# nginx under wrk: as a master with three workers, and as a single process.
 package=nginx
 result=nginx
 built=objs/nginx
@@ -7,7 +7,7 @@ fixes() { printf '%s\n' rewrite charset; }
 
 describe() {
     case $1 in
-    rewrite) echo "CVE-2026-42945, a capture is escaped into a buffer made for the plain text (in the worker)" ;;
+    rewrite) echo "CVE-2026-42945, a capture is escaped into a buffer made for the plain text (a master and three workers)" ;;
     charset) echo "CVE-2026-42934, a character split over three buffers is read past their ends (single process)" ;;
     esac
 }
@@ -29,7 +29,7 @@ configure() {
 build() { make -j2; }
 
 configuration() {
-    local processes="master_process on; worker_processes 1;"
+    local processes="master_process on; worker_processes 3;"
     [[ $1 == charset ]] && processes="master_process off;"
     cat <<END
 daemon off; $processes
@@ -63,18 +63,19 @@ start_server() {
     server=$child target=$child
     await "nginx" listens "$port"
     if [[ $1 == rewrite ]]; then
-        await "nginx's worker" worker_of "$server"
-        target=$(worker_of "$server")
-        children+=("$target") # a master that is killed leaves its worker behind
-        say "the master is $server, its worker $target"
+        await "nginx's workers" workers_of "$server"
+        # shellcheck disable=SC2046 # several words
+        children+=($(workers_of "$server")) # a master that is killed leaves its workers behind
+        whom=(--tree "$server")
+        say "the master is $server, its workers $(workers_of "$server")"
     fi
 }
 
-# worker_of MASTER prints the process id of its one worker.
-worker_of() {
+# workers_of MASTER prints the process ids of its three workers.
+workers_of() {
     local children
     children=$(<"/proc/$1/task/$1/children")
-    [[ $children =~ ^([0-9]+)\ ?$ ]] && echo "${BASH_REMATCH[1]}"
+    [[ $(wc -w <<<"$children") == 3 ]] && echo "${children% }"
 }
 
 load_start() {
@@ -125,10 +126,14 @@ load_end() {
 }
 
 probe() {
-    local reply
+    local reply again
     case $1 in
     rewrite)
         reply=$(curl -sS "http://127.0.0.1:$port/rewrite/a+b")
+        for _ in {1..40}; do # one worker or another
+            again=$(curl -sS "http://127.0.0.1:$port/rewrite/a+b")
+            [[ $again == "$reply" ]] || { echo "mixed: the workers answer $reply and $again"; return; }
+        done
         case $reply in
         /a+b) echo "new: the capture of /rewrite/a+b is $reply" ;;
         /a%2) echo "old: the capture of /rewrite/a+b is $reply, cut off where the buffer ends" ;;
