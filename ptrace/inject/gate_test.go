@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/builds"
 	"hotpatch/internal/victim"
+	"hotpatch/ptrace"
 )
 
 // gatesPatch is the patch from version v of gates.c to the next.
@@ -269,4 +274,106 @@ func TestForkInTheMiddle(t *testing.T) {
 			v.End()
 		})
 	}
+}
+
+// interruptIn steps a thread until it is about to execute one of the gates of the pending transaction, where it gets SIGUSR1.
+func interruptIn(t *testing.T, pid, tid int) {
+	t.Helper()
+	p, err := ptrace.Open(pid, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	snap, err := takeSnapshot(p)
+	if err != nil || snap.pending == nil {
+		t.Fatalf("pending %v, %v", snap.pending, err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.PtraceAttach(tid); err != nil {
+		t.Fatal(err)
+	}
+	var status unix.WaitStatus
+	for range 1_000_000 {
+		if _, err := unix.Wait4(tid, &status, unix.WALL, nil); err != nil || !status.Stopped() {
+			t.Fatalf("thread %d: status %#x, %v", tid, status, err)
+		}
+		var regs unix.PtraceRegs
+		if err := unix.PtraceGetRegs(tid, &regs); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range snap.pending.j.Record.Intent.Writes {
+			if pc := arch.Addr(regs.PC()); pc > w.Code.Addr && pc < w.Code.end() {
+				if _, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_DETACH, uintptr(tid), 0, uintptr(unix.SIGUSR1), 0, 0); e != 0 {
+					t.Fatal(e)
+				}
+				return
+			}
+		}
+		if err := unix.PtraceSingleStep(tid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("thread %d comes to no gate", tid)
+}
+
+// TestInGate has a thread interrupted within a gate, after hotpatch died: nothing is written over it while it is there.
+func TestInGate(t *testing.T) {
+	t.Parallel()
+	f := gatesPatch(t, 1)
+	v := gatesVictim(t, 1)
+	tid, err := strconv.Atoi(v.Ask("spin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := quick
+	opt.fault = func(point string) error {
+		if point == pointGo {
+			return errKilled
+		}
+		return nil
+	}
+	if _, err := Apply(context.Background(), v.PID, []*patch.File{f}, opt); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	interruptIn(t, v.PID, tid)
+	var busy *BusyError
+	if _, err := Revert(context.Background(), v.PID, "", Options{}); !errors.As(err, &busy) || !strings.Contains(err.Error(), "the gate of ") {
+		t.Errorf("revert while a thread is in a gate: %v", err)
+	}
+	opt = quick
+	said := false
+	opt.Progress = func(s string) {
+		if strings.Contains(s, "the gate of ") && !said {
+			said = true
+			v.Send("release")
+		}
+	}
+	if _, err := Revert(context.Background(), v.PID, "", opt); err != nil || !said {
+		t.Errorf("revert that waits for it (%v): %v", said, err)
+	}
+	v.Expect("released")
+	ask(t, v, "go", versions(1))
+	v.End()
+}
+
+// TestRevertNeedsNothing reverts in a process that may not map memory, open files or be lent a thread any more.
+func TestRevertNeedsNothing(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "chain", 1))
+	apply(t, v.PID, chainPatch(t, 1))
+	for _, c := range []string{"seccomp", "nofd", "noas"} {
+		ask(t, v, c, "ok")
+	}
+	if _, err := Apply(context.Background(), v.PID, []*patch.File{chainPatch(t, 2)}, quick); err == nil {
+		t.Error("an apply needs memory")
+	}
+	if r := revert(t, v.PID, ""); r.Staging != 0 {
+		t.Errorf("a thread was borrowed for %v", r.Staging)
+	}
+	ask(t, v, "go", "10 two")
+	if s, err := Inspect(v.PID, nil); err != nil || len(s.Attention) > 0 {
+		t.Errorf("list: %+v, %v", s, err)
+	}
+	v.End()
 }

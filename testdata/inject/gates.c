@@ -1,7 +1,8 @@
 // A program in three versions (-DV=1..3) whose functions begin in every way that a gate has to deal with. Each version passes its
 // arguments in another way, so that a caller of one version and a callee of another abort. Every line of input is a command:
 //   go       call everything, print the version of each function: one digit for each, and what could not be gated
-//   spin N   N more threads call everything all the time
+//   spin     one more thread calls everything all the time; its thread ID is printed
+//   release  a thread that handles SIGUSR1 returns from the handler; until then it stays there
 //   fork     a child takes over the input and the output; the parent waits for it
 //   parent   the parent calls everything as well and prints its digits, then the child goes on
 // With -DFIXED there are functions that cannot be gated: one that loops back to its entry, one that begins with a call.
@@ -130,8 +131,18 @@ NOINLINE static long all(void)
 	return v;
 }
 
+static int hold[2];
+
+static void handler(int sig)
+{
+	char c;
+	if (read(hold[0], &c, 1) != 1)
+		_exit(sig);
+}
+
 static void *spinner(void *arg)
 {
+	printf("%d\n", gettid());
 	for (;;) {
 		long v = all();
 		if (v % 111111111)
@@ -180,16 +191,17 @@ int main(void)
 	pthread_t t;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setvbuf(stdin, NULL, _IONBF, 0);
-	if (pipe(up) || pipe(down))
+	if (pipe(up) || pipe(down) || pipe(hold) || signal(SIGUSR1, handler) == SIG_ERR)
 		return 1;
 	puts("ready");
 	while (fgets(line, sizeof line, stdin)) {
 		if (!strcmp(line, "go\n")) {
 			report("");
-		} else if (!strncmp(line, "spin ", 5)) {
-			for (int i = atoi(line + 5); i > 0; i--)
-				pthread_create(&t, NULL, spinner, NULL);
-			puts("spinning");
+		} else if (!strcmp(line, "spin\n")) {
+			pthread_create(&t, NULL, spinner, NULL);
+		} else if (!strcmp(line, "release\n")) {
+			if (write(hold[1], "x", 1) == 1)
+				puts("released");
 		} else if (!strcmp(line, "fork\n")) {
 			pid_t pid = fork();
 			if (pid > 0)
