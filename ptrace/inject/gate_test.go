@@ -357,23 +357,36 @@ func TestInGate(t *testing.T) {
 	v.End()
 }
 
-// TestRevertNeedsNothing reverts in a process that may not map memory, open files or be lent a thread any more.
+// TestRevertNeedsNothing reverts in processes that may not map memory, open files or make system calls for anybody any more.
 func TestRevertNeedsNothing(t *testing.T) {
 	t.Parallel()
-	v := victim.Start(t, build(t, "chain", 1))
-	apply(t, v.PID, chainPatch(t, 1))
-	for _, c := range []string{"seccomp", "nofd", "noas"} {
-		ask(t, v, c, "ok")
+	for _, c := range []struct {
+		program  string
+		patch    *patch.File
+		commands []string
+		question string
+		answer   string // before and after
+	}{
+		{"chain", chainPatch(t, 1), []string{"nofd", "noas"}, "go", "10 two"},
+		{"worlds", worldsPatch(t), []string{"seccomp kill"}, "1", "2"},
+	} {
+		t.Run(c.program, func(t *testing.T) {
+			v := victim.Start(t, build(t, c.program, 1))
+			apply(t, v.PID, c.patch)
+			for _, command := range c.commands {
+				ask(t, v, command, "ok")
+			}
+			if got := v.Ask(c.question); got == c.answer {
+				t.Errorf("the patched program answers %q", got)
+			}
+			if r := revert(t, v.PID, ""); r.Staging != 0 {
+				t.Errorf("a thread was borrowed for %v", r.Staging)
+			}
+			ask(t, v, c.question, c.answer)
+			if s, err := Inspect(v.PID, nil); err != nil || len(s.Attention) > 0 {
+				t.Errorf("list: %+v, %v", s, err)
+			}
+			v.End()
+		})
 	}
-	if _, err := Apply(context.Background(), v.PID, []*patch.File{chainPatch(t, 2)}, quick); err == nil {
-		t.Error("an apply needs memory")
-	}
-	if r := revert(t, v.PID, ""); r.Staging != 0 {
-		t.Errorf("a thread was borrowed for %v", r.Staging)
-	}
-	ask(t, v, "go", "10 two")
-	if s, err := Inspect(v.PID, nil); err != nil || len(s.Attention) > 0 {
-		t.Errorf("list: %+v, %v", s, err)
-	}
-	v.End()
 }
