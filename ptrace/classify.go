@@ -106,31 +106,30 @@ func (p *Process) denied(op string, status []byte, cause error) *Error {
 	e := p.fail(op, 0, ErrPermission, "", cause)
 	own, _ := os.ReadFile("/proc/self/status")
 	uid, _ := StatusField(status, "Uid")
-	cap := statusMask(own, "CapEff")&(1<<capSysPtrace) != 0
-	f := strings.Fields(uid)
-	same := len(f) >= 3
-	for _, id := range f[:min(3, len(f))] {
-		same = same && id == strconv.Itoa(os.Geteuid())
-	}
-	scope := yamaScope()
-	switch {
-	case cap && scope == "":
-		e.Why, e.Help = "CAP_SYS_PTRACE is there, but a security module or another user namespace forbids it",
-			"look into the kernel's log for AppArmor or SELinux"
-	case cap:
-		e.Why, e.Help = "CAP_SYS_PTRACE is there, but a security module, another user namespace or kernel.yama.ptrace_scope "+
-			scope+" forbids it", "kernel.yama.ptrace_scope=3 cannot be lifted without a reboot; look into the kernel's log for AppArmor or SELinux"
-	case !same:
-		e.Why, e.Help = fmt.Sprintf("it belongs to user %s, and this process, user %d, has no CAP_SYS_PTRACE",
-			strings.Join(f[:min(1, len(f))], ""), os.Geteuid()), "run as root, or as that user"
-	case scope != "0" && scope != "":
-		e.Why, e.Help = "kernel.yama.ptrace_scope is "+scope+" and this process has no CAP_SYS_PTRACE",
-			"run as root, or: sysctl kernel.yama.ptrace_scope=0"
-	default:
-		e.Why, e.Help = "it holds capabilities or is not dumpable (prctl PR_SET_DUMPABLE), and this process has no CAP_SYS_PTRACE",
-			"run as root"
-	}
+	e.Why, e.Help = whyDenied(strings.Fields(uid), os.Geteuid(), statusMask(own, "CapEff")&(1<<capSysPtrace) != 0, yamaScope())
 	return e
+}
+
+// whyDenied says why a process may not be traced, and what would help. uids are the process's, real, effective, saved and of file
+// systems; euid and capable (of CAP_SYS_PTRACE) are ours; scope is [yamaScope].
+func whyDenied(uids []string, euid int, capable bool, scope string) (why, help string) {
+	same := len(uids) >= 3
+	for _, id := range uids[:min(3, len(uids))] {
+		same = same && id == strconv.Itoa(euid)
+	}
+	switch {
+	case capable && scope == "":
+		return "CAP_SYS_PTRACE is there, but a security module or another user namespace forbids it", "look into the kernel's log for AppArmor or SELinux"
+	case capable:
+		return "CAP_SYS_PTRACE is there, but a security module, another user namespace or kernel.yama.ptrace_scope " + scope + " forbids it",
+			"kernel.yama.ptrace_scope=3 cannot be lifted without a reboot; look into the kernel's log for AppArmor or SELinux"
+	case !same:
+		return fmt.Sprintf("it belongs to user %s, and this process, user %d, has no CAP_SYS_PTRACE", strings.Join(uids[:min(1, len(uids))], ""), euid),
+			"run as root, or as that user"
+	case scope != "0" && scope != "":
+		return "kernel.yama.ptrace_scope is " + scope + " and this process has no CAP_SYS_PTRACE", "run as root, or: sysctl kernel.yama.ptrace_scope=0"
+	}
+	return "it holds capabilities or is not dumpable (prctl PR_SET_DUMPABLE), and this process has no CAP_SYS_PTRACE", "run as root"
 }
 
 // yamaScope returns kernel.yama.ptrace_scope, "" without Yama.

@@ -110,6 +110,67 @@ func TestNotPermitted(t *testing.T) {
 	}
 }
 
+// TestWhyDenied: what is said where the kernel does not permit it. Yama and other security modules are not in every kernel.
+func TestWhyDenied(t *testing.T) {
+	root, own := []string{"0", "0", "0", "0"}, []string{"7", "7", "7", "7"}
+	tests := []struct {
+		name      string
+		uids      []string
+		capable   bool
+		scope     string
+		why, help string
+	}{
+		{name: "another user's", uids: root, scope: "0", why: "belongs to user 0, and this process, user 7", help: "as that user"},
+		{name: "set-user-ID program", uids: []string{"7", "0", "0", "0"}, why: "belongs to user 7", help: "run as root"},
+		{name: "Yama: only descendants", uids: own, scope: "1", why: "ptrace_scope is 1", help: "sysctl kernel.yama.ptrace_scope=0"},
+		{name: "Yama: only administrators", uids: own, scope: "2", why: "ptrace_scope is 2", help: "run as root"},
+		{name: "Yama: nobody", uids: own, capable: true, scope: "3", why: "ptrace_scope 3 forbids it", help: "without a reboot"},
+		{name: "not dumpable", uids: own, scope: "0", why: "not dumpable", help: "run as root"},
+		{name: "not dumpable, without Yama", uids: own, why: "not dumpable", help: "run as root"},
+		{name: "a security module", uids: own, capable: true, why: "a security module or another user namespace", help: "kernel's log"},
+		{name: "nothing is known", why: "belongs to user ", help: "run as root"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if why, help := whyDenied(tt.uids, 7, tt.capable, tt.scope); !strings.Contains(why, tt.why) || !strings.Contains(help, tt.help) {
+				t.Errorf("%q; %q", why, help)
+			}
+		})
+	}
+}
+
+// TestNumberReused: a process that has ended is not taken for the one that has got its number.
+func TestNumberReused(t *testing.T) {
+	const next = "/proc/sys/kernel/ns_last_pid" // the next process gets the number behind it
+	first := victim.Start(t, build(t, "threads.c"))
+	p := open(t, first.PID)
+	first.Send("quit")
+	first.End()
+	wantKind(t, p.Seize(), ErrExited)
+	for tries := 0; ; tries++ {
+		before := first.PID - 1 - tries%4 // threads of this program, and others, take numbers too
+		if err := os.WriteFile(next, []byte(strconv.Itoa(before)), 0); err != nil {
+			t.Fatal(err)
+		}
+		v := victim.Start(t, build(t, "threads.c"))
+		if v.PID == first.PID {
+			break
+		}
+		v.Send("quit")
+		v.End()
+		if tries == 1000 {
+			t.Fatal("the number is not given again")
+		}
+	}
+	wantKind(t, p.Seize(), ErrExited, "its number now belongs to another process")
+	wantKind(t, p.Borrow(borrowPage), ErrExited, "its number now belongs to another process")
+	_, err := p.Maps()
+	wantKind(t, err, ErrExited, "its number now belongs to another process")
+	if n := tracerOf(t, first.PID); n != 0 {
+		t.Errorf("the other process is traced by %d", n)
+	}
+}
+
 func TestTwoTracers(t *testing.T) {
 	v := victim.Start(t, build(t, "threads.c"), "3", "0")
 	first := open(t, v.PID)
