@@ -42,7 +42,7 @@ func (e *emitter) span(addr arch.ImageAddr, width uint64) (start, end arch.Image
 		return addr, addr + arch.ImageAddr(width)
 	}
 	s := &e.d.new
-	end = addr + arch.ImageAddr(s.anon(addr).Size)
+	end = addr + arch.ImageAddr(s.anonSize(addr))
 	sec := s.im.SectionAt(addr)
 	if sec == nil || s.relTables[addr] {
 		return addr, end

@@ -206,11 +206,22 @@ func (d *differ) anonEqual(p, q arch.ImageAddr, how use) bool {
 	if how.depth > maxDepth {
 		return false
 	}
+	n, m := uint64(how.width), uint64(how.width)
+	if how.width == 0 || how.address {
+		n, m = d.old.anonSize(p), d.new.anonSize(q)
+	}
+	if n == m {
+		x, ok1 := d.old.plain(p, n)
+		y, ok2 := d.new.plain(q, n)
+		if ok1 && ok2 && bytes.Equal(x, y) {
+			return true // as nearly all are
+		}
+	}
 	if how.width > 0 && !how.address {
 		return d.contentEqual(anonAtom(d.old.im, p, uint64(how.width)), anonAtom(d.new.im, q, uint64(how.width)), how.depth)
 	}
-	a, b := d.old.anon(p), d.new.anon(q)
-	if a.Size == b.Size && d.contentEqual(a, b, how.depth) {
+	a, b := anonAtom(d.old.im, p, n), anonAtom(d.new.im, q, m)
+	if n == m && d.contentEqual(a, b, how.depth) {
 		return true
 	}
 	if len(d.old.dataRefs(a)) > 0 || len(d.new.dataRefs(b)) > 0 {
@@ -256,19 +267,31 @@ func anonAtom(im *image.Image, addr arch.ImageAddr, size uint64) *image.Atom {
 // begins, or a named object. Other references do not count, because code may refer to the middle of an array, or of
 // a string with NULs in it, that other code walks through from its start. Text is never cut in front of its end: strings
 // that are the tail of another share its bytes.
-func (s *side) anon(addr arch.ImageAddr) *image.Atom {
+func (s *side) anon(addr arch.ImageAddr) *image.Atom { return anonAtom(s.im, addr, s.anonSize(addr)) }
+
+// anonSize returns the size of [side.anon] in bytes; 0 if the file holds none there.
+func (s *side) anonSize(addr arch.ImageAddr) uint64 {
 	x, ok := s.im.AnonExtent(addr)
 	if !ok {
-		return anonAtom(s.im, addr, 0)
+		return 0
 	}
 	end := x.Section.End()
-	if i := sort.Search(len(s.im.Atoms), func(i int) bool { return s.im.Atoms[i].Addr > addr }); i < len(s.im.Atoms) {
-		end = min(end, s.im.Atoms[i].Addr)
+	if a := s.im.NextAtom(addr); a != nil {
+		end = min(end, a.Addr)
 	}
 	if i, _ := slices.BinarySearch(s.taken, addr+1); i < len(s.taken) {
 		end = min(end, s.taken[i])
 	}
-	return anonAtom(s.im, addr, max(uint64(end-addr), x.Text))
+	return max(uint64(end-addr), x.Text)
+}
+
+// plain returns size bytes of the file at an address; false if the file does not hold them, or some of them are addresses.
+func (s *side) plain(addr arch.ImageAddr, size uint64) ([]byte, bool) {
+	end := addr + arch.ImageAddr(size)
+	if s.relTables[addr] || len(s.im.DynRelocs(addr, end)) > 0 || len(s.im.LinkRelocs(addr, end)) > 0 {
+		return nil, false
+	}
+	return s.im.Bytes(addr, size)
 }
 
 // text returns the NUL-terminated string that data begins with, if data is certain to be

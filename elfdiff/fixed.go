@@ -86,7 +86,7 @@ func (d *differ) movedAlike(p, q *image.Place) bool {
 // telling reports whether a constant without a name is worth recognising: the start of a text, or bytes that are not all zero.
 func (s *side) telling(addr arch.ImageAddr) bool {
 	const certain = 4 // bytes
-	b, ok := s.im.Bytes(addr, s.anon(addr).Size)
+	b, ok := s.im.Bytes(addr, s.anonSize(addr))
 	if !ok || len(b) == 0 || b[0] == 0 && len(bytes.TrimLeft(b, "\x00")) < certain {
 		return false
 	}
@@ -170,7 +170,7 @@ func (e *emitter) settle(p *image.Place, key fieldKey) (*image.Place, error) {
 // nameOf says in words what a place is.
 func (e *emitter) nameOf(p *image.Place) string {
 	if p.Kind == image.PlaceAnon {
-		if b, ok := e.d.new.im.Bytes(p.Addr, e.d.new.anon(p.Addr).Size); ok {
+		if b, ok := e.d.new.im.Bytes(p.Addr, e.d.new.anonSize(p.Addr)); ok {
 			if s, ok := text(b); ok {
 				return "the address of " + strconv.Quote(s[:min(len(s), 60)])
 			}

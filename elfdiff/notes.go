@@ -144,7 +144,7 @@ func (s *side) operandText(u *unit, part *image.Atom, r *image.Ref) string {
 // anonText shows a constant without a symbol. Texts of one spelling stand for equal content.
 func (s *side) anonText(addr arch.ImageAddr, r *image.Ref) string {
 	const longest = 40 // bytes of a text, or of data, that are shown
-	size := s.anon(addr).Size
+	size := s.anonSize(addr)
 	if w := uint64(r.Width); w > 0 && r.Kind == image.RefMem {
 		size = w
 	}

@@ -46,8 +46,8 @@ func (d *differ) objectEntry(b *image.Atom) *entry {
 
 func (d *differ) describeAnon(r, s *image.Ref) reason {
 	p, q := &r.Place, &s.Place
-	x, ok1 := d.old.im.Bytes(p.Addr, d.old.anon(p.Addr).Size)
-	y, ok2 := d.new.im.Bytes(q.Addr, d.new.anon(q.Addr).Size)
+	x, ok1 := d.old.im.Bytes(p.Addr, d.old.anonSize(p.Addr))
+	y, ok2 := d.new.im.Bytes(q.Addr, d.new.anonSize(q.Addr))
 	if !ok1 || !ok2 {
 		return newReason(patch.ReasonConstant, nil, "a constant")
 	}

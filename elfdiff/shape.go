@@ -137,7 +137,7 @@ func (x *explainer) operation(in *instruction, u *unit, old bool) string {
 			if old {
 				s = &x.d.old
 			}
-			text, _ := s.im.Bytes(p.Addr, s.anon(p.Addr).Size)
+			text, _ := s.im.Bytes(p.Addr, s.anonSize(p.Addr))
 			fmt.Fprintf(&b, " anon %x", text)
 		default:
 			b.WriteString(" " + x.placeKey(p, old))

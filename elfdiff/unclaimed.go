@@ -96,7 +96,7 @@ func (s *side) piecesIn(data []byte, at arch.ImageAddr) []string {
 func (s *side) leadsTo(p *image.Place) string {
 	switch {
 	case p.Kind == image.PlaceAnon:
-		if data, ok := s.im.Bytes(p.Addr, s.anon(p.Addr).Size); ok {
+		if data, ok := s.im.Bytes(p.Addr, s.anonSize(p.Addr)); ok {
 			t, _ := text(data)
 			return t
 		}
@@ -174,15 +174,15 @@ func (s *side) anonRefs() []claim {
 			return
 		}
 		seen[addr] = true
-		a := s.anon(addr)
+		size := s.anonSize(addr)
 		if x, ok := s.im.AnonExtent(addr); ok && x.Text > 0 {
-			if data, ok := s.im.Bytes(a.Addr, a.Size); ok {
+			if data, ok := s.im.Bytes(addr, size); ok {
 				if t, ok := text(data); ok {
-					a.Size = uint64(len(t)) + 1
+					size = uint64(len(t)) + 1
 				}
 			}
 		}
-		out = append(out, claim{a.Addr, a.End()})
+		out = append(out, claim{addr, addr + arch.ImageAddr(size)})
 	}
 	for _, u := range slices.Concat(s.units, s.start) {
 		for i := range u.refs {

@@ -107,6 +107,7 @@ func (u *unit) tokens(visit func(t *token)) error {
 // walk calls visit for each instruction of decoded parts that is not padding.
 func (u *unit) walk(index []partIndex, visit func(t *token)) error {
 	var t token
+	var scratch arch.Inst
 	for p := range index {
 		body := index[p].body
 		refs := body.Refs
@@ -121,7 +122,7 @@ func (u *unit) walk(index []partIndex, visit func(t *token)) error {
 			if inst.Nop {
 				continue
 			}
-			in, err := u.im.Operands(body, i)
+			in, err := u.im.Operands(body, i, &scratch)
 			if err != nil {
 				return fmt.Errorf("%s+%#x: %w", u.parts[p].Name, inst.Off, err)
 			}

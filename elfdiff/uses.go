@@ -32,7 +32,7 @@ func (x *explainer) usesOf(u *unit, code []instruction, old bool) uses {
 			case r.Kind == image.RefCall, r.Kind == image.RefJump:
 				kind = patch.ReasonCall
 			case p.Kind == image.PlaceAnon:
-				b, _ := s.im.Bytes(p.Addr, s.anon(p.Addr).Size)
+				b, _ := s.im.Bytes(p.Addr, s.anonSize(p.Addr))
 				t, ok := text(b)
 				if !ok || r.Kind == image.RefMem {
 					continue

@@ -38,13 +38,12 @@ func (b *Body) keep() *Body {
 	return &c
 }
 
-// Operands returns instruction k of a body with its operands. The caller must not change it.
-func (im *Image) Operands(b *Body, k int) (*arch.Inst, error) {
+// Operands returns instruction k of a body with its operands. The caller must not change it. It may be decoded into scratch.
+func (im *Image) Operands(b *Body, k int, scratch *arch.Inst) (*arch.Inst, error) {
 	if b.decoded != nil {
 		return &b.decoded[b.order[k]], nil
 	}
-	in, err := im.Arch.Decode(b.Code[b.Insts[k].Off:])
-	return &in, err
+	return scratch, im.Arch.DecodeInto(scratch, b.Code[b.Insts[k].Off:])
 }
 
 // InstAt returns the index of the instruction that starts at off bytes from the

@@ -20,9 +20,9 @@ const (
 	stringPerRecord = 256 // bytes, on average; linkers merge equal names of many files
 )
 
-// newStringTable takes the contents of a string table, which n records refer to.
+// newStringTable takes the contents of a string table, which n records refer to, and to which nobody may write any more.
 func newStringTable(path string, sec *elf.Section, data []byte, n int) *stringTable {
-	return &stringTable{path: path, sec: sec, data: string(data), left: stringFactor*len(data) + stringPerRecord*n + stringPerRecord}
+	return &stringTable{path: path, sec: sec, data: asString(data), left: stringFactor*len(data) + stringPerRecord*n + stringPerRecord}
 }
 
 // at returns the NUL-terminated string at off; "" if it has no end.

@@ -3,7 +3,25 @@ package types
 // attribute is one attribute of an abbreviation.
 type attribute struct {
 	name, form uint16
+	idle       int8  // bytes, in 32-bit DWARF with 8-byte addresses, of a value that is not looked at; idleNot, idleBlock
 	implicit   int64 // the value of DW_FORM_implicit_const
+}
+
+// Values of attribute.idle that are no sizes.
+const (
+	idleNot   = -1 // it is looked at, or its size is not fixed
+	idleBlock = -2 // a block behind its length, which is not looked at
+)
+
+// idle returns attribute.idle of an attribute of entries with a tag.
+func idle(tag uint16, a attribute) int8 {
+	switch {
+	case matters(tag, a.name) || isAggregate(tag) && (a.name == attrDeclFile || a.name == attrDeclLine):
+		return idleNot
+	case a.form == formExprloc:
+		return idleBlock
+	}
+	return int8(fixedSize([]attribute{a}))
 }
 
 // abbrev is the shape of an entry (DWARF 5, 7.5.3).
@@ -78,6 +96,7 @@ func readAbbrevs(c *cursor) *abbrevs {
 			if x.name == 0 && x.form == 0 {
 				break
 			}
+			x.idle = idle(a.tag, x)
 			attrs = append(attrs, x)
 		}
 		a.attrs = attrs[first:len(attrs):len(attrs)]

@@ -192,8 +192,15 @@ func (w *walk) skip(a *abbrev) {
 func (w *walk) entry(a *abbrev, off ref, parent int32) int32 {
 	e := entry{}
 	for i := range a.attrs {
-		v := w.u.value(&w.c, &a.attrs[i])
-		e.set(a.attrs[i].name, &v)
+		switch x := &a.attrs[i]; {
+		case w.plain && x.idle >= 0:
+			w.c.bytes(uint64(x.idle))
+		case w.plain && x.idle == idleBlock:
+			w.c.bytes(w.c.uleb())
+		default:
+			v := w.u.value(&w.c, x)
+			e.set(x.name, &v)
+		}
 	}
 	if w.c.err != nil {
 		return -1

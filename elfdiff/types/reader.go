@@ -88,6 +88,7 @@ func (r *reader) readAll(f *file) error {
 			if err := r.readBatch(units[i : i+1]); err != nil {
 				return err
 			}
+			units[i].table = nil // as large as what was read
 		}
 		return nil
 	}
