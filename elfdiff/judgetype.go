@@ -241,6 +241,7 @@ func (j *typeJudge) signatures() {
 			continue
 		}
 		alike, registers := j.cmp.Prototype(f, g)
+		c.sameCall = alike || registers
 		if alike {
 			continue
 		}

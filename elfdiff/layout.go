@@ -151,6 +151,9 @@ func (d *differ) judgeTypes() {
 		return
 	case l.differ != nil:
 		l.said = d.coverage(l.differ.Old, l.differ.New)
+		for _, c := range d.funcs { // sameUse has compared the prototypes
+			c.sameCall = c.old != nil && c.new != nil && l.differ.Old.Covers(uint64(c.old.atom().Addr)) && l.differ.New.Covers(uint64(c.new.atom().Addr))
+		}
 		l.differ = nil // the result outlives the comparison
 		return
 	case l.err != nil:

@@ -72,6 +72,7 @@ func (d *differ) result(p *patch.Patch) *Result {
 func (d *differ) granted(p *patch.Patch, changes []patch.Change) *patch.Patch {
 	p.Changes = changes
 	d.reach(p)
+	d.demands(p)
 	for _, id := range d.opt.Acks {
 		p.Acks = append(p.Acks, patch.Ack{ID: id, User: d.opt.User, Date: d.opt.Date.UTC().Format(time.RFC3339)})
 	}

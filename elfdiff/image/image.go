@@ -70,6 +70,7 @@ type Image struct {
 	HasBuildID bool
 	SONAME     string
 	Needed     []string // DT_NEEDED, in order
+	Compilers  string   // what .comment says: the compilers of all objects, and perhaps the linker; "" if there is no such section
 
 	Sections []*Section // allocated sections by Addr; TLS .tbss may overlap what follows
 	Atoms    []*Atom    // by Addr, then by Size (largest first), then by Name

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/binary"
@@ -156,6 +157,7 @@ func newImage(f *file) (*Image, error) {
 const (
 	maxSegments    = 64
 	maxTLSSections = 64
+	maxComment     = 64 << 10 // bytes of .comment
 )
 
 func (im *Image) readSegments(f *file) error {
@@ -186,6 +188,13 @@ func (im *Image) readSegments(f *file) error {
 func (im *Image) readSections(f *file) error {
 	if len(f.elf.Sections) == 0 {
 		return &FormatError{f.path, 60, "no section headers (e_shnum)", uint64(0)}
+	}
+	if s := f.section(".comment"); s != nil && s.Size <= maxComment && s.Flags&elf.SHF_COMPRESSED == 0 {
+		b, err := f.read(s)
+		if err != nil {
+			return err
+		}
+		im.Compilers = string(bytes.ReplaceAll(bytes.Trim(b, "\x00"), []byte{0}, []byte("; ")))
 	}
 	tls := 0
 	for _, s := range f.elf.Sections {

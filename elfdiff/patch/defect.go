@@ -14,6 +14,7 @@ const (
 	tabRelocs // i: section, j: relocation
 	tabSymbols
 	tabFuncs
+	tabCode
 	tabConsts
 	tabMoves
 	tabReach
@@ -27,7 +28,7 @@ const (
 )
 
 var tableNames = [numTables]string{
-	"identity", "section", "relocation of section", "symbol", "function", "constant", "moved variable", "reach", "slot", "map entry", "needed library",
+	"identity", "section", "relocation of section", "symbol", "function", "code of function", "constant", "moved variable", "reach", "slot", "map entry", "needed library",
 	"change", "notes", "acknowledgement",
 }
 

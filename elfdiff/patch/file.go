@@ -193,6 +193,7 @@ func (r *elfReader) tables(p *Patch, identity *decoder, id ID, where *locator) e
 		func() error { return p.decodeFuncs(open(nameFuncs), bodies, where) },
 		func() error { return p.decodeConsts(open(nameConsts), bodies, where) },
 		bodies.done,
+		func() error { return p.decodeCode(open(nameCode), where) },
 		func() error { return p.decodeMoves(open(nameMoves), where) },
 		func() error { return p.decodeReach(open(nameReach), where) },
 		func() error { return p.decodeSlots(open(nameSlots), where) },

@@ -16,6 +16,7 @@ import (
 //	.hotpatch.identity                        fixed part (below), then the two builds
 //	.hotpatch.funcs                           the function table
 //	.hotpatch.bodies                          old bytes: of each Part of the function table, then of each reader of .hotpatch.consts
+//	.hotpatch.code                            what its functions' bodies do, old and new
 //	.hotpatch.consts                          constants renewed in place
 //	.hotpatch.moves                           variables that get a new place
 //	.hotpatch.reach                           what its code leads to
@@ -57,6 +58,7 @@ const (
 	nameBodies   = ".hotpatch.bodies"
 	nameConsts   = ".hotpatch.consts"
 	nameMoves    = ".hotpatch.moves"
+	nameCode     = ".hotpatch.code"
 	nameReach    = ".hotpatch.reach"
 	nameSlots    = ".hotpatch.slots"
 	nameMap      = ".hotpatch.map"

@@ -132,6 +132,8 @@ type Func struct {
 	Old  []Part // Changed, Removed: entry part first, then .cold and .part ones
 	New  int    // Changed, Added: index of the symbol of the new body; else -1
 	Jump Site   // Changed: where the jump goes
+
+	OldCode, NewCode Code
 }
 
 // Part is one contiguous piece of an old function.

@@ -37,7 +37,7 @@ func samplePatch(t testing.TB) *Patch {
 			{Name: "handle", How: Changed, New: symBody, Jump: Site{Off: 4, Room: 8, Fixed: "a call"}, Old: []Part{
 				NewPart("handle", 0x1200, old, []Field{{Off: 5, Size: 4}}),
 				NewPart("handle.cold", 0x1100, cold, nil),
-			}},
+			}, OldCode: Code{Calls: []int{0, 1}, Heads: true, More: Demand{Writes: 0x10006}}, NewCode: Code{Calls: []int{2}, Loops: true, More: Demand{Args: 0xc0, Why: "no debug information"}}},
 			{Name: "gone", File: "kvd.c", How: Removed, New: -1, Old: []Part{NewPart("gone", 0x1300, gone, nil)}},
 			{Name: "helper", How: Added, New: symHelper},
 		},

@@ -23,6 +23,7 @@ func (p *Patch) ownSections(id ID) []ownSection {
 		{nameIdentity, p.encodeIdentity(id)},
 		{nameFuncs, funcs},
 		{nameBodies, bodies.b},
+		{nameCode, p.encodeCode()},
 		{nameConsts, consts},
 		{nameMoves, p.encodeMoves()},
 		{nameReach, p.encodeReach()},

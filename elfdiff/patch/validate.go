@@ -35,7 +35,7 @@ func (p *Patch) validate(a *arch.Arch) error {
 	if err := p.validatePayload(a); err != nil {
 		return err
 	}
-	for _, step := range []func() error{c.builds, c.symbolOrder, c.funcs, c.overlaps, c.consts, c.moves, c.reach, c.slots, c.atoms, c.report, c.notes} {
+	for _, step := range []func() error{c.builds, c.symbolOrder, c.funcs, c.code, c.overlaps, c.consts, c.moves, c.reach, c.slots, c.atoms, c.report, c.notes} {
 		if err := step(); err != nil {
 			return err
 		}

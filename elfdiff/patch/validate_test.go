@@ -130,6 +130,10 @@ func brokenTables() []breakage {
 		{name: "move into a part", edit: func(p *Patch) { p.Moves[0].New = symCounter }, want: "does not fill its section"},
 		{name: "move of more than there was", edit: func(p *Patch) { p.Moves[0].Keep = 49 }, want: "more is to be copied"},
 		{name: "move of more than fits", edit: func(p *Patch) { p.Moves[0].Size, p.Moves[0].Keep = 65, 65 }, want: "more is to be copied"},
+		{name: "calls nothing that there is", edit: func(p *Patch) { p.Funcs[0].NewCode.Calls[0] = 3 }, want: "does not exist"},
+		{name: "calls out of order", edit: func(p *Patch) { p.Funcs[0].OldCode.Calls[1] = 0 }, want: "out of order"},
+		{name: "code of a body that is not there", edit: func(p *Patch) { p.Funcs[1].NewCode.Loops = true }, want: "does not exist"},
+		{name: "control character in what is not known", edit: func(p *Patch) { p.Funcs[0].OldCode.More.Why = "a\x1b" }, want: "control character"},
 		{name: "reach out of order", edit: func(p *Patch) { p.Reach.New[1].Addr = 0x1300 }, want: "out of order"},
 		{name: "reach from nowhere", edit: func(p *Patch) { p.Reach.Old[0].From = 3 }, want: "no such function"},
 		{name: "inlined twice", edit: func(p *Patch) { p.Reach.Inlined[1] = "clamp" }, want: "out of order"},
@@ -343,7 +347,7 @@ func TestMemory(t *testing.T) {
 		many.Map = append(many.Map, MapEntry{New: arch.ImageAddr(0x10000 + i), Sym: -1})
 	}
 	tests := map[string][]byte{"good": good, "many atoms": mustEncode(t, many).Raw}
-	for _, name := range []string{nameFuncs, nameConsts, nameMoves, nameReach, nameSlots, nameMap, nameNeeded, nameChanges} {
+	for _, name := range []string{nameFuncs, nameCode, nameConsts, nameMoves, nameReach, nameSlots, nameMap, nameNeeded, nameChanges} {
 		for _, count := range [][]byte{{0x7f}, {0xff, 0x7f}, {0xff, 0xff, 0x7f}, {0xff, 0xff, 0xff, 0xff, 0x7f}, bytesOf(0xff, 10)} {
 			raw := append([]byte(nil), good...)
 			copy(raw[r.find(name).Off:], count)
