@@ -66,13 +66,14 @@ func (f *flow) part(s *side, bodies []*image.Body, i int, first map[*image.Atom]
 	b := bodies[i]
 	base := first[b.Atom]
 	refs := b.Refs
+	var room arch.Inst
 	for k := range b.Insts {
 		in, n := &b.Insts[k], &f.nodes[base+int32(k)]
 		for len(refs) > 0 && refs[0].Inst < int32(k) {
 			refs = refs[1:]
 		}
 		code := b.Code[in.Off:in.End()]
-		ops, err := f.u.im.Operands(b, k)
+		ops, err := f.u.im.Operands(b, k, &room)
 		if err != nil {
 			f.err = err.Error()
 			return
