@@ -267,6 +267,23 @@ func TestForkServer(t *testing.T) {
 	ask(t, v, "child", "2")
 }
 
+// TestPointersIntoReverted: what a patch has stored of its own code and data can be used when it is reverted.
+func TestPointersIntoReverted(t *testing.T) {
+	t.Parallel()
+	v := victim.Start(t, build(t, "kept", 1))
+	ask(t, v, "keep", "1001")
+	ask(t, v, "use", "nothing")
+	apply(t, v.PID, builds.Patch(t, build(t, "kept", 1), build(t, "kept", 2)))
+	ask(t, v, "keep", "2001")
+	r := revert(t, v.PID, "")
+	ask(t, v, "keep", "1001")
+	ask(t, v, "use", "12 of version 2")
+	if notes := strings.Join(r.Notes, "\n"); !strings.Contains(notes, "triple was added by the patch and stays mapped") {
+		t.Errorf("notes: %s", notes)
+	}
+	v.End()
+}
+
 // TestThreadAtEveryStep makes a thread at every point of an apply and of a revert at which the main thread runs.
 func TestThreadAtEveryStep(t *testing.T) {
 	t.Parallel()
