@@ -159,6 +159,7 @@ type span struct{ i, iEnd, j, jEnd int }
 type finding struct {
 	at     span
 	reason reason
+	number *[2]int64 // a number of the old build and what stands for it; nil: something else differs
 }
 
 // clearly is the number of places up to which operands are described: what the alignment brings together in bodies that
@@ -202,7 +203,7 @@ func between(aligned [][2]int, n, m int) []span {
 // operands compares what two instructions of the same form work on.
 func (x *explainer) operands(a, b *instruction, at span) {
 	add := func(kind patch.ReasonKind, format string, args ...any) {
-		x.findings = append(x.findings, finding{at, newReason(kind, nil, format, args...)})
+		x.findings = append(x.findings, finding{at: at, reason: newReason(kind, nil, format, args...)})
 	}
 	for i := range min(len(a.lits), len(b.lits)) {
 		switch {
@@ -211,6 +212,7 @@ func (x *explainer) operands(a, b *instruction, at span) {
 			x.lines++
 		default:
 			add(patch.ReasonConstant, "constant %s -> %s", number(a.lits[i]), number(b.lits[i]))
+			x.findings[len(x.findings)-1].number = &[2]int64{a.lits[i], b.lits[i]}
 		}
 	}
 	switch {
@@ -226,7 +228,7 @@ func (x *explainer) operands(a, b *instruction, at span) {
 			if len(x.places) > 0 && named(s) {
 				continue // see useReasons
 			}
-			x.findings = append(x.findings, finding{at, x.d.describe(r, s)})
+			x.findings = append(x.findings, finding{at: at, reason: x.d.describe(r, s)})
 		}
 	}
 	if len(a.refs) != len(b.refs) {

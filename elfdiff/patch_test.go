@@ -117,6 +117,7 @@ func TestReasons(t *testing.T) {
 		{"inlineroot", "first", "inlines base (3 places)"},
 		{"inlineroot", "base", "first, second differ in nothing but code inlined from it"},
 		{"string", "greet", "string "},
+		{"caseorder", "code", "the same 4 constants in another order"},
 		{"logic", "price", "own code (2 places)"},
 		{"jumptable", "name", "a jump table of another size"},
 		{"newdata", "bump", "only the new build has it"},

@@ -26,6 +26,7 @@ func (x *explainer) explain() {
 	for _, r := range slices.Concat(change, inlined) {
 		c.add(r)
 	}
+	x.joinPermuted()
 	for i, f := range x.findings {
 		if i == maxReasons {
 			c.because(patch.ReasonOwn, nil, "and %d more operands", len(x.findings)-i)
@@ -42,6 +43,29 @@ func (x *explainer) explain() {
 	if len(c.reasons) == 0 {
 		x.explainRest()
 	}
+}
+
+// manyNumbers is how many constants have to be the same ones in another order to be told as that, as of a switch whose cases moved.
+const manyNumbers = 4
+
+// joinPermuted makes one finding of many constants that are the same ones in another order.
+func (x *explainer) joinPermuted() {
+	var old, new []int64
+	var at span // of the last of them
+	for _, f := range x.findings {
+		if f.number != nil {
+			at = f.at
+			old, new = append(old, f.number[0]), append(new, f.number[1])
+		}
+	}
+	slices.Sort(old)
+	slices.Sort(new)
+	if len(old) < manyNumbers || !slices.Equal(old, new) {
+		return
+	}
+	x.findings = slices.DeleteFunc(x.findings, func(f finding) bool { return f.number != nil })
+	joined := newReason(patch.ReasonConstant, nil, "the same %d constants in another order", len(old))
+	x.findings = append(x.findings, finding{at: at, reason: joined})
 }
 
 // explainOwn speaks of the places that belong to the function itself. If something else is the cause of other places, and

@@ -46,6 +46,7 @@ type NoSymbolsError struct {
 	Path    string
 	BuildID []byte // nil: the file has none, so only its debuglink could name a debug file
 	Tried   []Tried
+	Named   bool // the user named the debug file
 }
 
 // Tried is a debug file that was looked for.
@@ -56,7 +57,11 @@ type Tried struct {
 
 func (e *NoSymbolsError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: no symbols (.symtab), and no separate debug file found", e.Path)
+	found := "no separate debug file found"
+	if e.Named {
+		found = "the debug file that was named does not serve"
+	}
+	fmt.Fprintf(&b, "%s: no symbols (.symtab), and %s", e.Path, found)
 	if e.BuildID != nil {
 		fmt.Fprintf(&b, "; build-id %x", e.BuildID)
 	}
@@ -75,7 +80,7 @@ func (e *NoSymbolsError) Error() string {
 	if e.BuildID != nil {
 		fmt.Fprintf(&b, "fetch them (debuginfod-find debuginfo %x), ", e.BuildID)
 	}
-	b.WriteString("or name the debug file")
+	b.WriteString("or name the debug file of this build")
 	return b.String()
 }
 
@@ -83,7 +88,7 @@ func (e *NoSymbolsError) Error() string {
 func (im *Image) findDebug() (*file, func() error, error) {
 	d, closeFile, tried := im.searchDebug(debugSymbols)
 	if d == nil {
-		return nil, nil, &NoSymbolsError{im.Path, im.fileID(), tried}
+		return nil, nil, &NoSymbolsError{im.Path, im.fileID(), tried, im.options.Debug != ""}
 	}
 	return d, closeFile, nil
 }
@@ -138,7 +143,8 @@ type candidate struct {
 }
 
 // debugPaths lists where the debug file may be: the one that the user named, else by build-id, by .gnu_debuglink, in the order that gdb
-// uses ("Debugging Information in Separate Files", Debugging with GDB), and in the caches of debuginfod.
+// uses ("Debugging Information in Separate Files", Debugging with GDB), and in the caches of debuginfod. In directories that
+// the user named, files also lie side by side: as the link has it, or FILE.debug.
 func (im *Image) debugPaths(opt Options) []candidate {
 	if opt.Debug != "" {
 		return []candidate{{path: opt.Debug, given: true}}
@@ -148,6 +154,9 @@ func (im *Image) debugPaths(opt Options) []candidate {
 	for _, r := range opt.roots() {
 		if p := buildIDPath(r, id); p != "" {
 			out = append(out, candidate{path: p})
+		}
+		if id != nil && r != DebugRoot { // in a directory of the user's, a file with the name that people give it; its build-id has to agree
+			out = append(out, candidate{path: filepath.Join(r, filepath.Base(im.Path)+".debug")})
 		}
 	}
 	out = append(out, im.linkPaths(opt)...)
@@ -170,8 +179,12 @@ func (im *Image) linkPaths(opt Options) []candidate {
 		dir = filepath.Dir(real)
 	}
 	dirs := []string{dir, filepath.Join(dir, ".debug")}
-	if abs, err := filepath.Abs(dir); err == nil {
-		for _, r := range opt.roots() {
+	abs, err := filepath.Abs(dir)
+	for _, r := range opt.roots() {
+		if r != DebugRoot {
+			dirs = append(dirs, r)
+		}
+		if err == nil {
 			dirs = append(dirs, filepath.Join(r, abs))
 		}
 	}

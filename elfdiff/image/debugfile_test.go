@@ -126,6 +126,18 @@ func TestDebugFileFound(t *testing.T) {
 		}
 		s.same(t, im, debug)
 	})
+	for _, name := range []string{"bare.debug", "linked.debug"} { // as the link has it, and as people call it
+		t.Run("in a directory as "+name, func(t *testing.T) {
+			s := separate(t)
+			linked, root := s.linked(t), t.TempDir()
+			debug := copyTo(t, s.debug, filepath.Join(root, name))
+			im, err := Load(linked, Options{DebugRoots: []string{root}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.same(t, im, debug)
+		})
+	}
 	t.Run("compressed debug sections", func(t *testing.T) {
 		s := separate(t)
 		z := s.debug + ".z"
@@ -155,11 +167,11 @@ func TestDebugFileRefused(t *testing.T) {
 		if !errors.As(err, &missing) {
 			t.Fatalf("got %v, want a NoSymbolsError", err)
 		}
-		if hex.EncodeToString(missing.BuildID) != s.id || len(missing.Tried) != 5 {
-			t.Errorf("error %+v names not the build-id %s and five paths", missing, s.id)
+		if hex.EncodeToString(missing.BuildID) != s.id || len(missing.Tried) != 7 {
+			t.Errorf("error %+v names not the build-id %s and seven paths", missing, s.id)
 		}
 		for _, want := range []string{s.id, filepath.Join(root, ".build-id", s.id[:2]), "bare.debug", "does not exist",
-			filepath.Join(root, s.id, "debuginfo"), "NAME-dbgsym"} {
+			filepath.Join(root, "linked.debug"), filepath.Join(root, s.id, "debuginfo"), "NAME-dbgsym"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("message %q does not hold %q", err, want)
 			}
@@ -168,8 +180,13 @@ func TestDebugFileRefused(t *testing.T) {
 	t.Run("another build", func(t *testing.T) {
 		s, other := separate(t), separate(t, "-DOTHER", "-O1")
 		_, err := Load(s.bare, Options{Debug: other.debug})
-		if err == nil || !strings.Contains(err.Error(), "its build-id is "+other.id) {
+		if err == nil || !strings.Contains(err.Error(), "the debug file that was named does not serve") || !strings.Contains(err.Error(), "its build-id is "+other.id) {
 			t.Errorf("got %v, want the other's build-id %s", err, other.id)
+		}
+		root := t.TempDir()
+		copyTo(t, other.debug, filepath.Join(root, "bare.debug"))
+		if _, err := Load(s.bare, Options{DebugRoots: []string{root}}); err == nil || !strings.Contains(err.Error(), "its build-id is "+other.id) {
+			t.Errorf("by its name: got %v, want the other's build-id %s", err, other.id)
 		}
 	})
 	t.Run("wrong checksum", func(t *testing.T) {

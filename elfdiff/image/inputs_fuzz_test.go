@@ -67,7 +67,7 @@ func FuzzDebugLink(f *testing.F) {
 		roots := []string{"/root", "/cache"}
 		for _, c := range im.debugPaths(Options{DebugRoots: roots[:1], DebugCaches: roots[1:]}) {
 			dir := filepath.Dir(c.path)
-			if !slices.Contains([]string{"/dir", "/dir/.debug", "/root/dir"}, dir) && filepath.Dir(filepath.Dir(dir)) != "/root" && filepath.Dir(dir) != "/cache" {
+			if !slices.Contains([]string{"/dir", "/dir/.debug", "/root", "/root/dir"}, dir) && filepath.Dir(filepath.Dir(dir)) != "/root" && filepath.Dir(dir) != "/cache" {
 				t.Fatalf("candidate %s", c.path)
 			}
 		}

@@ -233,11 +233,11 @@ func (j *diffJob) verdictErr() error {
 	if n := len(r.Missing); n > 0 {
 		why = append(why, count(n, "acknowledgement")+" not given")
 	}
-	return &patch.Refusal{
-		What: j.new.Path,
-		Why:  strings.Join(why, ", "),
-		Help: "no patch is written; the report says why, for each",
+	help := "no patch is written; the report says why, for each"
+	if j.stale() {
+		help += "; " + j.staleText()
 	}
+	return &patch.Refusal{What: j.new.Path, Why: strings.Join(why, ", "), Help: help}
 }
 
 // report prints the result and returns the error that it stands for.

@@ -29,6 +29,10 @@ func TestDiffLeavesOut(t *testing.T) {
 	if totals["left_out"] != 7.0 || totals["changed"] != 1.0 {
 		t.Errorf("totals %v", totals)
 	}
+	// The patch of before is not left under its name without a word, whatever is printed.
+	for _, how := range []string{"--all", "--json", "--why=tax"} {
+		hotpatch("diff", old, next, "--skip", "tax", "-o", out, how).wantError(t, exitRefused, out+" is of an earlier diff and stays as it is")
+	}
 	hotpatch("diff", old, next, "--skip", "answer").wantError(t, exitFailed, "answer: no function of that name changed")
 }
 

@@ -108,10 +108,18 @@ func (j *diffJob) outcome() {
 	case j.output == "":
 		j.printf("\n-o FILE writes the patch")
 	}
-	if st, err := os.Stat(j.output); j.file == nil && err == nil && st.Mode().IsRegular() && st.Size() > 0 {
-		j.printf("%s is of an earlier diff and stays as it is", clean(j.output))
+	if j.verdictErr() == nil && j.stale() {
+		j.printf("%s", j.staleText())
 	}
 }
+
+// stale reports whether a file stands under the name of -o that is not of this comparison.
+func (j *diffJob) stale() bool {
+	st, err := os.Stat(j.output)
+	return j.file == nil && err == nil && st.Mode().IsRegular() && st.Size() > 0
+}
+
+func (j *diffJob) staleText() string { return clean(j.output) + " is of an earlier diff and stays as it is" }
 
 // onlyInitial reports whether variables differ in their initial values, and nothing else does but line numbers.
 func onlyInitial(all []patch.Change) bool {
