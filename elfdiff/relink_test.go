@@ -24,7 +24,7 @@ func TestRelink(t *testing.T) {
 			{macro: "CODE", changed: []string{"kind"}},
 			{macro: "ENTRY", changed: []string{"kind"}},
 		}},
-		{name: "empty", compiler: "clang", edits: []relinkEdit{
+		{name: "empty", compiler: "clang", flags: []string{"-g"}, edits: []relinkEdit{
 			{macro: "BEHIND", changed: []string{"behind"}},
 			{macro: "SLOT", changed: []string{"ops"}},
 			// What the address of the empty function leads to, where it is stored, is the function behind it.

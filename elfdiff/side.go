@@ -29,6 +29,9 @@ type side struct {
 
 	accessOnce sync.Once
 	accesses   []claim // see accessed
+
+	emptyOnce sync.Once
+	empties   map[image.EmptyFunction]bool // see isEmpty
 }
 
 // has reports whether a is an atom of the build, and not one that stands for a constant without a symbol.
