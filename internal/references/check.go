@@ -12,9 +12,10 @@ import (
 
 // checker is one comparison.
 type checker struct {
-	im     *image.Image
-	relocs []relocation // by field
-	tally  *Tally
+	im      *image.Image
+	relocs  []relocation // by field
+	symbols *symbols     // of the twin
+	tally   *Tally
 }
 
 func (c *checker) wrong(a *image.Atom, field arch.ImageAddr, format string, args ...any) {
@@ -125,7 +126,7 @@ func (c *checker) compare(a *image.Atom, p *image.Place, r *relocation) {
 			c.wrong(a, r.field, "%s at %#x, the linker says %#x%+d", describe(p), uint64(p.Addr), uint64(r.value), r.addend)
 			return
 		}
-		c.tally.Address++
+		c.static(a, p, r)
 	case c.names(p, r):
 		c.tally.Named++
 	case c.reads(p, r):
@@ -135,16 +136,38 @@ func (c *checker) compare(a *image.Atom, p *image.Place, r *relocation) {
 	}
 }
 
+// static compares a place, whose address is right, with what the twin's symbols have at that address.
+func (c *checker) static(a *image.Atom, p *image.Place, r *relocation) {
+	at := placeAddr(p)
+	names := c.symbols.covering(at)
+	switch {
+	case p.Kind == image.PlaceTLS || len(names) == 0:
+		c.tally.Address++
+	case p.Atom == nil:
+		c.wrong(a, r.field, "%s at %#x, where the linker has %s", describe(p), uint64(at), strings.Join(names, ", "))
+	case slices.ContainsFunc(names, func(n string) bool { return has(p.Atom, n) }):
+		c.tally.Static++
+	case at < p.Atom.Addr || at >= p.Atom.End():
+		c.tally.Beside++
+	default:
+		c.wrong(a, r.field, "%s, the linker has %s there", describe(p), strings.Join(names, ", "))
+	}
+}
+
+// placeAddr is the address of a place, and of what a slot leads to.
+func placeAddr(p *image.Place) arch.ImageAddr {
+	if p.ViaSlot && p.Atom != nil {
+		return p.Atom.Addr + arch.ImageAddr(p.Addend)
+	}
+	return p.Addr
+}
+
 // sameAddress reports whether the place has the address of the relocation.
 func (c *checker) sameAddress(p *image.Place, r *relocation) bool {
-	at := p.Addr
-	if p.ViaSlot {
-		if p.Atom == nil {
-			return false
-		}
-		at = p.Atom.Addr + arch.ImageAddr(p.Addend)
+	if p.ViaSlot && p.Atom == nil {
+		return false
 	}
-	return sameDistance(int64(at-r.value), r)
+	return sameDistance(int64(placeAddr(p)-r.value), r)
 }
 
 // sameDistance reports whether d bytes behind the symbol are what the relocation says: S + A, and for a field relative to the end of its

@@ -2,7 +2,8 @@
 //
 // The same objects linked with -Wl,--emit-relocs have the same code, and the relocations that the linker kept name the symbol of every
 // field. They are read here with debug/elf alone; the file that is looked at has none of them. A static object is named by its
-// section only: of such a reference the address is compared, not the name.
+// section only: of such a reference the address is compared, and the symbols of the twin say which object is there. Where the reference was
+// taken for one beside an object (the end of an array, a biased base), the linker does not say which is right.
 package references
 
 import (
@@ -22,7 +23,9 @@ import (
 type Tally struct {
 	References int // relocations of fields in functions and in objects
 	Named      int // found, and with the symbol and addend of the relocation
-	Address    int // found, where the relocation names only a section
+	Static     int // found, where the relocation names only a section, and with the name of what the twin has there
+	Beside     int // found at that address, but taken for an address outside of another object
+	Address    int // found, where the relocation names only a section and no symbol of the twin is there
 	Ambiguous  int // the relocation's symbol is one of the readings
 	Unresolved int // no place is told
 	Undecoded  int // in functions that are not decoded
@@ -45,7 +48,7 @@ type relocation struct {
 
 // Check compares the references in a file with the relocations of its twin.
 func Check(plain, twin string) (*Tally, error) {
-	relocs, err := read(plain, twin)
+	relocs, symbols, err := read(plain, twin)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +62,7 @@ func Check(plain, twin string) (*Tally, error) {
 	if err := im.Decode(context.Background(), 0); err != nil {
 		return nil, err
 	}
-	c := &checker{im: im, tally: &Tally{}, relocs: relocs}
+	c := &checker{im: im, tally: &Tally{}, relocs: relocs, symbols: symbols}
 	for _, a := range im.Atoms {
 		switch {
 		case a.IsCode() && !a.CRT:
@@ -71,24 +74,24 @@ func Check(plain, twin string) (*Tally, error) {
 	return c.tally, nil
 }
 
-// read reads the twin's relocations, by field.
-func read(plain, twin string) ([]relocation, error) {
+// read reads the twin's relocations, by field, and its symbols.
+func read(plain, twin string) ([]relocation, *symbols, error) {
 	f, err := elf.Open(plain)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	q, err := elf.Open(twin)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer q.Close()
 	if a, b := contents(f, ".text"), contents(q, ".text"); len(a) == 0 || len(a) != len(b) || f.Section(".text").Addr != q.Section(".text").Addr {
-		return nil, fmt.Errorf("%s is not the twin of %s: .text has another size or address", twin, plain)
+		return nil, nil, fmt.Errorf("%s is not the twin of %s: .text has another size or address", twin, plain)
 	}
 	syms, err := q.Symbols()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", twin, err)
+		return nil, nil, fmt.Errorf("%s: %w", twin, err)
 	}
 	var out []relocation
 	for _, s := range q.Sections {
@@ -101,7 +104,7 @@ func read(plain, twin string) ([]relocation, error) {
 		}
 		b, err := s.Data()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", twin, s.Name, err)
+			return nil, nil, fmt.Errorf("%s: %s: %w", twin, s.Name, err)
 		}
 		const size = 24 // bytes of an Elf64_Rela
 		for ; len(b) >= size; b = b[size:] {
@@ -116,17 +119,17 @@ func read(plain, twin string) ([]relocation, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%s has no relocations: it is not linked with -Wl,--emit-relocs", twin)
+		return nil, nil, fmt.Errorf("%s has no relocations: it is not linked with -Wl,--emit-relocs", twin)
 	}
 	slices.SortFunc(out, func(a, b relocation) int { return int(int64(a.field - b.field)) })
-	return out, nil
+	return out, newSymbols(f, q, syms), nil
 }
 
 func (r *relocation) name(s *elf.Symbol) {
 	r.value, r.undef = arch.ImageAddr(s.Value), s.Section == elf.SHN_UNDEF
 	typ := elf.ST_TYPE(s.Info)
 	r.noType = typ == elf.STT_NOTYPE
-	if typ != elf.STT_SECTION && !strings.HasPrefix(s.Name, ".L") && !strings.HasPrefix(s.Name, "anon.") {
+	if typ != elf.STT_SECTION && !isLabel(s.Name) {
 		r.sym, _, _ = strings.Cut(s.Name, "@")
 	}
 }

@@ -39,10 +39,10 @@ func TestCheck(t *testing.T) {
 			for _, w := range r.Wrong {
 				t.Error(w)
 			}
-			if r.Unresolved > 0 || r.References < b.least || r.Named == 0 || r.Address == 0 {
+			if r.Unresolved > 0 || r.References < b.least || r.Named == 0 || r.Static == 0 {
 				t.Errorf("%+v", *r)
 			}
-			if sum := r.Named + r.Address + r.Ambiguous + r.Unresolved + r.Undecoded + r.Dead + len(r.Wrong); sum != r.References {
+			if sum := r.Named + r.Static + r.Beside + r.Address + r.Ambiguous + r.Unresolved + r.Undecoded + r.Dead + len(r.Wrong); sum != r.References {
 				t.Errorf("%d references, %d of them counted", r.References, sum)
 			}
 		})
@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 // TestWrongIsNoticed leads one field after the other of a program to an address 16 bytes further on, which its relocations contradict.
 func TestWrongIsNoticed(t *testing.T) {
 	plain, twin := twins(t, "gcc", []string{"image/places.c", "image/places_b.c"}, "-O2", "-fPIE", "-pie", "-lm")
-	relocs, err := read(plain, twin)
+	relocs, _, err := read(plain, twin)
 	if err != nil {
 		t.Fatal(err)
 	}
