@@ -35,13 +35,13 @@ func Apply(ctx context.Context, pid int, patches []*patch.File, opt Options) (*R
 		if len(mixed) == 0 {
 			return false, pl.planApply(patches)
 		}
-		for _, m := range mixed {
-			if !slices.ContainsFunc(patches, func(f *patch.File) bool { return f.ID == m.l.file.ID }) {
-				return false, pl.halfDone(m)
-			}
+		finish, ok := concluding(mixed, true, func(id patch.ID) bool {
+			return slices.ContainsFunc(patches, func(f *patch.File) bool { return f.ID == id })
+		})
+		if !ok {
+			return false, pl.halfDone(mixed[0])
 		}
-		pl.moveNotes(mixed, true)
-		return true, pl.planTransit(mixed, true, "finished")
+		return true, pl.planConclusion(mixed, finish)
 	})
 }
 

@@ -2,7 +2,9 @@
 //
 // # The transaction
 //
-//	Apply, Revert   apply.go        open the process; plan; carry out; plan anew if it changed meanwhile
+//	Apply           apply.go        open the process; plan; carry out; plan anew if it changed meanwhile
+//	Revert          revert.go       what goes, in any order; Replace (replace.go): what goes and what comes;
+//	                                whether what stays is independent of what goes (independent.go)
 //	  takeSnapshot  snapshot.go     mappings, modules (modules.go), the dynamic linker's list (loader.go), journals (journal.go)
 //	  views         view.go         for each module the patches in it, judged by the bytes in its text, and how they lead on (path.go)
 //	  planApply     plan.go         which patch goes to which module; bodies and jumps (planbody.go), constants

@@ -106,7 +106,7 @@ func (s *Status) module(v *moduleView, own owner, unsettled bool) {
 	}
 	for _, l := range v.idle {
 		switch st := l.state(); {
-		case st == reverted && !v.reused(l):
+		case (st == reverted || st == reverting && !unsettled) && !v.reused(l): // all of its writes are undone, whatever the journal says
 			add(l, "reverted")
 			s.Patches[len(s.Patches)-1].Missing = v.lacks(l.file.ID)
 		case l.moving() && unsettled:

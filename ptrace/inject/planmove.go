@@ -116,9 +116,16 @@ func (pl *planner) restUnused(f *patch.File, m *moveRecord) error {
 		"patch %s made the variable larger, and there is no room for what it holds in its old place", f.ID.Short())
 }
 
+// planConclusion plans to finish what is half done, or to undo it.
+func (pl *planner) planConclusion(mixed []placed, finish bool) error {
+	m := conclusion(mixed, finish)
+	pl.moveNotes(m.back, "old")
+	pl.moveNotes(m.forth, "new")
+	return pl.planTransit(m)
+}
+
 // moveNotes names the variables of half-done links whose two places differ.
-func (pl *planner) moveNotes(links []placed, forward bool) {
-	stays := map[bool]string{true: "new", false: "old"}[forward]
+func (pl *planner) moveNotes(links []placed, stays string) {
 	for _, p := range links {
 		for i := range p.l.e.Moves {
 			m := &p.l.e.Moves[i]

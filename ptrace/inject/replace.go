@@ -37,13 +37,9 @@ func Replace(ctx context.Context, pid int, patches []*patch.File, opt Options) (
 			return false, pl.planReplace(patches)
 		}
 		// What is half done comes to an end first, in a stop of its own.
-		forward := !slices.ContainsFunc(mixed, func(m placed) bool { return !wanted(m.l.file.ID) })
-		pl.moveNotes(mixed, forward)
-		result := map[bool]string{true: "finished", false: "undone"}[forward]
-		for _, m := range mixed {
-			pl.note("patch %s in %s was half done, as an earlier hotpatch died, and was %s first", m.l.file.ID.Short(), m.v.m.name(), result)
-		}
-		return true, pl.planTransit(mixed, forward, result)
+		finish := !slices.ContainsFunc(mixed, func(m placed) bool { return wanted(m.l.file.ID) != (m.l.state() == committing) })
+		pl.note("what an earlier hotpatch left half done was %s first", map[bool]string{true: "finished", false: "undone"}[finish])
+		return true, pl.planConclusion(mixed, finish)
 	})
 }
 
@@ -77,7 +73,7 @@ func (pl *planner) planReplace(files []*patch.File) error {
 	if err := pl.moveBack(gone); err != nil {
 		return err
 	}
-	if err := pl.transit(gone, false, "reverted"); err != nil {
+	if err := pl.transit(movement{back: gone, backResult: "reverted"}); err != nil {
 		return err
 	}
 	pl.revertNotes(gone)

@@ -194,7 +194,7 @@ func TestKilledReplacing(t *testing.T) {
 	next := map[string]func(t *testing.T, pid int) string{ // what the program answers afterwards
 		"replace": func(t *testing.T, pid int) string {
 			replace(t, pid, []string{"anew:calls"}, all)
-			return "1214 dos"
+			return "214 dos" // behind the number of calls
 		},
 		"back": func(t *testing.T, pid int) string {
 			replace(t, pid, []string{"anew:calls"}, one)
@@ -210,20 +210,95 @@ func TestKilledReplacing(t *testing.T) {
 	for _, c := range []struct {
 		point string
 		count int
-	}{{"journal-written", 1}, {"staged", 1}, {"committing", 1}, {"written", 1}, {"written", 2}, {"marked", 1}} {
+	}{{"journal-written", 1}, {"staged", 1}, {"committing", 1}, {pointGated, 1}, {pointGated, 2}, {pointGo, 1}, {"written", 1}, {"written", 2}, {"marked", 1}} {
 		for name, do := range next {
 			t.Run(fmt.Sprintf("%s-%d-%s", c.point, c.count, name), func(t *testing.T) {
 				t.Parallel()
 				v := victim.Start(t, build(t, "chain", 1))
 				apply(t, v.PID, one)
 				killedAt(t, "replace", v.PID, c.point, c.count, all)
+				if got := v.Ask("go"); got != "112 dos" && got != "1214 dos" {
+					t.Errorf("after the death: the program answers %q: neither the old patch nor the new one", got)
+				}
 				want := do(t, v.PID)
-				ask(t, v, "go", want)
+				if got := v.Ask("go"); !strings.HasSuffix(got, want) {
+					t.Errorf("afterwards: the program answers %q, want %q", got, want)
+				}
 				if s, err := Inspect(v.PID, nil); err != nil || len(s.Attention) > 0 {
 					t.Errorf("list: %+v, %v", s, err)
 				}
 				v.End()
 			})
 		}
+	}
+}
+
+// TestReplaceHalfDone ends a replace, of functions that cannot all be gated, at every point of its commit. Whatever the user asks for then is done with all
+// of them: none stays of another version than the others.
+func TestReplaceHalfDone(t *testing.T) {
+	t.Parallel()
+	const flag = "-DFIXED"
+	// The old patch does not have the functions that cannot be gated.
+	one, all := builds.Patch(t, build(t, "gates", 1, flag), build(t, "gates", 2, flag, "-DW=1")), builds.Patch(t, build(t, "gates", 1, flag), build(t, "gates", 3, flag))
+	answers := map[int]string{1: versions(1) + " 11", 2: versions(2) + " 11", 3: versions(3) + " 33"}
+	start := func(t *testing.T) *victim.Victim {
+		v := victim.Start(t, build(t, "gates", 1, flag))
+		apply(t, v.PID, one)
+		return v
+	}
+	ctx := context.Background()
+	commands := []struct {
+		name string
+		do   func(pid int) (*Report, error)
+		want int // version
+	}{
+		{"replace", func(pid int) (*Report, error) { return Replace(ctx, pid, []*patch.File{all}, quick) }, 3},
+		{"replace back", func(pid int) (*Report, error) { return Replace(ctx, pid, []*patch.File{one}, quick) }, 2},
+		{"apply the new one", func(pid int) (*Report, error) { return Apply(ctx, pid, []*patch.File{all}, quick) }, 3},
+		{"apply the old one", func(pid int) (*Report, error) { return Apply(ctx, pid, []*patch.File{one}, quick) }, 2},
+		{"revert the new one", func(pid int) (*Report, error) { return Revert(ctx, pid, all.ID.Short(), quick) }, 2},
+		{"revert the old one", func(pid int) (*Report, error) { return Revert(ctx, pid, one.ID.Short(), quick) }, 3},
+		{"revert all", func(pid int) (*Report, error) { return RevertAll(ctx, pid, quick) }, 1},
+	}
+	half := 0
+	for n := 0; ; n++ {
+		v := start(t)
+		_, err := Replace(ctx, v.PID, []*patch.File{all}, dieAt(n))
+		if err == nil {
+			break
+		}
+		s, ierr := Inspect(v.PID, nil)
+		if !errors.Is(err, errKilled) || ierr != nil {
+			t.Fatalf("point %d: %v, list: %v", n, err, ierr)
+		}
+		states := make(map[string]int)
+		for _, p := range s.Patches {
+			states[p.State]++
+		}
+		v.End()
+		if states["unfinished"] == 0 {
+			continue
+		}
+		half++
+		for _, c := range commands {
+			t.Run(fmt.Sprintf("%d-%s", n, c.name), func(t *testing.T) {
+				t.Parallel()
+				v := start(t)
+				if _, err := Replace(ctx, v.PID, []*patch.File{all}, dieAt(n)); !errors.Is(err, errKilled) {
+					t.Fatal(err)
+				}
+				if _, err := c.do(v.PID); err != nil {
+					t.Fatal(err)
+				}
+				ask(t, v, "go", answers[c.want])
+				if s, err := Inspect(v.PID, nil); err != nil || len(s.Attention) > 0 {
+					t.Errorf("list: %+v, %v", s, err)
+				}
+				v.End()
+			})
+		}
+	}
+	if half == 0 {
+		t.Error("at no point was the replace half done")
 	}
 }

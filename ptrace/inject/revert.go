@@ -46,13 +46,11 @@ func revertWith(ctx context.Context, pid int, opt *Options, ids []string, all bo
 		mixed, left := pl.unfinished()
 		pl.drop = left
 		if len(mixed) > 0 {
-			for _, m := range mixed {
-				if !means(m.l.file.ID.String()) {
-					return false, pl.halfDone(m)
-				}
+			finish, ok := concluding(mixed, false, func(id patch.ID) bool { return means(id.String()) })
+			if !ok {
+				return false, pl.halfDone(mixed[0])
 			}
-			pl.moveNotes(mixed, false)
-			err := pl.planTransit(mixed, false, "undone")
+			err := pl.planConclusion(mixed, finish)
 			first = pl.report.Patches
 			return all, err
 		}
@@ -84,7 +82,7 @@ func revertWith(ctx context.Context, pid int, opt *Options, ids []string, all bo
 		if err := pl.moveBack(links); err != nil {
 			return false, err
 		}
-		return false, pl.planTransit(links, false, "reverted")
+		return false, pl.planTransit(movement{back: links, backResult: "reverted"})
 	})
 }
 

@@ -88,15 +88,60 @@ func (pl *planner) proven(e *entry) []leftover {
 	return out
 }
 
-// planTransit plans to bring links fully into force, or fully out of it. Their memory is there. Links that belong
-// together are given together, oldest first.
-func (pl *planner) planTransit(links []placed, forward bool, result string) error {
-	if err := pl.transit(links, forward, result); err != nil {
+// movement is what a transaction does to links whose memory is there: some go out of force, others come into it. Links that belong together are
+// given together, oldest first.
+type movement struct {
+	back, forth             []placed
+	backResult, forthResult string // for the report
+}
+
+// planTransit plans a movement.
+func (pl *planner) planTransit(m movement) error {
+	if err := pl.transit(m); err != nil {
 		return err
 	}
 	pl.measure()
 	pl.report.Done = true
 	return nil
+}
+
+// conclusion is the movement that brings a half done transaction to its end, or undoes it.
+func conclusion(mixed []placed, finish bool) movement {
+	m := movement{backResult: "reverted", forthResult: "finished"}
+	if !finish {
+		m.backResult = "undone"
+	}
+	for _, p := range mixed {
+		if (p.l.state() == committing) == finish {
+			m.forth = append(m.forth, p)
+		} else {
+			m.back = append(m.back, p)
+		}
+	}
+	return m
+}
+
+// concluding decides for the transaction that is half done what the user means who names patches to be brought into force, or out of it: to
+// finish it, or to undo it. It is neither if patches of it are not named.
+func concluding(mixed []placed, forward bool, named func(patch.ID) bool) (finish, ok bool) {
+	comes, goes, all := 0, 0, map[state]bool{committing: true, reverting: true}
+	for _, p := range mixed {
+		st := p.l.state()
+		if st != committing {
+			st = reverting
+			goes++
+		} else {
+			comes++
+		}
+		all[st] = all[st] && named(p.l.file.ID)
+	}
+	switch {
+	case comes > 0 && all[committing]:
+		return forward, true
+	case goes > 0 && all[reverting]:
+		return !forward, true
+	}
+	return false, false
 }
 
 // clearRemnants plans to clear the jumps that patches of a module that was loaded anew have left in payloads, so that these can be used
@@ -129,34 +174,22 @@ func (pl *planner) clearRemnants() error {
 }
 
 // transit is planTransit without the report's figures.
-func (pl *planner) transit(links []placed, forward bool, result string) error {
+func (pl *planner) transit(m movement) error {
 	var seq []write
-	first := len(pl.report.Patches)
-	for _, p := range links {
-		for _, w := range p.l.e.Writes {
-			w.room = p.l.e.gate(&w)
-			if !forward {
-				w.Old, w.New = w.New, w.Old
-			}
-			if slices.ContainsFunc(links, func(o placed) bool { return w.Addr >= o.l.e.Base && w.Addr < o.l.e.end() }) {
-				w.early = forward // in a payload that comes or goes as a whole
-				if !forward {
-					w.Kind = writeStale
-				}
-			}
-			seq = append(seq, w)
-		}
-		if forward {
-			pl.targets = append(pl.targets, oldTargets(p.v, p.l)...)
-		} else {
-			pl.targets = append(append(pl.targets, payloadTargets(p.l)...), readerTargets(p.l)...)
-		}
-		pl.mark(p.l, forward)
-		pl.report.Patches = append(pl.report.Patches, p.v.reportMove(p.l, forward, result))
+	for i := len(m.back) - 1; i >= 0; i-- {
+		p := m.back[i]
+		writes := p.l.writes(m.back, false)
+		slices.Reverse(writes)
+		seq = append(seq, writes...)
+		pl.targets = append(append(pl.targets, payloadTargets(p.l)...), readerTargets(p.l)...)
+		pl.mark(p.l, false)
+		pl.report.Patches = append(pl.report.Patches, p.v.reportMove(p.l, false, m.backResult))
 	}
-	if !forward {
-		slices.Reverse(seq)
-		slices.Reverse(pl.report.Patches[first:])
+	for _, p := range m.forth {
+		seq = append(seq, p.l.writes(m.forth, true)...)
+		pl.targets = append(pl.targets, oldTargets(p.v, p.l)...)
+		pl.mark(p.l, true)
+		pl.report.Patches = append(pl.report.Patches, p.v.reportMove(p.l, true, m.forthResult))
 	}
 	for _, w := range coalesce(seq) {
 		have, err := readBytes(pl.snap.mem, w.Addr, len(w.New))
@@ -175,6 +208,25 @@ func (pl *planner) transit(links []placed, forward bool, result string) error {
 		pl.writes = append(pl.writes, w)
 	}
 	return nil
+}
+
+// writes returns the writes of a link that comes into force, or goes out of it, together with others.
+func (l *link) writes(with []placed, forward bool) []write {
+	var out []write
+	for _, w := range l.e.Writes {
+		w.room = l.e.gate(&w)
+		if !forward {
+			w.Old, w.New = w.New, w.Old
+		}
+		if slices.ContainsFunc(with, func(o placed) bool { return w.Addr >= o.l.e.Base && w.Addr < o.l.e.end() }) {
+			w.early = forward // in a payload that comes or goes as a whole
+			if !forward {
+				w.Kind = writeStale
+			}
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 // mark plans the states of a link's entry.

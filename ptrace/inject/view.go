@@ -161,45 +161,36 @@ func (v *moduleView) judge(mem memory, links []*link) {
 	}
 }
 
-// torn returns the journals whose commit, or whose way back, was interrupted: of the entries that it
-// concerns, neither all nor none are in force.
-func torn(links map[*moduleView][]*link) map[*journal]bool {
-	type count struct{ all, full, none int }
-	counts := make(map[*journal]*count)
+// torn reports whether a transaction, of which there is one at most, was interrupted so that it is half done: of the entries that it
+// concerns, in all journals, neither all are what they were before it nor all what they are after it.
+func torn(links map[*moduleView][]*link) bool {
+	all, before, after := 0, 0, 0
 	for _, list := range links {
 		for _, l := range list {
-			if !l.moving() {
+			if !l.moving() || len(l.e.Writes) == 0 {
 				continue
 			}
-			c := counts[l.j]
-			if c == nil {
-				c = new(count)
-				counts[l.j] = c
+			comes := l.state() == committing
+			all++
+			if l.none() && comes || l.full() && !comes {
+				before++
 			}
-			c.all++
-			if l.full() {
-				c.full++
-			}
-			if l.none() {
-				c.none++
+			if l.full() && comes || l.none() && !comes {
+				after++
 			}
 		}
 	}
-	out := make(map[*journal]bool)
-	for j, c := range counts {
-		out[j] = c.full < c.all && c.none < c.all
-	}
-	return out
+	return before < all && after < all
 }
 
 // moving reports whether the journal says that the entry was being put into force, or out of it.
 func (l *link) moving() bool { return l.state() == committing || l.state() == reverting }
 
 // arrange sorts the links into the chain, the idle and the mixed ones, and remnants.
-func (v *moduleView) arrange(links []*link, torn map[*journal]bool) {
+func (v *moduleView) arrange(links []*link, torn bool) {
 	for _, l := range links {
 		switch {
-		case torn[l.j] && l.moving():
+		case torn && l.moving():
 			v.mixed = append(v.mixed, l)
 		case v.remnant(l):
 			v.remnants = append(v.remnants, l)

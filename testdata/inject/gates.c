@@ -5,7 +5,8 @@
 //   release  a thread that handles SIGUSR1 returns from the handler; until then it stays there
 //   fork     a child takes over the input and the output; the parent waits for it
 //   parent   the parent calls everything as well and prints its digits, then the child goes on
-// With -DFIXED there are functions that cannot be gated: one that loops back to its entry, one that begins with a call.
+// With -DFIXED there are functions that cannot be gated: one that loops back to its entry, one that begins with a call. -DW=N makes them those
+// of version N.
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -98,20 +99,24 @@ NOINLINE static long selects(int n, long a, long b)
 	return -1;
 }
 
+#ifndef W
+#define W V
+#endif
+
 #ifdef FIXED
 // Loops back to its entry.
 NOINLINE static long loops(long n)
 {
 	do
-		n = n * 3 + V;
+		n = n * 3 + W;
 	while (n < 1000);
-	return V;
+	return W;
 }
 
 NOINLINE static long nothing(void) { return zero; }
 
 // Begins with a call.
-NOINLINE static long calls(void) { return nothing() + V; }
+NOINLINE static long calls(void) { return nothing() + W; }
 #endif
 
 // all calls every function and returns the versions as a decimal number.
