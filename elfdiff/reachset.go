@@ -122,6 +122,9 @@ func (r *reachSet) place(p *image.Place, in string) {
 		r.work = append(r.work, func() { r.words(a) })
 	}
 	r.atom(p.Atom)
+	if p.Import != nil { // one that another module may define as well
+		r.atom(p.Import.Local)
+	}
 	for _, a := range p.Candidates {
 		r.atom(a)
 	}

@@ -22,7 +22,10 @@ func TestWalk(t *testing.T) {
 		w.step(i)
 	}
 	w.leave()
-	t.Logf("seed %d: %d steps in %.1f s: %v", *seed, *steps, time.Since(begin).Seconds(), w.counts)
+	took := time.Since(begin).Seconds()
+	t.Logf("seed %d: %d steps in %.1f s (%.0f steps/s): %v", *seed, *steps, took, float64(*steps)/took, w.counts)
+	m := &w.model.memory
+	t.Logf("in the first process %d KiB of payloads: its %d patches stood in %d chains", m.bytes>>10, len(w.edges), len(m.seen))
 	for _, verb := range w.verbs() {
 		if *steps >= 1000 && w.counts[verb.name] == 0 {
 			t.Errorf("never: %s", verb.name)
