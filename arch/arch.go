@@ -142,11 +142,11 @@ type Jump struct {
 	// Move rewrites the first instructions of code, which stands at from, to run at to: at least need bytes of them, or all up to one that
 	// nothing follows (a jump, a return). Behind the last one it goes back to from+taken. Whoever comes to from with the bytes there
 	// taken away, and goes to moved instead, notices no difference, provided that nobody branches into the taken bytes. Code
-	// that cannot be moved is an error that says why.
+	// that cannot be moved is an error that says why. Nil: nothing can, on this architecture.
 	Move func(code []byte, from, to Addr, need int) (moved []byte, taken int, err error)
 
 	// Gate returns code for a function's entry that goes on to set if the aligned 4-byte word at word is not zero, and else to what stands
-	// behind it. It changes nothing that a function is passed. GateLen is its length. word may be any distance away.
+	// behind it. It changes nothing that a function is passed. GateLen is its length. word may be any distance away. Nil: there are no gates.
 	Gate    func(at, word, set Addr) ([]byte, error)
 	GateLen int
 

@@ -26,6 +26,9 @@ type Gate struct {
 // body's own first instructions. Those are moved into the gate. That nothing but calls of the function leads to them is for the
 // caller to know ([patch.Site.Take]).
 func PlanGate(a *arch.Arch, site, at, word arch.Addr, before, after []byte) (*Gate, error) {
+	if a.Jump.Move == nil || a.Jump.Gate == nil {
+		return nil, fmt.Errorf("gate of %#x: not implemented on %s", uint64(site), a.Name)
+	}
 	fail := func(what string, err error) (*Gate, error) {
 		return nil, fmt.Errorf("gate of %#x: %s: %w", uint64(site), what, err)
 	}

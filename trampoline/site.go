@@ -61,6 +61,10 @@ func PlanSite(a *arch.Arch, entry arch.ImageAddr, body, pad []byte, interior, ow
 
 // planMove fills in whether the instructions that the jump touches can be moved. led are offsets that code leads to.
 func planMove(a *arch.Arch, site *patch.Site, entry arch.ImageAddr, code []byte, led []uint32) {
+	if a.Jump.Move == nil {
+		site.Fixed = "moving instructions of " + a.Name + " is not implemented"
+		return
+	}
 	at := arch.Addr(entry) + arch.Addr(site.Off)
 	_, n, err := a.Jump.Move(code[site.Off:], at, at, a.Jump.Len)
 	if err != nil {

@@ -122,6 +122,8 @@ func (c *checker) site(f *Func) (string, any) {
 		return "why the first instructions stay: " + badString(j.Fixed), nil
 	case j.Take == 0:
 		return "", nil
+	case c.a.Jump.Move == nil:
+		return "first instructions that can be moved, on an architecture where none are", uint64(j.Take)
 	}
 	at := arch.Addr(entry.Addr) + arch.Addr(j.Off)
 	code := slices.Concat(entry.Bytes[j.Off:], j.Pad)

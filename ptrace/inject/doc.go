@@ -11,7 +11,7 @@
 //	                                (planconst.go), moved variables (planmove.go), the payload's place (place.go) and its symbols (resolve.go, dynamic.go)
 //	  planTransit   transit.go      revert; finish or undo what a dead hotpatch left in part
 //	  planSettle    settle.go       settle what one left in the middle, before anything else is planned
-//	  conclude      plan.go         the journal with the transaction's intent (intent.go)
+//	  conclude      intent.go       the gates (gate.go), and the journal with the transaction's intent
 //	  run           transaction.go  the only code that changes the process
 //	    prepare     stage.go        one borrowed thread maps journal and payloads; both are written; pages are touched
 //	    attempts    attempts.go     stop, check, commit, resume; again while a function is busy

@@ -95,6 +95,8 @@ func (pl *planner) planGate(w *write) (*placedGate, error) {
 		return nil, errPages
 	case w.room == nil:
 		return nil, errNoRoom
+	case pl.arch.Jump.Move == nil:
+		return nil, fmt.Errorf("not implemented on %s", pl.arch.Name)
 	}
 	g := &placedGate{w: w}
 	tail, err := pl.readSome(w.Addr+arch.Addr(len(w.Old)), trampoline.GateCode(pl.arch)-len(w.Old))

@@ -80,6 +80,7 @@ type gatedMove struct {
 
 func gatedMoves(t *testing.T, flags ...string) []gatedMove {
 	files := []*patch.File{gatesPatch(t, 1, flags...), gatesPatch(t, 2, flags...)}
+	whole := builds.Patch(t, build(t, "gates", 1, flags...), build(t, "gates", 3, flags...))
 	applies := func(files ...*patch.File) func(int, Options) error {
 		return func(pid int, opt Options) error {
 			_, err := Apply(context.Background(), pid, files, opt)
@@ -96,6 +97,10 @@ func gatedMoves(t *testing.T, flags ...string) []gatedMove {
 		{"apply two", 1, 3, applies(files...)},
 		{"revert", 2, 1, reverts},
 		{"revert to another", 3, 2, reverts},
+		{"replace", 2, 3, func(pid int, opt Options) error {
+			_, err := Replace(context.Background(), pid, []*patch.File{whole}, opt)
+			return err
+		}},
 	}
 }
 
@@ -137,10 +142,14 @@ func (m gatedMove) die(t *testing.T, n int, new bool, flag string) {
 	}
 	ask(t, v, "go", versions(runs))
 	s, err := Inspect(v.PID, nil)
-	if err != nil || inForce(s) != runs-1 {
+	patches := runs - 1
+	if m.name == "replace" {
+		patches = 1
+	}
+	if err != nil || inForce(s) != patches {
 		t.Fatalf("version %d runs; list: %+v, %v", runs, s, err)
 	}
-	if n%2 == 0 { // again, until it is done
+	if n%2 == 0 || m.name == "replace" { // again, until it is done
 		if err := m.do(v.PID, quick); err != nil && !errors.Is(err, ErrNoPatch) {
 			t.Fatal(err)
 		}
@@ -385,6 +394,40 @@ func TestRevertNeedsNothing(t *testing.T) {
 			ask(t, v, c.question, c.answer)
 			if s, err := Inspect(v.PID, nil); err != nil || len(s.Attention) > 0 {
 				t.Errorf("list: %+v, %v", s, err)
+			}
+			v.End()
+		})
+	}
+}
+
+// TestDryRunInTheMiddle plans on what a process means that is not settled, and changes nothing.
+func TestDryRunInTheMiddle(t *testing.T) {
+	t.Parallel()
+	files := []*patch.File{gatesPatch(t, 1), gatesPatch(t, 2)}
+	dry := Options{DryRun: true}
+	for _, c := range []struct {
+		point    string
+		applied  string // what an apply of both patches says of the first
+		reverted string // what a revert says of it
+	}{
+		{pointGated, "applied", "undone"},
+		{pointGo, "finished", "reverted"},
+	} {
+		t.Run(c.point, func(t *testing.T) {
+			t.Parallel()
+			v := gatesVictim(t, 1)
+			killedAt(t, "apply", v.PID, c.point, 1, files[0])
+			before := footprint(t, v.PID)
+			r, err := Apply(context.Background(), v.PID, files, dry)
+			if err != nil || len(r.Patches) != 2 || r.Patches[0].Result != c.applied || r.Patches[1].Result != "applied" || !r.Atomic {
+				t.Errorf("apply: %+v, %v", r, err)
+			}
+			r, err = Revert(context.Background(), v.PID, "", dry)
+			if err != nil || len(r.Patches) != 1 || r.Patches[0].Result != c.reverted {
+				t.Errorf("revert: %+v, %v", r, err)
+			}
+			if footprint(t, v.PID) != before {
+				t.Error("the process has changed")
 			}
 			v.End()
 		})

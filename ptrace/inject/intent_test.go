@@ -309,3 +309,26 @@ func TestOverlay(t *testing.T) {
 		}
 	}
 }
+
+// TestSpare has room in an apply's journal for the journal of what takes it back.
+func TestSpare(t *testing.T) {
+	for _, n := range []int{1, 10, 300} {
+		pl := randomPlan(t, rand.New(rand.NewSource(1)), n, n/2, 0)
+		it := pl.journal.Record.Intent
+		for i := range it.Writes {
+			w := &it.Writes[i]
+			w.Name = strings.Repeat("long_name_", 1+i%20)
+			if w.Addr += 0x7fff_0000_0000; w.decisive() {
+				w.Gate, w.Code = w.After, placedRange{"the gate of " + w.Name, 0x7fff_1234_5678, 64}
+			}
+		}
+		back := &journal{Seq: 1 << 40, Record: record{User: strings.Repeat("u", 100), Intent: it}}
+		need, err := back.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have := spareFor(it); have < uint64(len(need)) || have > 3*uint64(len(need))+0x2000 {
+			t.Errorf("%d writes: room for %d bytes, %d are needed", len(it.Writes), have, len(need))
+		}
+	}
+}

@@ -367,55 +367,6 @@ func (pl *planner) finish() error {
 	return nil
 }
 
-// conclude ends the planning of a transaction that changes something: its journal with the intent.
-func (pl *planner) conclude() error {
-	if pl.settles != nil || len(pl.writes) == 0 && len(pl.marks) == 0 {
-		return nil
-	}
-	if pl.journal == nil {
-		pl.journal = &journal{Seq: pl.snap.nextSeq(), Record: record{User: pl.opt.User, Time: time.Now().UTC()}}
-	}
-	pl.markOf(pl.journal)
-	pl.classify()
-	pl.gates()
-	pl.journal.Record.Intent = pl.intend()
-	if err := pl.placeJournal(); err != nil {
-		return err
-	}
-	if err := pl.aim(pl.journal.At + offGo); err != nil {
-		return err
-	}
-	if j := pl.journal; len(j.States) == 0 && !j.Hosted { // it says nothing more once this is done
-		pl.drop = append(pl.drop, leftover{At: j.At, Size: j.Size})
-	}
-	return nil
-}
-
-// placeJournal encodes the journal and gives it an address: one that the kernel chooses could be
-// the payload's.
-func (pl *planner) placeJournal() error {
-	j, m := pl.journal, pl.snap.loader.order[0]
-	if len(pl.steps) > 0 {
-		m = pl.steps[0].view.m
-	}
-	var err error
-	if pl.raw, err = j.encode(); err != nil {
-		return err
-	}
-	if len(j.States) > 0 { // the length of the JSON changes by a few bytes
-		j.Record.Spare = spareFor(pl.raw, j.Record.Intent)
-		if pl.raw, err = j.encode(); err != nil {
-			return err
-		}
-	} else if host := pl.spare(len(pl.raw)); host != nil {
-		j.At, j.Size, j.Hosted = host.spareAt(), host.Record.Spare, true
-		return nil
-	}
-	j.Size = pageUp(uint64(len(pl.raw))) + j.Record.Spare
-	j.At, err = findRoom(pl.arch, pl.snap.maps, pl.taken, m.Start, m.End, j.Size, 1<<16)
-	return err
-}
-
 // dropIdle plans to unmap journals that say nothing more: nothing of theirs is in force, and newer journals, or the one that
 // is planned, have the same memory.
 func (pl *planner) dropIdle() {

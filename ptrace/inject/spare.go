@@ -16,17 +16,14 @@ import (
 // What an earlier transaction left in spare room is of no interest once it has ended, and is written over.
 
 // spareFor returns how much spare room the journal of an apply is given, in bytes: as much as the journal of what takes it back needs.
-func spareFor(raw []byte, it *intent) uint64 {
+func spareFor(it *intent) uint64 {
 	const fixed = 2048 // of a journal without entries; user and time
-	perWrite := len(raw) - journalHeader
-	if n := len(it.Writes); n > 0 {
-		perWrite = 0
-		for i := range it.Writes {
-			w := &it.Writes[i]
-			perWrite += 512 + 2*len(w.Name) + 5*len(w.Before) // three times in base64
-		}
+	n := journalHeader + fixed + 128*len(it.Marks)
+	for i := range it.Writes {
+		w := &it.Writes[i]
+		n += 384 + 2*len(w.Name) + 4*len(w.Before) + 16 // the name twice, the bytes three times in base64
 	}
-	return pageUp(uint64(journalHeader + fixed + perWrite + 128*len(it.Marks)))
+	return pageUp(uint64(n))
 }
 
 // spare returns a journal in whose spare room n bytes have their place, nil if there is none.
