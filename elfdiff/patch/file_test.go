@@ -217,3 +217,18 @@ func TestFormatIsFrozen(t *testing.T) {
 		t.Errorf("format version %d: the sample patch has ID %v, want %s", FormatVersion, f.ID, want)
 	}
 }
+
+// TestIDText reads the digits of an ID back, and nothing else.
+func TestIDText(t *testing.T) {
+	id := mustEncode(t, samplePatch(t)).ID
+	b, err := id.MarshalText()
+	var again ID
+	if err != nil || string(b) != id.String() || again.UnmarshalText(b) != nil || again != id {
+		t.Errorf("%s, %v, %v", b, err, again)
+	}
+	for _, bad := range []string{"", id.String()[1:], id.String() + "00", strings.Repeat("x", 64)} {
+		if again.UnmarshalText([]byte(bad)) == nil {
+			t.Errorf("%q is taken for an ID", bad)
+		}
+	}
+}

@@ -19,6 +19,7 @@ package patch
 import (
 	"debug/elf"
 	"encoding/hex"
+	"fmt"
 
 	"hotpatch/arch"
 )
@@ -30,6 +31,18 @@ const FormatVersion = 5
 type ID [32]byte
 
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// MarshalText writes an ID as it is printed.
+func (id ID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// UnmarshalText reads what MarshalText has written.
+func (id *ID) UnmarshalText(b []byte) error {
+	if len(b) != hex.EncodedLen(len(id)) {
+		return fmt.Errorf("patch id of %d digits", len(b))
+	}
+	_, err := hex.Decode(id[:], b)
+	return err
+}
 
 // Short returns the abbreviated form that people type.
 func (id ID) Short() string { return id.String()[:12] }
