@@ -131,6 +131,34 @@ func idOf(t *testing.T, path string) string {
 	return f.ID.Short()
 }
 
+// TestSeveralReplace: of a master and its workers some are patched, with one patch or another; all of them come to exactly one.
+func TestSeveralReplace(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	two, three := preforkFix(t), filepath.Join(t.TempDir(), "other.patch")
+	if r := hotpatch("diff", prefork(t, 1), prefork(t, 3), "-o", three); r.code != exitDone {
+		t.Fatalf("diff: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	m := startMaster(t, 2)
+	tree := append([]int{m.PID}, m.workers...)
+	apply := func(pid int, path string) {
+		t.Helper()
+		if r := hotpatch("apply", "-p", strconv.Itoa(pid), path); r.code != exitDone {
+			t.Fatalf("apply: exit code %d\n%s%s", r.code, r.out, r.err)
+		}
+	}
+	apply(m.workers[0], two)
+	apply(m.workers[1], three)
+	m.runs(1, 2, 3)
+	hotpatch("apply", "--tree", strconv.Itoa(m.PID), "--replace", three).wantLines(t, exitDone, idOf(t, three), tree...)
+	m.runs(3, 3, 3)
+	hotpatch("apply", "--all", "--replace", two).wantLines(t, exitDone, idOf(t, three)+" reverted", tree...)
+	m.runs(2, 2, 2)
+	hotpatch("revert", "--everywhere", "--all").wantLines(t, exitDone, "reverted", tree...)
+	m.runs(1, 1, 1)
+}
+
 // TestSeveralFail: what one process cannot take does not keep the others from it, and the exit code is the gravest one's.
 func TestSeveralFail(t *testing.T) {
 	if !alone(t) {
