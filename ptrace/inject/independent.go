@@ -22,8 +22,8 @@ import (
 //   - no function is inlined into bodies of both, and none that one of them changes is inlined into the other's;
 //   - neither renews a constant or moves a variable, and neither needed the user's word: what that was about concerns the whole program.
 //
-// What two functions mean by a value that one leaves in a variable for the other no reach set shows: that is the user's to know, and the
-// report says so.
+// What two functions mean by a value that one leaves in a variable for the other, and a number that a macro or a folded constant has put into
+// both, no reach set shows: that is the user's to know, and the report says so.
 
 // notIndependent is what the help of a refusal says.
 const notIndependent = "revert that one first, or both in one stop"
