@@ -200,6 +200,7 @@ func (tr *tracer) write(stopped int, addr arch.Addr, data []byte) error {
 		return &MemError{Op: "write", Addr: addr, Len: len(data),
 			Err: fmt.Errorf("/proc/%d/task/%d/mem: %w; PTRACE_POKEDATA: %w", tr.p.PID, tr.mem.tid, cause, e)}
 	}
+	tr.p.byWords.Store(true)
 	return nil
 }
 

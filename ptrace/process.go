@@ -26,6 +26,7 @@ type Process struct {
 	pidfd int
 
 	borrowed atomic.Int64 // ns: the longest time that a thread was borrowed
+	byWords  atomic.Bool  // a write went by words, see WritesWords
 
 	mu     sync.Mutex // guards the next two
 	tracer *tracer    // nil before the first use
@@ -34,6 +35,10 @@ type Process struct {
 
 // LongestBorrow is the longest time for which a thread of the target was kept from its own work by a Borrow.
 func (p *Process) LongestBorrow() time.Duration { return time.Duration(p.borrowed.Load()) }
+
+// WritesWords reports whether the kernel forbids forced writes through /proc/PID/mem (proc_mem.force_override, Linux 6.12), so that protected
+// memory is written with PTRACE_POKEDATA, one aligned word of 8 bytes after the other. It is known once something has been written.
+func (p *Process) WritesWords() bool { return p.byWords.Load() }
 
 // ThreadInfo describes a thread without stopping it.
 type ThreadInfo struct {

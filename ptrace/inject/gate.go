@@ -145,6 +145,22 @@ func crossesPage(w *write) bool {
 	return uint64(w.Addr)&pageMask != uint64(w.Addr+arch.Addr(len(w.New)-1))&pageMask
 }
 
+// errWords is why a write in two words is not one.
+var errWords = errors.New("the place is in two words of 8 bytes, which this kernel has written one after the other; a death between the two leaves a torn jump")
+
+// inWords reports what is not one write where the kernel lets memory be written by aligned words only.
+func (pl *plan) inWords() {
+	const word = 8
+	for i := range pl.writes {
+		w := &pl.writes[i]
+		if w.decisive() && uint64(w.Addr)/word != (uint64(w.Addr)+uint64(len(w.New))-1)/word {
+			pl.report.Atomic = false
+			pl.report.NotAtomic = slices.DeleteFunc(pl.report.NotAtomic, func(n NotAtomic) bool { return n.Name == w.Name })
+			pl.report.NotAtomic = append(pl.report.NotAtomic, NotAtomic{Name: w.Name, Why: errWords.Error()})
+		}
+	}
+}
+
 // stageGates writes the gates. Nobody is in their memory.
 func (t *transaction) stageGates() error {
 	for i := range t.plan.gated {

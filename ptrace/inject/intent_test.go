@@ -332,3 +332,23 @@ func TestSpare(t *testing.T) {
 		}
 	}
 }
+
+// TestInWords names jumps across words of 8 bytes, once.
+func TestInWords(t *testing.T) {
+	pl := &plan{report: &Report{Atomic: true, NotAtomic: []NotAtomic{{"constant", "renewed"}, {"two", "in two pages"}}}}
+	for _, c := range []struct {
+		name string
+		at   arch.Addr
+		kind writeKind
+	}{{"one", 0x1003, writeJump}, {"two", 0x1ffc, writeJump}, {"three", 0x1004, writeJump}, {"stale", 0x1014, writeStale}, {"exact", 0x1008, writeJump}} {
+		pl.writes = append(pl.writes, write{Kind: c.kind, Name: c.name, Addr: c.at, New: make([]byte, 5)})
+	}
+	pl.inWords()
+	var names []string
+	for _, n := range pl.report.NotAtomic {
+		names = append(names, n.Name)
+	}
+	if want := []string{"constant", "two", "three"}; pl.report.Atomic || !slices.Equal(names, want) {
+		t.Errorf("%v, atomic %v; want %v", names, pl.report.Atomic, want)
+	}
+}

@@ -149,7 +149,8 @@ func (s *snapshot) readJournal(mp *ptrace.Mapping, named bool, limit uint64) (*j
 	if err != nil {
 		return nil, err
 	}
-	j.At, j.Size, j.Len, j.Anon = mp.Start, size, n, !named
+	j.At, j.Len, j.Anon = mp.Start, n, !named
+	j.Size = min(size, pageUp(n)+j.Record.Spare) // the process may have mapped more right behind it
 	return j, nil
 }
 

@@ -46,6 +46,9 @@ func (t *transaction) prepare() error {
 	if err := t.touch(); err != nil {
 		return err
 	}
+	if t.p.WritesWords() {
+		t.plan.inWords()
+	}
 	return t.at("borrowed")
 }
 
