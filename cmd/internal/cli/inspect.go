@@ -137,6 +137,11 @@ func (a *app) inspect(f *patch.File, m *arch.Arch, r *report, all bool) {
 	}
 	a.printf("holds %s of code, %s read-only, %s writable", bytesText(sizes[patch.Text]),
 		bytesText(sizes[patch.ROData]+sizes[patch.EHFrame]), bytesText(sizes[patch.Data]+sizes[patch.BSS]))
+	more := ""
+	if f.Reach.Unknown != "" {
+		more = ", as far as is known: " + a.words(f.Reach.Unknown)
+	}
+	a.printf("leads to %d functions and variables with its new code, to %d with the old%s", len(f.Reach.New), len(f.Reach.Old), more)
 	a.changes(r, all)
 	if len(f.Acks) > 0 {
 		a.printf("\n%s", a.paint(bold, "acknowledged"))

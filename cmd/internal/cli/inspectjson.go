@@ -26,6 +26,15 @@ type patchFileJSON struct {
 	Data      []changeJSON   `json:"data"`
 	Others    []changeJSON   `json:"others"`
 	Acks      []patch.Ack    `json:"acks"`
+	Reach     reachJSON      `json:"reach"`
+}
+
+// reachJSON is what the patch's code leads to, which decides what can be reverted without what.
+type reachJSON struct {
+	New     int      `json:"new"` // functions and variables that the new bodies lead to, in the new build
+	Old     int      `json:"old"` // and the old ones, in the old build
+	Inlined []string `json:"inlined"`
+	Unknown string   `json:"unknown,omitempty"` // why that is not all
 }
 
 // movedJSON is a variable that gets a new place in the patch.
@@ -84,6 +93,7 @@ func (a *app) inspectJSON(path string, f *patch.File, m *arch.Arch, disasm bool)
 		Imports: filled(importsOf(f.Patch)),
 		Needed:  filled(f.Needed),
 		Acks:    filled(f.Acks),
+		Reach:   reachJSON{len(f.Reach.New), len(f.Reach.Old), filled(f.Reach.Inlined), f.Reach.Unknown},
 	}
 	out.Functions, out.Data, out.Others = changesJSON(f.Changes)
 	l := &lister{m, a.words}
