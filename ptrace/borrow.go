@@ -77,7 +77,7 @@ func (tr *tracer) borrow(opts BorrowOptions, keep bool, fn func(r *Remote) error
 	}()
 	err = fn(r)
 	returned = true
-	err = also(also(err, r.freeScratch()), r.end())
+	err = also(err, r.end())
 	if !keep {
 		tr.giveBack(t)
 	}

@@ -7,10 +7,12 @@ import (
 	"hotpatch/arch/x86"
 )
 
-// Size and alignment of a stub, in bytes.
+// Size and alignment of a stub, and where in it a name lies, in bytes.
 const (
-	stubLen   = x86.BorrowLen
-	stubAlign = x86.BorrowAlign
+	stubLen        = x86.BorrowLen
+	stubAlign      = x86.BorrowAlign
+	stubName       = x86.BorrowName
+	stubNameOffset = x86.BorrowNameOffset
 )
 
 // redZone is how far below its stack pointer a thread may have data, in bytes (System V ABI, x86-64

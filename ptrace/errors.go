@@ -25,6 +25,7 @@ var (
 	ErrFiltered     = errors.New("no thread can be borrowed with its seccomp filters in force")
 	ErrNoRoom       = errors.New("no room for the code that makes system calls")
 	ErrForeignABI   = errors.New("not a 64-bit process of this machine")
+	ErrUnsure       = errors.New("whether the call was made is not known")
 	ErrClosed       = errors.New("process handle is closed")
 )
 

@@ -423,7 +423,7 @@ func TestPanicRestores(t *testing.T) {
 		func() { p.Stop(StopOptions{}, func(*Stopped) error { panic("in stop") }) },
 		func() {
 			p.Borrow(func(r *Remote) error {
-				if _, err := r.Scratch(); err != nil {
+				if _, err := r.MemfdCreate(unix.MFD_CLOEXEC); err != nil {
 					return err
 				}
 				panic("in borrow")

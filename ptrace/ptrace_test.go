@@ -37,7 +37,7 @@ func TestReadWriteBorrowStop(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Errorf("read %q, want %q", got, want)
 		}
-		fd, err := r.MemfdCreate("hotpatch-test", 0)
+		fd, err := r.MemfdCreate(0)
 		if err != nil {
 			return err
 		}

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"hotpatch/arch"
 )
 
 // Remote makes system calls in a borrowed thread. It is valid inside the function given to Borrow.
@@ -25,21 +23,22 @@ type Remote struct {
 	dirty   bool // the thread's registers are not the saved ones
 	written bool // something has been written at place
 	armed   bool // the stub is there and holds the saved registers
+	moved   bool // the last step let the thread run
 	place   place
-	scratch arch.Addr
 }
 
 // remotePatience is how long one borrowed call may take.
 const remotePatience = 5 * time.Second
-
-// scratchSize is the size of the page that [Remote.Scratch] maps, in bytes.
-const scratchSize = 4096
 
 // errTrapped says that a filter of the target answered a borrowed call with a signal.
 var errTrapped = errors.New("answered with SIGSYS, by a seccomp filter or by syscall user dispatch")
 
 // TID is the borrowed thread.
 func (r *Remote) TID() int { return r.t.tid }
+
+// Abandoned reports whether another tracer has died while it had a thread of the process borrowed, or whether a call of this one
+// went wrong ([ErrUnsure]): what the calls have made may still be there.
+func (r *Remote) Abandoned() bool { return r.tr.abandoned }
 
 // CallError is a system call in the target that failed.
 type CallError struct {
@@ -94,13 +93,13 @@ func (r *Remote) call(nr uintptr, args [6]uint64) (uint64, error) {
 		}
 		entered, err := r.step(end)
 		if err != nil {
-			return 0, err
+			return 0, r.abandon(err, &regs, true, end)
 		}
 		if !entered { // a signal came first and has been delivered
 			continue
 		}
 		if _, err := r.step(end); err != nil {
-			return 0, err
+			return 0, r.abandon(err, &regs, false, end)
 		}
 		result := uint64(r.t.regs.Result())
 		if len(r.t.filters) == 0 {
@@ -108,6 +107,33 @@ func (r *Remote) call(nr uintptr, args [6]uint64) (uint64, error) {
 		}
 		return result, r.trapped(end)
 	}
+}
+
+// abandon deals with a call that went wrong at its first step, to its entry, or at its second. A thread in front of the call gets its
+// registers back. One at the entry is brought to the exit without the call's being made: registers that are written at the
+// entry are taken for the call's. Otherwise nobody knows whether the call was made, or will be by the stub.
+func (r *Remote) abandon(cause error, regs *Regs, first bool, end time.Time) error {
+	entry := first == r.moved && r.t.stopped && r.t.stop.sys
+	switch {
+	case errors.Is(cause, ErrUnsure):
+		r.tr.abandoned = true
+		return cause
+	case r.tr.byTID[r.t.tid] != r.t:
+		return cause
+	case first && !r.moved:
+		if r.putBack() == nil {
+			return cause
+		}
+	case entry:
+		if _, e := regset(unix.PTRACE_SETREGSET, r.t.tid, regs); e != 0 { // they say that it is in no call
+			break
+		}
+		if _, err := r.step(end); err == nil {
+			return cause
+		}
+	}
+	r.tr.abandoned = true
+	return fmt.Errorf("%w: %w", ErrUnsure, cause)
 }
 
 // arm writes the stub, with the registers that the thread is to go on with. The thread is
@@ -152,10 +178,11 @@ func (r *Remote) trapped(end time.Time) error {
 // was delivered instead; the thread is then parked with other registers, which are the saved ones now.
 func (r *Remote) step(end time.Time) (bool, error) {
 	for {
-		r.t.stopped = false
+		r.moved = false
 		if e := ptrace(unix.PTRACE_SYSCALL, r.t.tid, 0, 0); e != 0 {
 			return false, r.lost(e)
 		}
+		r.moved, r.t.stopped = true, false
 		if err := r.tr.awaitStop(r.t, end); err != nil {
 			return false, err
 		}
@@ -222,18 +249,31 @@ func (r *Remote) restore() error {
 			return fmt.Errorf("thread %d is not restored yet, because a borrowed call does not end; it goes on by itself when that ends: %w", r.t.tid, err)
 		}
 	}
-	if err := r.putBack(); err != nil || r.t.stop.event == unix.PTRACE_EVENT_STOP {
+	if r.t.stop.event == unix.PTRACE_EVENT_STOP {
+		return r.putBack()
+	}
+	// The thread does not go on with its own registers unless it stops once more; else by the stub.
+	if e := ptrace(unix.PTRACE_INTERRUPT, r.t.tid, 0, 0); e != 0 {
+		return r.lost(e)
+	}
+	if err := r.putBack(); err != nil {
 		return err
 	}
-	ptrace(unix.PTRACE_INTERRUPT, r.t.tid, 0, 0)
 	r.tr.resume(r.t)
 	return r.tr.settle(r.t, end)
 }
 
-// lost explains a failed request on the borrowed thread, which was stopped: it was killed.
+// lost explains a failed request on the borrowed thread, which was stopped: it was killed, unless the kernel says something
+// else than that there is no such tracee, or it does not end.
 func (r *Remote) lost(e syscall.Errno) error {
+	if e != syscall.ESRCH {
+		return fmt.Errorf("process %d: thread %d: %w", r.tr.p.PID, r.t.tid, e)
+	}
 	if r.tr.byTID[r.t.tid] == r.t {
 		r.tr.awaitDeath(r.t)
+	}
+	if r.tr.byTID[r.t.tid] == r.t && !r.tr.p.Ended() {
+		return fmt.Errorf("%w: process %d: thread %d: %w, but it has not ended", ErrUnsure, r.tr.p.PID, r.t.tid, e)
 	}
 	return r.tr.p.fail("borrow", r.t.tid, ErrExited, "killed during a borrowed call", e)
 }

@@ -56,20 +56,12 @@ func (r *Remote) Mprotect(addr arch.Addr, size uint64, prot int) error {
 	return err
 }
 
-// MemfdCreate makes an anonymous file in the target and returns its descriptor there. The name goes
-// through the scratch page.
-func (r *Remote) MemfdCreate(name string, flags int) (int, error) {
-	if len(name) >= scratchSize {
-		return 0, fmt.Errorf("memfd_create: a name of %d bytes", len(name))
-	}
-	at, err := r.Scratch()
-	if err != nil {
-		return 0, err
-	}
-	if err := r.Write(at, append([]byte(name), 0)); err != nil {
-		return 0, err
-	}
-	v, err := r.named(fmt.Sprintf("memfd_create(%q, %#x)", name, flags), unix.SYS_MEMFD_CREATE, uint64(at), uint64(flags))
+// MemfdName is the name of the files that [Remote.MemfdCreate] makes.
+const MemfdName = stubName
+
+// MemfdCreate makes an anonymous file in the target and returns its descriptor there. Its name lies in the stub.
+func (r *Remote) MemfdCreate(flags int) (int, error) {
+	v, err := r.named(fmt.Sprintf("memfd_create(%q, %#x)", MemfdName, flags), unix.SYS_MEMFD_CREATE, uint64(r.place.addr+stubNameOffset), uint64(flags))
 	return int(v), err
 }
 
@@ -83,27 +75,4 @@ func (r *Remote) Ftruncate(fd int, size uint64) error {
 func (r *Remote) CloseFD(fd int) error {
 	_, err := r.named(fmt.Sprintf("close(%d)", fd), unix.SYS_CLOSE, uint64(fd))
 	return err
-}
-
-// Scratch returns a readable and writable page of 4,096 bytes in the target, for arguments that are passed
-// by address. It is mapped at the first call and unmapped when the thread is given back.
-func (r *Remote) Scratch() (arch.Addr, error) {
-	if r.scratch == 0 {
-		at, err := r.Mmap(0, scratchSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, -1, 0)
-		if err != nil {
-			return 0, err
-		}
-		r.scratch = at
-	}
-	return r.scratch, nil
-}
-
-// freeScratch unmaps the scratch page.
-func (r *Remote) freeScratch() error {
-	if r.scratch == 0 || r.tr.byTID[r.t.tid] != r.t {
-		return nil
-	}
-	at := r.scratch
-	r.scratch = 0
-	return r.Munmap(at, scratchSize)
 }

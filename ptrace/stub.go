@@ -70,6 +70,9 @@ func (tr *tracer) look(at arch.Addr, rank int) (place, bool) {
 	if tr.p.ReadMem(b[:], at) != nil {
 		return place{}, false
 	}
+	if _, stub := recognizeStub(b[:]); stub {
+		tr.abandoned = true
+	}
 	return place{addr: at, fill: b[0], rank: rank}, uniform(b[:], b[0])
 }
 

@@ -43,7 +43,7 @@ func TestBorrowToBeKilled(t *testing.T) {
 // borrowMuch makes the calls of an apply, and undoes them.
 func borrowMuch(r *Remote) error {
 	const size = 8192
-	fd, err := r.MemfdCreate("hotpatch-sweep", unix.MFD_CLOEXEC)
+	fd, err := r.MemfdCreate(unix.MFD_CLOEXEC)
 	if err != nil {
 		return err
 	}

@@ -23,27 +23,28 @@ type tracer struct {
 	tid  int           // of its OS thread
 
 	// table
-	threads  []*tracee          // in the order in which they were found
-	byTID    map[int]*tracee    // the same
-	waits    map[int]waitRecord // of threads that were let go
-	strays   []int              // new processes whose first stop is awaited, to let them go
-	sharers  []int              // processes seen to share the target's memory
-	timers   int                // that are open
-	afresh   []Afresh           // of all stops; its capacity is fixed
-	taskDir  int                // open /proc/PID/task; -1: none
-	mem      memFile            // for forced writes
-	sigchld  chan os.Signal     // nil until the first Seize
-	seized   bool
-	exec     bool // the process has executed another program
-	ended    bool // the process has ended
-	ownChild bool // the target is a child of this process, whose wait collects its main thread
-	libc     []Mapping
-	place    place    // where the last stub was; address 0: none yet
-	si       siginfo  // scratch of waitPeek
-	view     []Thread // scratch of Stop
-	local    []unix.Iovec
-	remote   []unix.RemoteIovec
-	round    Watch // scratch of RunOn
+	threads   []*tracee          // in the order in which they were found
+	byTID     map[int]*tracee    // the same
+	waits     map[int]waitRecord // of threads that were let go
+	strays    []int              // new processes whose first stop is awaited, to let them go
+	sharers   []int              // processes seen to share the target's memory
+	timers    int                // that are open
+	afresh    []Afresh           // of all stops; its capacity is fixed
+	taskDir   int                // open /proc/PID/task; -1: none
+	mem       memFile            // for forced writes
+	sigchld   chan os.Signal     // nil until the first Seize
+	seized    bool
+	exec      bool // the process has executed another program
+	ended     bool // the process has ended
+	ownChild  bool // the target is a child of this process, whose wait collects its main thread
+	libc      []Mapping
+	place     place    // where the last stub was; address 0: none yet
+	abandoned bool     // a stub was found that another tracer had left, or a call of this one went wrong
+	si        siginfo  // scratch of waitPeek
+	view      []Thread // scratch of Stop
+	local     []unix.Iovec
+	remote    []unix.RemoteIovec
+	round     Watch // scratch of RunOn
 }
 
 // job is a closure to be run on the tracer's thread.

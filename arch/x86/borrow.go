@@ -12,20 +12,26 @@ import (
 //
 //	  0  code    syscall; mov saved(%rip), reg ...; jmp *pc(%rip); int3 ...
 //	120  saved   17 words by DWARF number: rax ... r15, pc; that of rsp is not loaded
-//	256  owner   magic, thread, fill: whose it is, and what lay there before
-//	272
+//	256  owner   name, fill, thread: what lay there before, and whose it is
+//	288
+//
+// The name ends with a zero byte. It tells a block from other bytes, and is also there for memfd_create(2), so that
+// no other memory is needed to pass it.
 //
 // The code never changes the flags, rsp or memory, and touches no vector register: mov, jmp and syscall
 // with sysret keep the flags (AMD64 manual volume 3; sysret takes them from r11).
 const (
 	borrowSaved = 120
 	borrowOwner = 256
-	BorrowLen   = 272 // bytes of a block
+	BorrowLen   = 288 // bytes of a block
 	BorrowAlign = 16  // of its address, so that the words are aligned
+
+	BorrowName       = "hotpatch-journal"
+	BorrowNameOffset = borrowOwner // of the name in a block
 )
 
 // borrowMagic begins the owner's part.
-const borrowMagic = "hpborrow"
+const borrowMagic = BorrowName + "\x00"
 
 // borrowTemplate is the code: bytes in front of a 32-bit field that holds the distance from the end of
 // the instruction to a saved word.
@@ -76,8 +82,9 @@ func (b *Borrow) Encode() []byte {
 		out = binary.LittleEndian.AppendUint64(out, v)
 	}
 	out = append(out, borrowMagic...)
+	out = append(out, b.Fill, 0, 0)
 	out = binary.LittleEndian.AppendUint32(out, b.TID)
-	return append(out, b.Fill, 0, 0, 0)
+	return append(out, make([]byte, BorrowLen-len(out))...)
 }
 
 // borrowCode appends the code and the int3 behind it.
@@ -107,6 +114,6 @@ func RecognizeBorrow(block []byte) (b Borrow, ok bool) {
 		b.Regs[i] = binary.LittleEndian.Uint64(block[borrowSaved+8*i:])
 	}
 	owner := block[borrowOwner+len(borrowMagic):]
-	b.TID, b.Fill = binary.LittleEndian.Uint32(owner), owner[4]
-	return b, owner[5] == 0 && owner[6] == 0 && owner[7] == 0
+	b.TID, b.Fill = binary.LittleEndian.Uint32(owner[3:]), owner[0]
+	return b, bytes.Equal(block, b.Encode()) // the rest is zero
 }

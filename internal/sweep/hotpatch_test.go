@@ -128,16 +128,17 @@ func (h *tool) at(t *testing.T, instant int, args ...string) *process {
 	return h.begin(t, []string{"HOTPATCH_AT=" + strconv.Itoa(instant)}, args...)
 }
 
-// arrived waits until the process waits at an instant, and returns that; false: it has ended before.
-func (p *process) arrived() (instant int, ok bool) {
+// arrived waits until the process waits at an instant, and returns that and its name; false: it has ended before.
+func (p *process) arrived() (instant int, name string, ok bool) {
 	line, err := p.lines.ReadString('\n')
 	if err != nil {
-		return 0, false
+		return 0, "", false
 	}
-	if _, err := fmt.Sscan(line, &instant); err != nil {
+	number, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if instant, err = strconv.Atoi(number); err != nil {
 		p.t.Fatalf("hotpatch says %q", line)
 	}
-	return instant, true
+	return instant, name, true
 }
 
 // answer is what a process that waits is told.

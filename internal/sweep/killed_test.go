@@ -47,7 +47,7 @@ func (k *killing) sweep() {
 	k.outcomes = make(map[string]int)
 	n := k.rehearse()
 	wrong := 0
-	for i, at := range due(n) {
+	for i, at := range due(n, 1) {
 		k.renew()
 		if err := k.step(at, i%2 == 0); err != nil {
 			k.t.Errorf("death at instant %d of %d: %v", at, n, err)
@@ -57,6 +57,7 @@ func (k *killing) sweep() {
 			k.world.replace()
 		}
 	}
+	k.retire()
 	k.t.Logf("sweep: %d instants, %d deaths: %d old, %d new, %d mixed (atomic: %v); %d ended before; %d EINTR; %.0f s", n,
 		k.outcomes["old"]+k.outcomes["new"]+k.outcomes["mixed"], k.outcomes["old"], k.outcomes["new"], k.outcomes["mixed"], k.atomic,
 		k.outcomes["ended"], k.eintrs, time.Since(begin).Seconds())
@@ -110,11 +111,11 @@ func (k *killing) killedAt(at int, more ...string) (*run, error) {
 		return r, k.released()
 	}
 	p := k.h.at(k.t, k.busy, args...)
-	now, alive := p.arrived()
+	now, _, alive := p.arrived()
 	err := k.tg.release()
 	for alive && !k.tg.leaves(tid) {
 		p.answer(answer{next: now + 1})
-		now, alive = p.arrived()
+		now, _, alive = p.arrived()
 	}
 	k.tried = now
 	p.answer(answer{kill: at - k.busy + now})
@@ -214,12 +215,7 @@ const (
 
 // midway reports whether the run died between its first jump and its last.
 func (k *killing) midway(r *run) bool {
-	n := 0
-	for _, name := range r.names {
-		if strings.HasPrefix(name, fmt.Sprintf("after write %d ", jumpLen)) {
-			n++
-		}
-	}
+	n := written(r)
 	return n > 0 && n < jumps
 }
 

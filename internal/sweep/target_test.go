@@ -122,11 +122,11 @@ func (tg *target) end() {
 	default:
 	}
 	close(tg.stop)
+	tg.done.Wait()
 	for _, c := range append(tg.conns, tg.spare) {
 		c.net.Close()
 	}
 	tg.gate.Close()
-	tg.done.Wait()
 }
 
 // ask sends requests on one connection until the target ends.
@@ -306,8 +306,15 @@ func (tg *target) spawned() (class, error) {
 		return 0, err
 	}
 	const end = -2 // END of served.c
-	_, err = tg.spare.request(end)
-	return judge(n, answer), err
+	if _, err = tg.spare.request(end); err != nil {
+		return 0, err
+	}
+	for until := time.Now().Add(victim.Patience); len(tg.states()) > threads; {
+		if time.Now().After(until) {
+			return 0, errors.New("the new thread does not end")
+		}
+	}
+	return judge(n, answer), nil
 }
 
 // hold brings a thread into the function rate, and returns it.

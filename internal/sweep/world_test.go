@@ -17,11 +17,13 @@ var (
 	offset = flag.Int("offset", 0, "begin at this `instant`")
 )
 
-// due are the instants from 1 to n that are to be taken. Of a run that has few, one is.
-func due(n int) []int {
+// due are the instants from 1 to n that are to be taken, or a part of them, as rarely as is said. Of a run that has
+// few, one is.
+func due(n, rarely int) []int {
 	var out []int
+	step := *every * rarely
 	for at := 1; at <= n; at++ {
-		if at%*every == *offset%*every {
+		if at%step == *offset%step {
 			out = append(out, at)
 		}
 	}
@@ -40,9 +42,12 @@ type world struct {
 	t     *testing.T
 	h     *tool
 	tg    *target
-	steps int // that tg has been used for
-	epoll string
-	eintr int // what the target's epoll_wait had to bear so far
+	steps int    // that tg has been used for
+	epoll string // the thread of tg that sits in epoll_wait
+	fds   int    // descriptors of tg at its start
+
+	denied bool // operations are denied: it may keep one
+	eintr  int  // what the target's epoll_wait had to bear so far
 }
 
 // renew starts a target in version 1 if there is none or it has been used enough.
@@ -51,11 +56,27 @@ func (w *world) renew() {
 	if w.steps++; w.tg != nil && w.steps%lives != 0 {
 		return
 	}
-	if w.tg != nil {
-		w.tg.end()
-		w.tg.v.End()
-	}
+	w.retire()
 	w.replace()
+}
+
+// retire ends a target that was used. Deaths have left it no descriptors, once something has been applied and reverted.
+func (w *world) retire() {
+	w.t.Helper()
+	if w.tg == nil {
+		return
+	}
+	for _, v := range []int{2, 1} {
+		if err := w.bring(v); err != nil {
+			w.t.Error(err)
+		}
+	}
+	if n := w.tg.descriptors(); n != w.fds && !w.denied {
+		w.t.Errorf("%d descriptors after %d steps, %d at the start", n, w.steps, w.fds)
+	}
+	w.tg.end()
+	w.tg.v.End()
+	w.tg = nil
 }
 
 // replace starts a target in place of one that has ended or is not right any more.
@@ -69,7 +90,7 @@ func (w *world) replace() {
 	if seen, err := w.tg.observe(); err != nil || seen != version(1) {
 		w.t.Fatalf("a new target answers as %v: %v", seen, err)
 	}
-	w.epoll = w.waiter()
+	w.epoll, w.fds = w.waiter(), w.tg.descriptors()
 }
 
 // waiter is the thread that sits in epoll_wait.

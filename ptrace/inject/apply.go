@@ -183,7 +183,10 @@ func (t *transaction) overtaken(err error) error {
 
 // planWith makes the plan.
 func (t *transaction) planWith(choose chooser) (bool, error) {
-	views, _ := t.plan.snap.views()
+	views, _, err := t.plan.snap.views()
+	if err != nil {
+		return false, err
+	}
 	for _, v := range views {
 		if len(v.stray) > 0 {
 			return false, attention(t.p.PID, "%s has been patched, and something else was written over it: %s", v.m.name(), strings.Join(v.stray, ", "))

@@ -3,6 +3,8 @@ package inject
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -29,6 +31,9 @@ func (t *transaction) borrow(fn func(*ptrace.Remote) error) error {
 	err := t.p.BorrowWith(ptrace.BorrowOptions{SuspendFilters: t.suspend}, func(r *ptrace.Remote) error {
 		if r.Suspended() {
 			suspended = r.TID()
+		}
+		if err := t.closeAbandoned(r); err != nil {
+			return err
 		}
 		return fn(r)
 	})
@@ -58,4 +63,29 @@ func explain(err error) error {
 		return fmt.Errorf("%w; the kernel forbids the process executable memory: a security module (SELinux execmem), or a filter", err)
 	}
 	return err
+}
+
+// closeAbandoned closes what a hotpatch left that died between making a journal's file and closing it. Nobody else is at
+// work on the process, and a live hotpatch has such a file open for some microseconds only.
+func (t *transaction) closeAbandoned(r *ptrace.Remote) error {
+	if !r.Abandoned() {
+		return nil
+	}
+	list, err := os.ReadDir(procPath(t.p.PID, "fd"))
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if link, err := os.Readlink(procPath(t.p.PID, "fd/"+d.Name())); err != nil || link != journalPath {
+			continue
+		}
+		fd, err := strconv.Atoi(d.Name())
+		if err == nil {
+			err = r.CloseFD(fd)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

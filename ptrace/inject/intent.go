@@ -132,11 +132,18 @@ func readPending(mem memory, j *journal) *pending {
 			p.forward = bytes.Equal(p.raw[i], w.After)
 		}
 	}
+	old, begun := false, false // a place that is not gated is old; one is new, by itself or by its gate
 	for i := range it.Writes {
-		w := &it.Writes[i]
-		if p.forward && w.decisive() && !w.gated() && bytes.Equal(p.raw[i], w.Before) {
-			p.mixed = true
+		switch w := &it.Writes[i]; {
+		case w.decisive() && !w.gated() && bytes.Equal(p.raw[i], w.Before):
+			old = true
+		case w.decisive():
+			begun = true
 		}
+	}
+	p.mixed = p.forward && old && begun
+	if old && !begun { // the death was right behind go
+		p.forward = false
 	}
 	return p
 }

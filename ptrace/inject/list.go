@@ -52,7 +52,10 @@ func Inspect(pid int, log *slog.Logger) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	views, gone := snap.views()
+	views, gone, err := snap.views()
+	if err != nil {
+		return nil, err
+	}
 	status, err := statusFields(pid)
 	if err != nil {
 		return nil, err
@@ -67,6 +70,12 @@ func Inspect(pid int, log *slog.Logger) (*Status, error) {
 	}
 	if unsettled {
 		s.Attention = append(s.Attention, snap.pending.String())
+	}
+	for _, j := range snap.journals {
+		if len(j.Record.Entries) == 0 && !j.Hosted && j.Phase == phasePrepared && own.of(j) {
+			s.Attention = append(s.Attention, fmt.Sprintf("a hotpatch died in %s before it changed anything; the next apply or revert unmaps what it left",
+				j.Record.Intent.Verb))
+		}
 	}
 	for _, l := range gone {
 		s.Notes = append(s.Notes, fmt.Sprintf("patch %s was in %s at %#x, which is no longer mapped there", l.file.ID.Short(), l.e.Path, uint64(l.e.Start)))
@@ -207,7 +216,10 @@ func parentNote(status map[string]string, steps []*step, opt *Options) []string 
 	if err != nil {
 		return nil
 	}
-	views, _ := snap.views()
+	views, _, err := snap.views()
+	if err != nil {
+		return nil
+	}
 	var names []string
 	for _, v := range views {
 		for _, s := range steps {

@@ -68,7 +68,10 @@ func (m *Match) look(fits func(*Match, *moduleView), log *slog.Logger) error {
 		}
 		return fmt.Errorf("process %d: %w", m.PID, err)
 	}
-	views, _ := snap.views()
+	views, _, err := snap.views()
+	if err != nil {
+		return fmt.Errorf("process %d: %w", m.PID, err)
+	}
 	for _, v := range views {
 		fits(m, v)
 	}

@@ -81,11 +81,8 @@ func maybeJournal(mp *ptrace.Mapping) bool {
 	return mp.Off == 0 && (mp.Path == journalPath || mp.Inode == 0 && mp.Path == "" && mp.Perm == ptrace.PermRead)
 }
 
-// journalName is what memfd_create(2) is told; journalPath is how /proc/PID/maps shows it.
-const (
-	journalName = "hotpatch-journal"
-	journalPath = "/memfd:" + journalName + " (deleted)"
-)
+// journalPath is how /proc/PID/maps shows a journal's memory.
+const journalPath = "/memfd:" + ptrace.MemfdName + " (deleted)"
 
 // readJournals finds the journals: by name, and in anonymous mappings that begin with the magic.
 func (s *snapshot) readJournals() error {

@@ -128,10 +128,10 @@ func (t *transaction) writePayload(p *patch.Payload) error {
 func (t *transaction) mapJournal(r *ptrace.Remote) error {
 	j := t.plan.journal
 	const fixed = unix.MAP_PRIVATE | unix.MAP_FIXED_NOREPLACE
-	fd, err := r.MemfdCreate(journalName, unix.MFD_CLOEXEC)
+	fd, err := r.MemfdCreate(unix.MFD_CLOEXEC)
 	if err == nil {
 		if err = r.Ftruncate(fd, j.Size); err == nil {
-			_, err = r.Mmap(j.At, j.Size, unix.PROT_READ, fixed, fd, 0)
+			err = t.mmap(r, j.At, j.Size, unix.PROT_READ, fixed, fd)
 		}
 		if cerr := r.CloseFD(fd); cerr != nil {
 			return errors.Join(err, cerr)
@@ -140,17 +140,23 @@ func (t *transaction) mapJournal(r *ptrace.Remote) error {
 	if err != nil {
 		var call *ptrace.CallError
 		if !errors.As(err, &call) && !errors.Is(err, ptrace.ErrFiltered) {
-			return err
+			return errors.Join(err, t.closeAbandoned(r))
 		}
 		t.log.Info("no memfd for the journal, using anonymous memory", "cause", err)
 		j.Anon = true
-		_, err = r.Mmap(j.At, j.Size, unix.PROT_READ, fixed|unix.MAP_ANONYMOUS, -1, 0)
+		err = t.mmap(r, j.At, j.Size, unix.PROT_READ, fixed|unix.MAP_ANONYMOUS, -1)
 	}
-	if err != nil {
-		return taken(err, j.At)
+	return taken(err, j.At)
+}
+
+// mmap maps memory in the target, and notes it for unstage.
+func (t *transaction) mmap(r *ptrace.Remote, at arch.Addr, size uint64, prot, flags, fd int) error {
+	_, err := r.Mmap(at, size, prot, flags, fd, 0)
+	if err == nil {
+		t.mapped = append(t.mapped, leftover{At: at, Size: size})
 	}
-	t.mapped = append(t.mapped, leftover{At: j.At, Size: j.Size})
-	return nil
+	t.unsure = t.unsure || errors.Is(err, ptrace.ErrUnsure)
+	return err
 }
 
 // mapPayload maps the segments of a payload and the memory for its gates. Text is mapped readable and executable at once; it is written from
@@ -161,11 +167,10 @@ func (t *transaction) mapPayload(r *ptrace.Remote, e *entry) error {
 			continue
 		}
 		size := pageUp(g.Size)
-		_, err := r.Mmap(g.Addr, size, protOf(g.Kind), unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE, -1, 0)
+		err := t.mmap(r, g.Addr, size, protOf(g.Kind), unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_FIXED_NOREPLACE, -1)
 		if err != nil {
 			return taken(err, g.Addr)
 		}
-		t.mapped = append(t.mapped, leftover{At: g.Addr, Size: size})
 		if err := t.at("payload-mapped"); err != nil {
 			return err
 		}
@@ -191,10 +196,14 @@ func protOf(k patch.Kind) int {
 	return unix.PROT_READ | unix.PROT_WRITE
 }
 
-// unstage undoes stage. It must not be called once a text byte has changed.
+// unstage undoes stage. It must not be called once a text byte has changed. Where it is not known what has been mapped, everything
+// stays: the next transaction finds it by the journal, and unmaps what is proven to be ours.
 func (t *transaction) unstage() error {
 	here := errors.Join(t.unstageGates(), t.clearHosted())
-	if len(t.mapped) == 0 {
+	switch {
+	case t.unsure && !t.p.Ended():
+		return errors.Join(here, errors.New("whether a call that maps memory was made is not known"))
+	case len(t.mapped) == 0:
 		return here
 	}
 	err := errors.Join(here, t.borrow(t.unmap))

@@ -23,6 +23,7 @@ type transaction struct {
 	log    *slog.Logger
 	clock  *clock
 	mapped []leftover // what stage has mapped so far
+	unsure bool       // stage may have mapped more
 	spaces <-chan []unwind.Module
 	end    time.Time // until when a busy function is waited for
 	before *settled  // what this command has settled; nil: there was nothing
@@ -72,7 +73,12 @@ func (t *transaction) run(ctx context.Context) error {
 		return err
 	}
 	if err != nil && !t.changed {
-		return errors.Join(err, t.unstage())
+		mapped := len(t.mapped) > 0 || t.unsure
+		left := t.unstage()
+		if left != nil && mapped {
+			left = attention(t.p.PID, "its code is as it was, but memory that was mapped in it stays: %v; the next apply or revert unmaps it", left)
+		}
+		return errors.Join(err, left)
 	}
 	if err != nil {
 		return err

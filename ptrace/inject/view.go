@@ -72,7 +72,7 @@ func (v *moduleView) last() []byte {
 
 // views sorts the entries of all journals to the modules of the process. Entries whose module is gone
 // (unloaded, or loaded elsewhere) are returned apart; those that cannot be read are added to s.damaged.
-func (s *snapshot) views() (views []*moduleView, gone []*link) {
+func (s *snapshot) views() (views []*moduleView, gone []*link, err error) {
 	byStart := make(map[arch.Addr]*moduleView)
 	for _, m := range s.mods {
 		v := &moduleView{m: m}
@@ -97,13 +97,15 @@ func (s *snapshot) views() (views []*moduleView, gone []*link) {
 		}
 	}
 	for _, v := range views {
-		v.judge(s.mem, links[v])
+		if err := v.judge(s, links[v]); err != nil {
+			return nil, nil, err
+		}
 	}
 	half := torn(links)
 	for _, v := range views {
 		v.arrange(links[v], half)
 	}
-	return views, gone
+	return views, gone, nil
 }
 
 // A writer is a link with one of its writes.
@@ -119,7 +121,7 @@ func (o writer) coincides() bool {
 }
 
 // judge counts the writes of each link that are in force, and notes bytes that nobody knows.
-func (v *moduleView) judge(mem memory, links []*link) {
+func (v *moduleView) judge(s *snapshot, links []*link) error {
 	byAddr := make(map[arch.Addr][]writer) // in journal order
 	var addrs []arch.Addr
 	for _, l := range links {
@@ -135,7 +137,10 @@ func (v *moduleView) judge(mem memory, links []*link) {
 	for _, a := range addrs {
 		writers := byAddr[a]
 		now := make([]byte, len(writers[0].w.New))
-		if mem.ReadMem(now, a) != nil {
+		if err := s.mem.ReadMem(now, a); err != nil {
+			if mappingAt(s.maps, a) != nil {
+				return fmt.Errorf("%s: %w", writers[0].w.Name, err)
+			}
 			now = nil // a payload that was planned, but never mapped
 		}
 		// Where a journal says that nothing of it should be there, the bytes are not its business.
@@ -159,6 +164,7 @@ func (v *moduleView) judge(mem memory, links []*link) {
 			v.stray = append(v.stray, fmt.Sprintf("%s at %#x: % x", writers[0].w.Name, uint64(a), now[:min(len(now), 16)]))
 		}
 	}
+	return nil
 }
 
 // torn reports whether a transaction, of which there is one at most, was interrupted so that it is half done: of the entries that it
