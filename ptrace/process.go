@@ -108,6 +108,8 @@ func (p *Process) check(op string) error {
 		return p.fail(op, 0, ErrExited, "its number now belongs to another process", nil)
 	case st.State == 'Z' && st.NumThreads <= 1 || st.State == 'X':
 		return p.fail(op, 0, ErrExited, "not yet reaped by its parent", nil)
+	case p.pidfd >= 0 && p.Ended(): // and the other began in the same clock tick
+		return p.fail(op, 0, ErrExited, "its number now belongs to another process", nil)
 	}
 	return nil
 }
