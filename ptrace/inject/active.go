@@ -47,6 +47,8 @@ const maxBusy = 16
 // readSpaces describes the modules of a process to the unwinder. It works in the background, on all processors:
 // parsing the call frame information is most of what a plan costs. The answer is on the channel.
 func readSpaces(a *arch.Arch, snap *snapshot, log *slog.Logger) <-chan []unwind.Module {
+	now := *snap // a plan may look at the memory as it will be (afterwards)
+	snap = &now
 	out := make([]unwind.Module, len(snap.mods))
 	done := make(chan []unwind.Module, 1)
 	var next atomic.Int64
