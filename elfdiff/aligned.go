@@ -60,7 +60,8 @@ func (d *differ) judgeAligned(c *funcChange, p *image.Place, off int64, align in
 	}
 	at := func(x *image.Atom) int64 { return (int64(x.Addr) + off) & int64(align-1) }
 	if at(b) == 0 && at(a) != 0 {
-		c.refuse("it may need %s at an address that is a multiple of %d, as it is in the new build (%#x); the running one lies at %#x",
+		c.refuse("it may need %s at an address that is a multiple of %d, as it is in the new build (%#x), and the running one lies at %#x; "+
+			"only a restart gives it another place",
 			b.Name, align, uint64(b.Addr), uint64(a.Addr))
 	}
 }

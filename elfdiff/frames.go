@@ -49,11 +49,13 @@ func (f *frameSection) part(c *funcChange, p *image.Atom) {
 			if addr == p.Addr && f.e.d.new.im.CFI.Find(p.End()-1) == nil {
 				return // code without call frame information: stacks with it are judged by the scan alone
 			}
-			c.refuse("%s+%#x has no call frame information although the rest of it has", p.Name, uint64(addr-p.Addr))
+			c.refuse("%s+%#x has no call frame information although the rest of it has; "+
+				"compile it with -fasynchronous-unwind-tables", p.Name, uint64(addr-p.Addr))
 			return
 		}
 		if fde.Start != addr || fde.End > p.End() {
-			c.refuse("the call frame information of %s is for [%#x, %#x), which is not the function", p.Name, uint64(fde.Start), uint64(fde.End))
+			c.refuse("the call frame information of %s is for [%#x, %#x), which is not the function; "+
+				"in assembly, .cfi_startproc and .cfi_endproc have to enclose it", p.Name, uint64(fde.Start), uint64(fde.End))
 			return
 		}
 		if !f.fde(c, p, fde) {
@@ -70,17 +72,18 @@ func (f *frameSection) fde(c *funcChange, p *image.Atom, fde *cfi.FDE) bool {
 		var more []cfi.PtrField
 		more, err = fde.CIE.PtrFields()
 		if err == nil && len(more) > 0 || len(fields) != 1 || fde.LSDA != 0 {
-			c.refuse("%s has an exception table or personality routine, which cannot be carried yet", p.Name)
+			c.refuse("%s has an exception table or personality routine, which cannot be carried yet; only a restart with the new build helps", p.Name)
 			return false
 		}
 	}
 	if err != nil {
-		c.refuse("the call frame information of %s: %v", p.Name, err)
+		c.refuse("the call frame information of %s cannot be carried (%v); compile it with -fasynchronous-unwind-tables", p.Name, err)
 		return false
 	}
 	start := fields[0]
 	if start.Enc != pcrelSdata4 || start.Size != 4 {
-		c.refuse("the call frame information of %s encodes addresses as %#x, which cannot be carried", p.Name, start.Enc)
+		c.refuse("the call frame information of %s encodes addresses as %#x, which cannot be carried; "+
+			"compile it as position independent code (-fPIC)", p.Name, start.Enc)
 		return false
 	}
 	cie := f.cie(fde.CIE)

@@ -81,15 +81,15 @@ func (d *differ) judgeFunction(c *funcChange) {
 			continue
 		}
 		if u.err != nil {
-			c.refuse("it cannot be decoded: %v", u.err)
+			c.refuse("it cannot be decoded (%v); only a restart with the new build helps", u.err)
 			return
 		}
 		if u.atom().Kind == image.IFunc {
-			c.refuse("it is the resolver of an IFUNC, which ran when the program was loaded")
+			c.refuse("it is the resolver of an IFUNC, which ran when the program was loaded; what it chose stays until a restart")
 		}
 		for _, p := range u.parts {
 			if p.SizeNote != "" {
-				c.refuse("the extent of %s in %s is in doubt: %s", p.Name, u.im.Path, p.SizeNote)
+				c.refuse("the extent of %s in %s is in doubt (%s); give its symbol a size, with .size in assembly", p.Name, u.im.Path, p.SizeNote)
 			}
 		}
 		d.judgeBody(c, u)
@@ -102,7 +102,8 @@ func (d *differ) judgeFunction(c *funcChange) {
 	d.judgeNames(c.new.atom(), &c.verdict)
 	d.judgeAlignment(c)
 	if why := d.unwinds(c.new); why != "" {
-		c.refuse("an exception or forced unwind may cross it (%s), and the target's unwinder cannot be told of new code yet", why)
+		c.refuse("an exception or forced unwind may cross it (%s), and the target's unwinder cannot be told of new code yet; "+
+			"until it can, only functions that call nothing can be changed without a restart", why)
 	}
 }
 
@@ -114,12 +115,13 @@ func (d *differ) judgeBody(c *funcChange, u *unit) {
 			continue
 		}
 		if body.Falls {
-			c.refuse("the end of %s runs on into what follows it", p.Name)
+			c.refuse("the end of %s runs on into what follows it; end it with a return, a jump, or a call of a function that does not return", p.Name)
 			return
 		}
 		for _, g := range body.Gaps {
 			if !g.Padding {
-				c.refuse("%s holds %d bytes at +%#x that are not reached as code", p.Name, g.Len, g.Off)
+				c.refuse("%s holds %d bytes at +%#x that are not reached as code; in assembly, put data into a section of its own, "+
+					"or only a restart with the new build helps", p.Name, g.Len, g.Off)
 				return
 			}
 		}
@@ -131,7 +133,7 @@ func (d *differ) judgeSite(c *funcChange) {
 	a := c.old.atom()
 	body, ok := d.old.im.Bytes(a.Addr, a.Size)
 	if !ok {
-		c.refuse("the old build's file holds no bytes for it")
+		c.refuse("the old build's file holds no bytes for it; give the program's own file, not its debug file")
 		return
 	}
 	labels := c.old.labelOffsets()

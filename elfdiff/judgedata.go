@@ -30,7 +30,8 @@ func (d *differ) judgeObject(o *objChange) {
 	case objTLS:
 		o.because(patch.ReasonSize, nil, "size %d -> %d", o.old.Size, o.new.Size)
 		if d.usedByPatch(o.new) {
-			o.refuse("the size of a thread-local variable changed, and functions of the patch use it: threads that exist have no room for it")
+			o.refuse("the size of a thread-local variable changed, and functions of the patch use it: threads that exist have no room for it; " +
+				"only a restart gives every thread the new one")
 		}
 	case objTLSInit:
 		o.because(patch.ReasonInitial, nil, "initial value changed; threads that run keep what they have, later ones start with the new one")
@@ -53,7 +54,8 @@ func (d *differ) judgeConstant(o *objChange) {
 	name := o.old.Name
 	if strings.HasPrefix(o.new.Name, "_ZTV") { // Itanium C++ ABI, 5.1.2: the names of vtables
 		if o.delta == objResized {
-			o.refuse("it is a vtable of another size: objects that exist keep the old one, in which new virtual functions have no place")
+			o.refuse("it is a vtable of another size: objects that exist keep the old one, in which new virtual functions have no place; " +
+				"only a restart builds them with the new one")
 		} else {
 			o.needAck("const:"+name, "it is a vtable: objects that exist call what the new one has at once, whatever they were built for")
 		}
@@ -122,7 +124,7 @@ func unitNames(units []*unit) []string {
 // judgeSection judges what was a constant and is a variable now, or the reverse.
 func (d *differ) judgeSection(o *objChange) {
 	if !o.moves() {
-		o.refuse("what it is in one of the builds cannot be told: it is in no section")
+		o.refuse("what it is in one of the builds cannot be told: it is in no section; link it anew, and strip no sections that it uses")
 		return
 	}
 	if readOnly(o.new) {
@@ -183,14 +185,16 @@ func (d *differ) judgeAdded(o *objChange) {
 	b := o.new
 	d.judgeNames(b, &o.verdict)
 	if b.Kind == image.TLSObject {
-		o.refuse("new thread-local variables are not handled yet: threads that exist have no memory for them")
+		o.refuse("new thread-local variables are not handled yet: threads that exist have no memory for them; " +
+			"use an ordinary variable, or restart")
 		return
 	}
 	if why, ok := d.amb[b]; ok && !readOnly(b) && d.usedByPatch(b) {
 		o.refuse("%s", why)
 	}
 	if b.Section != nil && isCIdentifier(b.Section.Name) {
-		o.refuse("it is an entry of the linker-collected table %s (__start_%[1]s), which cannot grow in a running program", b.Section.Name)
+		o.refuse("it is an entry of the linker-collected table %s (__start_%[1]s), which cannot grow in a running program; "+
+			"only a restart enters it", b.Section.Name)
 	}
 }
 

@@ -31,10 +31,11 @@ func (d *differ) judgeFile() {
 			if isGo(im) {
 				whole("file", im.Path,
 					"a Go program: the Go runtime finds every frame, and every pointer in it, by tables of its own, "+
-						"and stops the program at code that they do not list")
+						"and stops the program at code that they do not list; only a restart helps")
 			}
 			if im.TextRel {
-				whole("file", im.Path, "its text is relocated at run time (DT_TEXTREL), so that the running bytes cannot be compared with the file's")
+				whole("file", im.Path, "its text is relocated at run time (DT_TEXTREL), so that the running bytes cannot be compared with the file's; "+
+					"link it with -z text")
 			}
 		}
 	}
@@ -59,8 +60,8 @@ func (d *differ) judgeCollected(whole func(what, name, why string)) {
 		if !isCIdentifier(s.Name) || s.Exec() || was == s.Size || was == 0 {
 			continue
 		}
-		why := fmt.Sprintf("the linker-collected table (__start_%s) has %d bytes instead of %d, and that of a running program stays as it is",
-			s.Name, s.Size, was)
+		why := fmt.Sprintf("the linker-collected table (__start_%s) has %d bytes instead of %d, and that of a running program stays as it is; "+
+			"only a restart enters what is new", s.Name, s.Size, was)
 		whole("table", s.Name, why)
 	}
 }

@@ -60,7 +60,7 @@ func (j *typeJudge) layout(c *types.Change) {
 	case c.Harmless():
 		t.Why = "objects that exist are as good as new ones"
 	case c.Virtual():
-		t.refuse("objects that exist have the vtable of the old build: %s", firstSlot(c))
+		t.refuse("objects that exist have the vtable of the old build (%s); only a restart builds them with the new one", firstSlot(c))
 	case c.Old.Enum:
 		t.needAck(id, "numbers that exist keep the meaning of the old build (%s)%s", shorten(c.Moves), where)
 	case !apart:

@@ -75,7 +75,8 @@ func (s *side) labelTables(u *unit) (tables []*image.Atom, other *image.Escape) 
 func (d *differ) judgeLabels(c *funcChange, s *side, u *unit) {
 	tables, other := s.labelTables(u)
 	if other != nil {
-		c.refuse("%s takes the address of a label at +%#x (computed goto) outside of a table: where it is stored, it leads into the old body",
+		c.refuse("%s takes the address of a label at +%#x (computed goto) outside of a table: where it is stored, it leads into the old body; "+
+			"keep labels in a static const table that only its own goto reads, or restart",
 			other.Target.Atom.Name, other.Target.Off)
 		return
 	}
@@ -85,11 +86,13 @@ func (d *differ) judgeLabels(c *funcChange, s *side, u *unit) {
 		flow := u.flowOf(t)
 		switch {
 		case len(readers) != 1 || readers[0] != u, len(s.holdersOf(t)) > 0, len(s.namelessHolders(t)) > 0, t.Dynamic:
-			c.refuse("the labels in %s (computed goto) are not its own: others have the address of that table, which leads into the old body", t.Name)
+			c.refuse("the labels in %s (computed goto) are not its own: others have the address of that table, which leads into the old body; "+
+				"keep it to the function, or restart", t.Name)
 		case flow.Escapes || flow.Returns:
-			c.refuse("it passes on the address of %s, a table of labels (computed goto): who has it jumps into the old body", t.Name)
+			c.refuse("it passes on the address of %s, a table of labels (computed goto): who has it jumps into the old body; "+
+				"keep it to the function, or restart", t.Name)
 		case flow.Writes && !readOnly(t):
-			c.refuse("it may write to %s, a table of labels (computed goto): what it wrote leads into the old body", t.Name)
+			c.refuse("it may write to %s, a table of labels (computed goto): what it wrote leads into the old body; make the table const, or restart", t.Name)
 		case flow.Yields:
 			uses = append(uses, t.Name)
 		}

@@ -154,7 +154,7 @@ func (d *differ) judgeLeftOut(c *funcChange) {
 		return // only functions that are left out refer to it
 	}
 	if c.moved != nil {
-		c.refuse("it is left out, but refers to %s, which gets a new place: both go into the patch, or neither", c.moved.new.Name)
+		c.refuse("it is left out, but refers to %s, which gets a new place; both go into the patch, or neither", c.moved.new.Name)
 		return
 	}
 	var lost []string
@@ -224,14 +224,14 @@ func (d *differ) storedByLeftOut(stored map[*image.Atom]string) {
 func (d *differ) refuseBorder(c *funcChange, text string) {
 	if c.out != "" {
 		if callers := d.carriedCallers(c); len(callers) > 0 {
-			c.refuse("it is left out, but its signature changed (%s), and %s of the patch will pass what the new one takes: "+
+			c.refuse("it is left out, but its signature changed (%s), and %s of the patch will pass what the new one takes; "+
 				"both go into the patch, or neither", text, some(callers, 4))
 		}
 		return
 	}
 	for _, f := range d.funcs {
 		if f.out != "" && f.old != nil && slices.Contains(d.old.reaches(f.old), c.old) {
-			f.refuse("it is left out, but calls %s, whose signature changed (%s): both go into the patch, or neither", c.old.name(), text)
+			f.refuse("it is left out, but calls %s, whose signature changed (%s); both go into the patch, or neither", c.old.name(), text)
 		}
 	}
 }

@@ -126,15 +126,15 @@ func (d *differ) judgeMoved(o *objChange) {
 	a, b := o.old, o.new
 	switch {
 	case a.Copy || b.Copy:
-		o.refuse("it is a copy of another module's variable (COPY relocation), which that module uses too")
+		o.refuse("it is a copy of another module's variable (COPY relocation), which that module uses too; patch that module, or restart")
 		return
 	case a.Dynamic && !isProgram(d.old.im):
-		o.refuse("the library exports it: other modules use it where it is")
+		o.refuse("the library exports it: other modules use it where it is; keep its size, or restart")
 		return
 	case len(d.new.readersOf(b)) == 0 && len(d.new.holdersOf(b)) == 0:
 		return // nothing uses it
 	case len(d.new.readersOf(b)) == 0:
-		o.refuse("it is reached only through its address in %s: what the program made of that address cannot be told", b.Name)
+		o.refuse("it is reached only through its address in %s: what the program made of that address cannot be told; keep its size, or restart", b.Name)
 		return
 	}
 	held := d.heldBy(a)

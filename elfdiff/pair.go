@@ -376,7 +376,7 @@ func (d *differ) markAmbiguous() {
 		mark := func(as []*image.Atom, name string) {
 			if len(as) > 0 {
 				d.amb[b] = fmt.Sprintf("the old build has another variable named %s (%s) that the new one does not have: "+
-					"whether it is this one, and its value is to be kept, cannot be told", name, where(as[0]))
+					"whether it is this one, and its value is to be kept, cannot be told; a name of its own would tell", name, where(as[0]))
 			}
 		}
 		strippedNames(b, func(g group) { mark(olds[g], g.name) })

@@ -21,7 +21,8 @@ func (d *differ) judgeRemoved(c *funcChange) {
 			continue
 		}
 		if v := d.new.unitOf(d.fwd.of(to)); v != nil && d.byNew[v] != nil && d.byNew[v].carried(&d.opt) {
-			c.refuse("it stays reachable (%s) and calls %s, which is replaced: whether it may still do so cannot be shown", how, to.Name)
+			c.refuse("it stays reachable (%s) and calls %s, which is replaced: whether it may still do so cannot be shown; "+
+				"keep it in the new build, or restart", how, to.Name)
 			return
 		}
 	}

@@ -16,7 +16,8 @@ import (
 func (d *differ) judgeStart() {
 	d.onlyIn(d.new.im, d.new.im.Constructors, &d.rev, d.old.im.Constructors, func(name string) patch.Change {
 		return patch.Change{What: "constructor", Name: name, Change: "added", Verdict: patch.Refused,
-			Why: "the new build runs it when it starts (.init_array); a running program does not start again"}
+			Why: "the new build runs it when it starts (.init_array), and a running program does not start again; " +
+				"call what it does from a function that the program calls again, or restart"}
 	})
 	d.onlyIn(d.old.im, d.old.im.Constructors, &d.fwd, d.new.im.Constructors, func(name string) patch.Change {
 		return patch.Change{What: "constructor", Name: name, Change: "removed", Verdict: patch.NeedAck, Ack: "constructor:" + name,

@@ -234,6 +234,10 @@ func (j *diffJob) verdictErr() error {
 		why = append(why, count(n, "acknowledgement")+" not given")
 	}
 	help := "no patch is written; the report says why, for each"
+	refused := func(c patch.Change) bool { return changedFunction(&c) && c.Verdict == patch.Refused }
+	if slices.ContainsFunc(r.Changes, refused) {
+		help += "; --skip FUNC leaves a changed function as it is, if you know that the rest is right without it"
+	}
 	if j.stale() {
 		help += "; " + j.staleText()
 	}
