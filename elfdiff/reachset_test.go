@@ -29,7 +29,8 @@ func TestReach(t *testing.T) {
 		{name: "through", flags: []string{"-DTHROUGH"}, from: 2, to: 3, new: []string{"beta leads to middle", "beta leads to alpha"}},
 		{name: "back", flags: []string{"-DBACK"}, from: 1, to: 2, old: []string{"alpha leads to beta"}, none: []string{"middle"}},
 		{name: "inlined", flags: []string{"-DINLINED"}, from: 2, to: 3, inlined: []string{"half"}},
-		{name: "library", flags: []string{"-DTHROUGH", "-shared", "-fPIC"}, from: 2, to: 3, new: []string{"beta leads to middle", "beta leads to alpha"}},
+		{name: "library", flags: []string{"-DTHROUGH", "-shared", "-fPIC"}, from: 2, to: 3,
+			new: []string{"beta leads to middle", "beta leads to alpha"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			build := func(v int) string {

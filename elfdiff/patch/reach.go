@@ -4,9 +4,9 @@ import (
 	"hotpatch/arch"
 )
 
-// Reach is what the code of a patch leads to, in both builds: a later patch that leads to nothing of an earlier one, and to whose functions the
-// earlier one's old bodies lead in no way, stays what it is when the earlier one is taken out from under it. Only functions and named objects are
-// listed; what another module has is not.
+// Reach is what the code of a patch leads to, in both builds: a later patch that leads to nothing of an earlier one, and to whose functions
+// the earlier one's old bodies lead in no way, stays what it is when the earlier one is taken out from under it. Only functions and named
+// objects are listed; what another module has is not.
 type Reach struct {
 	New []Reached // in the new build, by address: what the new bodies and the data that comes with them lead to
 	Old []Reached // in the old build, by address: what the bodies that are replaced or removed lead to

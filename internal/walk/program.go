@@ -116,17 +116,40 @@ func (p *part) helped() string {
 	if p.k%2 == 1 {
 		slices.Reverse(names)
 	}
-	return fmt.Sprintf("static NOINLINE long help%[1]d(long %[2]s, long %[3]s)\n{\n\treturn a * %[4]d - b;\n}\nAPI long f%[1]d(long x)\n{\n\tlong a = x + %[4]d, b = x * 3, r = help%[1]d(%[2]s, %[3]s);\n"+
-		"\tif (r != a * %[4]d - b)\n\t\tabort();\n\treturn r;\n}\n", p.g, names[0], names[1], p.k)
+	return fmt.Sprintf(`static NOINLINE long help%[1]d(long %[2]s, long %[3]s)
+{
+	return a * %[4]d - b;
+}
+API long f%[1]d(long x)
+{
+	long a = x + %[4]d, b = x * 3, r = help%[1]d(%[2]s, %[3]s);
+	if (r != a * %[4]d - b)
+		abort();
+	return r;
+}
+`, p.g, names[0], names[1], p.k)
 }
 
 func (p *part) text() string {
-	return fmt.Sprintf("API long f%d(long x)\n{\n\tconst char *s = \"text %d of group %d\";\n\tlong n = 0;\n\tfor (; *s; s++)\n\t\tn = n * 31 + *s + x;\n\treturn n;\n}\n", p.g, p.k, p.g)
+	return fmt.Sprintf(`API long f%[1]d(long x)
+{
+	const char *s = "text %[2]d of group %[1]d";
+	long n = 0;
+	for (; *s; s++)
+		n = n * 31 + *s + x;
+	return n;
+}
+`, p.g, p.k)
 }
 
 // counted has variables of its own, which a patch adds. What they hold at first is the same in all forms, as the running value stays.
 func (p *part) counted() string {
-	return fmt.Sprintf("static volatile long own%[1]d = 1%[1]d, zero%[1]d;\nAPI long f%[1]d(long x)\n{\n\treturn own%[1]d * %[2]d + x + zero%[1]d;\n}\n", p.g, p.k)
+	return fmt.Sprintf(`static volatile long own%[1]d = 1%[1]d, zero%[1]d;
+API long f%[1]d(long x)
+{
+	return own%[1]d * %[2]d + x + zero%[1]d;
+}
+`, p.g, p.k)
 }
 
 func (p *part) chosen() string {
@@ -146,7 +169,12 @@ func (p *part) grown() string {
 	for i := range int64(p.n) {
 		fmt.Fprintf(&b, " %d,", p.k*(i+3)%1009)
 	}
-	fmt.Fprintf(&b, " };\nAPI long f%[1]d(long x)\n{\n\treturn grown%[1]d[(unsigned long)x %% (sizeof grown%[1]d / sizeof *grown%[1]d)] + x;\n}\n", p.g)
+	fmt.Fprintf(&b, ` };
+API long f%[1]d(long x)
+{
+	return grown%[1]d[(unsigned long)x %% (sizeof grown%[1]d / sizeof *grown%[1]d)] + x;
+}
+`, p.g)
 	return b.String()
 }
 
@@ -172,8 +200,21 @@ func (p *part) caller() string {
 
 // twice has a helper that needs stack, and a loop.
 func (p *part) twice() string {
-	return fmt.Sprintf("static NOINLINE long deep%[1]d(long *v, int n)\n{\n\tlong s = 0;\n\tfor (int i = 0; i < n; i++)\n\t\ts += v[i] * (i + %[2]d);\n\treturn s;\n}\n"+
-		"API long f%[1]d(long x)\n{\n\tlong v[%[3]d];\n\tfor (int i = 0; i < %[3]d; i++)\n\t\tv[i] = x + i;\n\treturn deep%[1]d(v, %[3]d) + deep%[1]d(v, %[3]d - 1);\n}\n", p.g, p.k, p.n)
+	return fmt.Sprintf(`static NOINLINE long deep%[1]d(long *v, int n)
+{
+	long s = 0;
+	for (int i = 0; i < n; i++)
+		s += v[i] * (i + %[2]d);
+	return s;
+}
+API long f%[1]d(long x)
+{
+	long v[%[3]d];
+	for (int i = 0; i < %[3]d; i++)
+		v[i] = x + i;
+	return deep%[1]d(v, %[3]d) + deep%[1]d(v, %[3]d - 1);
+}
+`, p.g, p.k, p.n)
 }
 
 const head = `#define _GNU_SOURCE

@@ -79,7 +79,8 @@ func TestBetween(t *testing.T) {
 		t.Errorf("notes: %q", r.Notes)
 	}
 	s, err := Inspect(v.PID, nil)
-	if err != nil || len(s.Attention) > 0 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], first.ID.Short()+" is missing under "+second.ID.Short()) {
+	missing := first.ID.Short() + " is missing under " + second.ID.Short()
+	if err != nil || len(s.Attention) > 0 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], missing) {
 		t.Errorf("list: %+v, %v", s, err)
 	}
 	// Nothing else fits, and the refusal names what is missing; what is in force is.
@@ -163,7 +164,8 @@ func TestModulesChain(t *testing.T) {
 		t.Errorf("the program answers %q", now)
 	}
 	// What is below in the library is not independent; what is in the program is, and comes back.
-	if _, err := Revert(context.Background(), v.PID, first.ID.Short(), quick); !errors.Is(err, patch.ErrRefused) || !strings.Contains(err.Error(), second.ID.Short()) {
+	_, err := Revert(context.Background(), v.PID, first.ID.Short(), quick)
+	if !errors.Is(err, patch.ErrRefused) || !strings.Contains(err.Error(), second.ID.Short()) {
 		t.Fatalf("revert of the first: %v", err)
 	}
 	revert(t, v.PID, program.ID.Short())

@@ -16,9 +16,9 @@ import (
 // this is what has to be shown, by what the patches say of themselves (patch.Reach):
 //
 //   - no function is in both;
-//   - no new body of the later one, and nothing that came with it, leads to a function or a variable of the one that goes, and no body that comes
-//     back leads to a function or a variable of the later one: by calls and references, through unchanged functions and constants too. So no
-//     body rests on what a compiler knew of another that is not there (-fipa-ra, dropped arguments, constants that were propagated);
+//   - no new body of the later one, and nothing that came with it, leads to a function or a variable of the one that goes, and no body that
+//     comes back leads to a function or a variable of the later one: by calls and references, through unchanged functions and constants
+//     too. So no body rests on what a compiler knew of another that is not there (-fipa-ra, dropped arguments, propagated constants);
 //   - no function is inlined into bodies of both, and none that one of them changes is inlined into the other's;
 //   - neither renews a constant or moves a variable, and neither needed the user's word: what that was about concerns the whole program.
 //
@@ -32,10 +32,8 @@ const notIndependent = "revert that one first, or both in one stop"
 func (v *moduleView) independent(gone, stays int) error {
 	g, s := v.path[gone], v.path[stays]
 	deny := func(format string, args ...any) error {
-		return &patch.Refusal{
-			What: "patch " + g.file.ID.Short(), Why: fmt.Sprintf("patch %s in %s came later and is not shown to be independent of it: ", s.file.ID.Short(), v.m.name()) +
-				fmt.Sprintf(format, args...), Help: notIndependent,
-		}
+		later := fmt.Sprintf("patch %s in %s came later and is not shown to be independent of it: ", s.file.ID.Short(), v.m.name())
+		return &patch.Refusal{What: "patch " + g.file.ID.Short(), Why: later + fmt.Sprintf(format, args...), Help: notIndependent}
 	}
 	for _, l := range []*link{g, s} {
 		if why := l.concernsAll(); why != "" {
@@ -110,7 +108,8 @@ func sharedInline(p, q *patch.Patch) string {
 	return ""
 }
 
-// leads finds a way from the code of p, by what it leads to in the build after path[:depth], to something of a link: it names both ends, or none.
+// leads finds a way from the code of p, by what it leads to in the build after path[:depth], to something of a link: it names both ends,
+// or none.
 func (v *moduleView) leads(p *patch.Patch, reach []patch.Reached, depth int, to *link) (from, name string, err error) {
 	own := to.things()
 	for _, r := range reach {

@@ -140,8 +140,8 @@ func (x *exchange) part(files []*patch.File) error {
 	}
 	for f := range x.used {
 		if x.v.find(f.ID) == nil {
-			return refuse("patch "+f.ID.Short(), "of the patches given, some are in force and are based on others that are not given", "give those as well, or revert first",
-				"it cannot be applied in the same stop as others are taken out from under those that stay")
+			return refuse("patch "+f.ID.Short(), "of the patches given, some are in force and are based on others that are not given",
+				"give those as well, or revert first", "it cannot be applied in the same stop as others are taken out from under those that stay")
 		}
 	}
 	for _, l := range x.v.chain {
@@ -240,8 +240,8 @@ func (pl *planner) afterwards(plan func() error) error {
 	return nil
 }
 
-// startAnew refuses to lose the values of new variables of patches that go where a patch that comes has its own of the same name, unless the user says that they may
-// start anew.
+// startAnew refuses to lose the values of new variables of patches that go where a patch that comes has its own of the same name, unless
+// the user says that they may start anew.
 func (pl *planner) startAnew(gone []placed) error {
 	for _, p := range gone {
 		had := variables(p.l.file.Patch)

@@ -57,7 +57,8 @@ func TestReplace(t *testing.T) {
 	}{
 		{"from nothing", []*patch.File{two, one}, nil, one.ID.Short() + " applied, " + two.ID.Short() + " applied", "", true},
 		{"the same", []*patch.File{one, two}, nil, one.ID.Short() + " already applied, " + two.ID.Short() + " already applied", "", false},
-		{"all of it by another", []*patch.File{all}, anew, two.ID.Short() + " reverted, " + one.ID.Short() + " reverted, " + all.ID.Short() + " applied", "", true},
+		{"all of it by another", []*patch.File{all}, anew,
+			two.ID.Short() + " reverted, " + one.ID.Short() + " reverted, " + all.ID.Short() + " applied", "", true},
 		{"back to a part", []*patch.File{one}, anew, all.ID.Short() + " reverted, " + one.ID.Short() + " applied", "112 dos", true},
 		{"one more", []*patch.File{one, two}, nil, one.ID.Short() + " already applied, " + two.ID.Short() + " applied", "", true},
 		{"one less", []*patch.File{one}, nil, two.ID.Short() + " reverted, " + one.ID.Short() + " already applied", "112 dos", true},
@@ -210,7 +211,10 @@ func TestKilledReplacing(t *testing.T) {
 	for _, c := range []struct {
 		point string
 		count int
-	}{{"journal-written", 1}, {"staged", 1}, {"committing", 1}, {pointGated, 1}, {pointGated, 2}, {pointGo, 1}, {"written", 1}, {"written", 2}, {"marked", 1}} {
+	}{
+		{"journal-written", 1}, {"staged", 1}, {pointBegun, 1}, {pointGated, 1}, {pointGated, 2}, {pointGo, 1}, {pointText, 1}, {pointText, 2},
+		{pointEnded, 1},
+	} {
 		for name, do := range next {
 			t.Run(fmt.Sprintf("%s-%d-%s", c.point, c.count, name), func(t *testing.T) {
 				t.Parallel()
@@ -233,16 +237,17 @@ func TestKilledReplacing(t *testing.T) {
 	}
 }
 
-// TestReplaceHalfDone ends a replace, of functions that cannot all be gated, at every point of its commit. Whatever the user asks for then is done with all
-// of them: none stays of another version than the others.
+// TestReplaceHalfDone ends a replace, of functions that cannot all be gated, at every point of its commit. Whatever the user asks for then is
+// done with all of them: none stays of another version than the others.
 func TestReplaceHalfDone(t *testing.T) {
 	t.Parallel()
 	const flag = "-DFIXED"
 	// The old patch does not have the functions that cannot be gated.
-	one, all := builds.Patch(t, build(t, "gates", 1, flag), build(t, "gates", 2, flag, "-DW=1")), builds.Patch(t, build(t, "gates", 1, flag), build(t, "gates", 3, flag))
+	first := build(t, "gates", 1, flag)
+	one, all := builds.Patch(t, first, build(t, "gates", 2, flag, "-DW=1")), builds.Patch(t, first, build(t, "gates", 3, flag))
 	answers := map[int]string{1: versions(1) + " 11", 2: versions(2) + " 11", 3: versions(3) + " 33"}
 	start := func(t *testing.T) *victim.Victim {
-		v := victim.Start(t, build(t, "gates", 1, flag))
+		v := victim.Start(t, first)
 		apply(t, v.PID, one)
 		return v
 	}

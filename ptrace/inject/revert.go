@@ -226,8 +226,9 @@ func (pl *planner) revertNotes(gone []placed) {
 		}
 		for _, l := range p.v.path[slices.Index(p.v.path, p.l):] {
 			if !l.out && !goes(l) {
-				pl.note("patch %s stays in force without patch %s: no code of either leads to what the other brought or changed, and neither holds inlined code of the other; "+
-					"what one leaves in a variable for the other, and numbers that both were compiled with, are yours to know", l.file.ID.Short(), p.l.file.ID.Short())
+				pl.note("patch %s stays in force without patch %s: no code of either leads to what the other brought or changed, and neither holds "+
+					"inlined code of the other; what one leaves in a variable for the other, and numbers that both were compiled with, are yours to know",
+					l.file.ID.Short(), p.l.file.ID.Short())
 			}
 		}
 	}
