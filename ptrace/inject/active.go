@@ -33,6 +33,8 @@ type activeness struct {
 	goals   []ptrace.Goal // as busy: where each of them is idle again
 	proofs  []proof       // of the idle threads of the last check, as far as there is room
 	strange []strangeThread
+	stays   *unwind.Checker // tells who stays active in what may; nil: nothing may
+	staying []stayingThread // of the last check
 }
 
 // busyThread is a finding as the stop leaves it, to be described once the process runs again.
@@ -92,6 +94,7 @@ func newActiveness(pl *plan, pid int, modules []unwind.Module, opt *Options, log
 		targets[i] = unwind.Target{Range: unwind.Range{Start: t.Addr, End: t.end()}, Name: t.Name, Entries: entries[i]}
 	}
 	a.checker = unwind.NewChecker(a.space, targets)
+	a.prepareStaying(pl)
 	return a, nil
 }
 

@@ -210,7 +210,7 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 		pl.needless()
 	}
 	if len(pl.steps)+len(pl.targets) > 0 {
-		if err := pl.whenIdle(); err != nil {
+		if err := pl.bounds(); err != nil {
 			return false, err
 		}
 	}

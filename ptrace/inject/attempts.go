@@ -28,7 +28,7 @@ func (t *transaction) attempts(ctx context.Context) error {
 		left := time.Until(t.end)
 		switch {
 		case t.changed:
-			r.Notes = append(r.Notes, t.strangeNotes()...)
+			r.Notes = append(append(r.Notes, t.strangeNotes()...), t.stayingNotes()...)
 			return err
 		case errors.Is(err, ErrBusy):
 			late = 0

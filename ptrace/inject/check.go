@@ -38,6 +38,7 @@ func (t *transaction) check(s *ptrace.Stopped) error {
 	if t.active.check(s, &t.table, t.p.PID) {
 		return ErrBusy
 	}
+	t.active.findStaying(s, &t.table, t.p.PID)
 	return t.checkStrange()
 }
 

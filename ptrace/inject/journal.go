@@ -122,6 +122,7 @@ type entry struct {
 	Readers []placedRange `json:"readers,omitempty"` // functions that refer to a renewed constant
 	Moves   []moveRecord  `json:"moves,omitempty"`   // variables that have a new place
 	Below   []string      `json:"below,omitempty"`   // IDs of the patches that it was put on, oldest first
+	Allowed []string      `json:"allowed,omitempty"` // functions of which a call in the old body may have gone on
 }
 
 // segRecord is a segment of the payload.

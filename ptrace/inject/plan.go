@@ -21,6 +21,9 @@ type plan struct {
 	views   []*moduleView
 	arch    *arch.Arch
 	targets []target   // code that must not be active
+	moves   []move     // what comes into force and goes out of it
+	staying []target   // code that goes out of force and may stay active
+	unsound error      // why nobody may go on in code that goes out of force; nil: one may
 	bodies  []expected // whole old bodies, as the plan found and compared them
 	writes  []write    // in order; at most one for each address
 	gated   []placedGate
@@ -210,6 +213,7 @@ func (pl *planner) planStep(v *moduleView, f *patch.File) error {
 		return err
 	}
 	pl.steps = append(pl.steps, s)
+	pl.moves = append(pl.moves, move{v, s.link, true})
 	v.chain, v.path = append(v.chain, s.link), append(v.path, s.link)
 	return nil
 }

@@ -67,7 +67,9 @@ func (b *bodyPlan) reader(c *patch.Const, p *patch.Part) error {
 	return nil
 }
 
-func readerTarget(r placedRange) target { return target{placedRange: r, entries: []arch.Addr{r.Addr}} }
+func readerTarget(r placedRange) target {
+	return target{placedRange: r, entries: []arch.Addr{r.Addr}, reader: true}
+}
 
 // constMatches compares a constant with the old build's content. A constant that an earlier patch renewed
 // has to hold what that one wrote; else what the file holds, with the relocations that the

@@ -25,6 +25,12 @@ type Options struct {
 	// WhenIdle names functions (FUNC, FILE:FUNC or MODULE:FUNC) that count as replaced in the check.
 	WhenIdle []string
 
+	// AllowActive names functions of which a call that is under way may go on in the version that it began in.
+	AllowActive []string
+
+	// Demangle gives a link name as a person reads it, and as AllowActive may name it; it may be nil.
+	Demangle func(link string) string
+
 	// Functions finds the functions of a name in the file of a module, which must be of the given build. It may be nil: then only
 	// dynamic symbols are known.
 	Functions func(path string, build []byte, name string) ([]Function, error)
@@ -32,6 +38,13 @@ type Options struct {
 	// fault, if not nil, is called at named points; an error ends the transaction there as the
 	// death of hotpatch would: nothing is undone. Only tests set it.
 	fault func(point string) error
+}
+
+func (o *Options) demangle(link string) string {
+	if o.Demangle == nil {
+		return link
+	}
+	return o.Demangle(link)
 }
 
 func (o *Options) progress(s string) {

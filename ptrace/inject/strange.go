@@ -66,8 +66,11 @@ func (a *activeness) refuseStrange(pid int) error {
 
 // checkStrange refuses threads on unknown stacks, unless the user has given the word.
 func (t *transaction) checkStrange() error {
-	if len(t.active.strange) == 0 || slices.Contains(t.opt.Acks, ackStacks) {
+	switch {
+	case len(t.active.strange) == 0:
 		return nil
+	case slices.Contains(t.opt.Acks, ackStacks):
+		return t.plan.unsound // a context that no thread is on may be anywhere
 	}
 	return t.active.refuseStrange(t.p.PID)
 }

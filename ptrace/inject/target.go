@@ -18,6 +18,7 @@ type target struct {
 	entries []arch.Addr
 
 	noReturn bool // the function has no way to return
+	reader   bool // it is not replaced: it reads a constant that is
 }
 
 // payloadTargets returns all code of a patch's payload that is about to go out of force, one target for each function. What stands

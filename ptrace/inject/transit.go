@@ -182,12 +182,14 @@ func (pl *planner) transit(m movement) error {
 		slices.Reverse(writes)
 		seq = append(seq, writes...)
 		pl.targets = append(append(pl.targets, payloadTargets(p.l)...), readerTargets(p.l)...)
+		pl.moves = append(pl.moves, move{p.v, p.l, false})
 		pl.mark(p.l, false)
 		pl.report.Patches = append(pl.report.Patches, p.v.reportMove(p.l, false, m.backResult))
 	}
 	for _, p := range m.forth {
 		seq = append(seq, p.l.writes(m.forth, true)...)
 		pl.targets = append(pl.targets, oldTargets(p.v, p.l)...)
+		pl.moves = append(pl.moves, move{p.v, p.l, true})
 		pl.mark(p.l, true)
 		pl.report.Patches = append(pl.report.Patches, p.v.reportMove(p.l, true, m.forthResult))
 	}

@@ -38,6 +38,32 @@ func (c *idleFunc) where() string {
 	return fmt.Sprintf("%s:%s (%s, %#x)", in, c.f.Name, c.v.m.name(), uint64(c.f.Parts[0].Addr.In(c.v.m.Bias)))
 }
 
+// bounds changes what the check looks for by the user's wishes, and by what earlier transactions allowed to stay active.
+func (pl *planner) bounds() error {
+	pl.unsound = pl.unseen()
+	if err := pl.allowActive(); err != nil {
+		return err
+	}
+	pl.lingering()
+	for i := range pl.targets {
+		pl.targets[i].noReturn = pl.noReturn(&pl.targets[i])
+	}
+	return pl.whenIdle()
+}
+
+// noReturn reports whether a target is of a body that has no way to return.
+func (pl *planner) noReturn(t *target) bool {
+	for k := range pl.moves {
+		m := &pl.moves[k]
+		for i := range m.l.file.Funcs {
+			if c := m.leaves(i); c != nil && c.Loops && slices.ContainsFunc(pl.ranges(m, i), func(r placedRange) bool { return r.Addr == t.Addr }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // whenIdle counts the functions that the user names as replaced in the check: the one of the build that was started, and every version of
 // it that a patch has brought, so that a call of it, whichever version it began in, is over when the change is made.
 func (pl *planner) whenIdle() error {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ianlancetaylor/demangle"
 	"github.com/spf13/cobra"
 
 	"hotpatch/elfdiff/patch"
@@ -29,6 +30,7 @@ type liveFlags struct {
 	maxPause time.Duration
 	acks     []string
 	whenIdle []string
+	allow    []string
 	json     bool
 	time     bool
 }
@@ -43,6 +45,7 @@ func (l *liveFlags) add(c *cobra.Command, all, usage string) {
 	f.Var((*timeValue)(&l.wait), "wait", "keep trying for this `TIME` (as in 30s) while a function is busy; 0: try once")
 	f.Var((*timeValue)(&l.maxPause), "max-pause", "give up rather than stop the process for more than this `TIME` (as in 5ms); 0: no limit")
 	f.StringArrayVar(&l.acks, "ack", nil, "give the word for what is refused under this `ID` (repeatable)")
+	f.StringArrayVar(&l.allow, "allow-active", nil, "let a call of `FUNC` that is under way go on in the old version to its end, as of a\nmain loop that never returns; all else is changed (repeatable)")
 	f.StringArrayVar(&l.whenIdle, "when-idle", nil, "change nothing while `FUNC` (or FILE:FUNC, MODULE:FUNC) is being executed: each\ncall of it then sees one version only (repeatable)")
 	f.BoolVar(&l.json, "json", false, "print the result as JSON")
 	f.BoolVar(&l.time, "time", false, "show how long each phase took")
@@ -113,6 +116,7 @@ func (a *app) transaction(ctx context.Context, l *liveFlags, pid int, opt inject
 	opt.DryRun, opt.Wait, opt.MaxPause, opt.Acks, opt.User, opt.Progress = l.dryRun, l.wait, l.maxPause, l.acks, who, show
 	symbols := newSymbolizer(pid)
 	opt.Symbolize, opt.Functions, opt.WhenIdle = symbols.name, symbols.functions, l.whenIdle
+	opt.AllowActive, opt.Demangle = l.allow, func(link string) string { return demangle.Filter(link) }
 	start := time.Now()
 	r, err := f(ctx, opt)
 	took := time.Since(start)
