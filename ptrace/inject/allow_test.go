@@ -41,7 +41,7 @@ func TestAllowActive(t *testing.T) {
 	f := []*patch.File{iparaPatch(t, 1, 2)}
 	_, err := Apply(context.Background(), v.PID, f, Options{})
 	var busy *BusyError
-	if !errors.As(err, &busy) || busy.Threads[0].Func != "loop" || busy.Threads[0].Loop != loopCode || !strings.Contains(busy.Help[0], "--allow-active loop") {
+	if !errors.As(err, &busy) || busy.Threads[0].Func != "loop" || busy.Threads[0].Loop != loopStart || !strings.Contains(busy.Help[0], "--allow-active loop") {
 		t.Fatalf("apply: %v, want loop busy", err)
 	}
 	r, err := Apply(context.Background(), v.PID, f, allowing("loop"))

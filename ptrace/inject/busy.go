@@ -98,19 +98,18 @@ func (a *activeness) loops(b *busyThread, target int) string {
 	if outer < 0 || target < 0 {
 		return ""
 	}
-	if a.targets[target].noReturn {
+	above := frames[outer+1:]
+	first := len(above) > 0 && len(above) <= maxStartFrames && above[len(above)-1].Last
+	for i := range above {
+		first = first && a.starts(&above[i])
+	}
+	switch {
+	case first:
+		return loopStart
+	case a.targets[target].noReturn:
 		return loopCode
 	}
-	above := frames[outer+1:]
-	if len(above) == 0 || !above[len(above)-1].Last || len(above) > maxStartFrames {
-		return ""
-	}
-	for i := range above {
-		if !a.starts(&above[i]) {
-			return ""
-		}
-	}
-	return loopStart
+	return ""
 }
 
 // maxStartFrames is how many frames of the C library a program's main function stands on at most: _start, __libc_start_main and

@@ -118,6 +118,7 @@ func TestBusyReport(t *testing.T) {
 		{name: "it may return", args: "long", function: "work", one: one, f: f, help: []string{"--wait"}},
 		{name: "thread", args: "own", function: "own", loop: loopStart, one: one, f: f, help: []string{"--allow-active own"}},
 		{name: "main", args: "main", function: "main", loop: loopStart, one: mainOne, f: mainFix, help: []string{"--allow-active main"}},
+		{name: "no way out", args: "loop", function: "never", loop: loopCode, one: one, f: f, help: []string{"--allow-active never"}},
 		{name: "static", args: "leaf", function: "leaf", loop: loopStart, one: leafOne, f: leafFix, help: []string{"--allow-active leaf"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -62,8 +62,8 @@ func TestContexts(t *testing.T) {
 // the stacks of threads that forked are known.
 func TestUnknownStacks(t *testing.T) {
 	t.Parallel()
-	one := build(t, "context", 1)
-	f := builds.Patch(t, one, build(t, "context", 2))
+	one := build(t, "context", 1, "-DONLYF")
+	f := builds.Patch(t, one, build(t, "context", 2, "-DONLYF"))
 	for _, thread := range []string{"main", "thread"} {
 		t.Run(thread, func(t *testing.T) {
 			t.Parallel()
@@ -111,6 +111,24 @@ func TestUnknownStacks(t *testing.T) {
 			v.End()
 		})
 	}
+}
+
+// TestUnknownStacksHead: any body that goes out of force may be in use by a context that nobody sees. One that branches into the bytes of the
+// jump is refused, whatever word is given.
+func TestUnknownStacksHead(t *testing.T) {
+	t.Parallel()
+	flags := []string{"-falign-loops=1"}
+	one := build(t, "context", 1, flags...)
+	v := victim.Start(t, one, "main")
+	ask(t, v, "on malloc", "waiting")
+	opt := quick
+	opt.Acks = []string{ackStacks}
+	_, err := Apply(context.Background(), v.PID, []*patch.File{builds.Patch(t, one, build(t, "context", 2, flags...))}, opt)
+	if !errors.Is(err, patch.ErrRefused) || !strings.Contains(err.Error(), "drain") {
+		t.Errorf("apply: %v", err)
+	}
+	ask(t, v, "", "back")
+	v.End()
 }
 
 // TestLoopAtEntry interrupts a function at its first instruction, which is the head of its loop: the program

@@ -5,6 +5,7 @@
 //        busy jump                        work() is left by longjmp
 //        busy deep N                      work() calls itself N deep and back, all the time
 //        busy own                         work() is a thread's start function and never ends
+//        busy loop                        never() is called by a thread's start function and never ends
 //        busy leaf                        leaf() is a thread's start function, calls nothing and never ends
 //        busy main                        main() itself changes and loops
 //        busy long                        one thread is in work() until "leave" is read
@@ -67,6 +68,21 @@ NOINLINE void work(long depth)
 	done(NEW);
 	if (strcmp(mode, "jump") == 0)
 		longjmp(out, 1);
+}
+
+NOINLINE static void never(void)
+{
+	for (;;) {
+		usleep(1000);
+		done(NEW);
+	}
+}
+
+NOINLINE static void *within(void *arg)
+{
+	if (!left)
+		never();
+	return arg;
 }
 
 NOINLINE static void *run(void *arg)
@@ -137,6 +153,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (strcmp(mode, "own") == 0) {
 		start(own, 0);
+	} else if (strcmp(mode, "loop") == 0) {
+		start(within, 0);
 	} else if (strcmp(mode, "leaf") == 0) {
 		start(leaf, 0);
 	} else if (strcmp(mode, "main")) {
