@@ -56,7 +56,7 @@ var decodeTests = []struct {
 	},
 	{
 		name: "lea", code: "48 8d 3d f9 ff ff ff",
-		want: arch.Inst{Len: 7, NumOps: 1, Ops: ops(
+		want: arch.Inst{Len: 7, NumOps: 1, MayNop: true, Ops: ops(
 			arch.Operand{Kind: arch.OpPC, Off: 3, Size: 4, Addr: true, Value: 0})},
 	},
 	{
