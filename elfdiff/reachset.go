@@ -21,10 +21,10 @@ type reachSet struct {
 	payload map[*image.Atom]int     // what the patch carries: the words of its variables lead on as well
 	roots   []*unit                 // the functions of the patch
 	froms   []int                   // their indices in patch.Patch.Funcs
-	seen    map[*image.Atom]bool    // functions and objects
+	seen    []bool                  // functions and objects, by atom ID
 	anon    map[arch.ImageAddr]bool // constants without a symbol
 	inlined map[string]bool         // functions that are inlined into the roots
-	out     map[*image.Atom]int     // the function that each was first reached from
+	out     []patch.Reached         // each as it was first reached
 	unknown string                  // what could not be followed
 	work    []func()                // what is still to be followed
 	from    int                     // the function that is being followed
@@ -79,9 +79,9 @@ func (r *reachSet) doubt(format string, args ...any) {
 
 // follow follows the functions, each with all that it leads to, and returns what was found, by address.
 func (r *reachSet) follow() []patch.Reached {
-	r.seen, r.anon, r.out = make(map[*image.Atom]bool), make(map[arch.ImageAddr]bool), make(map[*image.Atom]int)
+	r.seen, r.anon = make([]bool, len(r.s.im.Atoms)), make(map[arch.ImageAddr]bool)
 	for _, u := range r.roots {
-		r.seen[u.atom()] = true
+		r.seen[u.atom().ID] = true
 	}
 	for i, u := range r.roots {
 		r.from = r.froms[i]
@@ -92,12 +92,8 @@ func (r *reachSet) follow() []patch.Reached {
 			next()
 		}
 	}
-	out := make([]patch.Reached, 0, len(r.out))
-	for a, from := range r.out {
-		out = append(out, patch.Reached{Addr: a.Addr, From: from})
-	}
-	slices.SortFunc(out, func(a, b patch.Reached) int { return cmp.Or(cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.From, b.From)) })
-	return slices.CompactFunc(out, func(a, b patch.Reached) bool { return a.Addr == b.Addr })
+	slices.SortStableFunc(r.out, func(a, b patch.Reached) int { return cmp.Compare(a.Addr, b.Addr) })
+	return slices.CompactFunc(r.out, func(a, b patch.Reached) bool { return a.Addr == b.Addr })
 }
 
 // unit follows a function.
@@ -139,11 +135,11 @@ func (r *reachSet) atom(a *image.Atom) {
 	if u != nil {
 		a = u.atom()
 	}
-	if r.seen[a] {
+	if r.seen[a.ID] {
 		return
 	}
-	r.seen[a] = true
-	r.out[a] = r.from
+	r.seen[a.ID] = true
+	r.out = append(r.out, patch.Reached{Addr: a.Addr, From: r.from})
 	switch _, carried := r.payload[a]; {
 	case u != nil:
 		r.work = append(r.work, func() { r.unit(u) })
