@@ -121,7 +121,7 @@ type entry struct {
 	Bodies  []body        `json:"bodies"`
 	Readers []placedRange `json:"readers,omitempty"` // functions that refer to a renewed constant
 	Moves   []moveRecord  `json:"moves,omitempty"`   // variables that have a new place
-	Below   []string      `json:"below,omitempty"`   // IDs of the patches that it was put on, oldest first
+	Below   []patch.ID    `json:"below,omitempty"`   // the patches that it was put on, oldest first
 	Allowed []string      `json:"allowed,omitempty"` // functions of which a call in the old body may have gone on
 }
 

@@ -24,13 +24,13 @@ func (v *moduleView) connect() {
 	}
 	top := slices.MaxFunc(v.chain, func(a, b *link) int { return len(a.e.Below) - len(b.e.Below) })
 	build := v.m.BuildID
-	for _, id := range append(slices.Clone(top.e.Below), top.file.ID.String()) {
+	for _, id := range append(slices.Clone(top.e.Below), top.file.ID) {
 		l := v.missing(id)
-		if k := slices.IndexFunc(v.chain, func(l *link) bool { return l.file.ID.String() == id }); k >= 0 {
+		if k := slices.IndexFunc(v.chain, func(l *link) bool { return l.file.ID == id }); k >= 0 {
 			l = v.chain[k]
 		}
 		if l == nil {
-			v.stray = append(v.stray, fmt.Sprintf("patch %s was put on patch %.12s, of which nothing is known any more", top.file.ID.Short(), id))
+			v.stray = append(v.stray, fmt.Sprintf("patch %s was put on patch %s, of which nothing is known any more", top.file.ID.Short(), id.Short()))
 			break
 		}
 		if !bytes.Equal(l.file.Old.ID, build) {
@@ -64,18 +64,18 @@ func (v *moduleView) remnant(l *link) bool {
 	if home {
 		return l.home == 0
 	}
-	return slices.ContainsFunc(v.remnants, func(o *link) bool { return slices.Contains(l.e.Below, o.file.ID.String()) }) ||
-		slices.ContainsFunc(v.idle, func(o *link) bool { return o.state() == applied && slices.Contains(l.e.Below, o.file.ID.String()) })
+	return slices.ContainsFunc(v.remnants, func(o *link) bool { return slices.Contains(l.e.Below, o.file.ID) }) ||
+		slices.ContainsFunc(v.idle, func(o *link) bool { return o.state() == applied && slices.Contains(l.e.Below, o.file.ID) })
 }
 
 // has reports whether an address is in the module itself.
 func (v *moduleView) has(a arch.Addr) bool { return a >= v.m.Start && a < v.m.End }
 
 // missing returns a patch that is not in force as a link of the path: as it was when it last was.
-func (v *moduleView) missing(id string) *link {
+func (v *moduleView) missing(id patch.ID) *link {
 	all := slices.Concat(v.idle, v.mixed)
 	for i := len(all) - 1; i >= 0; i-- {
-		if l := *all[i]; l.file.ID.String() == id && l.state() != staged {
+		if l := *all[i]; l.file.ID == id && l.state() != staged {
 			l.out = true
 			return &l
 		}
@@ -105,11 +105,11 @@ func (v *moduleView) holes() string {
 	return fmt.Sprintf("%s is missing under %s", strings.Join(out, ", "), strings.Join(on, ", "))
 }
 
-// below returns the IDs of the patches of the path, oldest first.
-func (v *moduleView) below() []string {
-	var ids []string
+// below returns the patches of the path, oldest first.
+func (v *moduleView) below() []patch.ID {
+	var ids []patch.ID
 	for _, l := range v.path {
-		ids = append(ids, l.file.ID.String())
+		ids = append(ids, l.file.ID)
 	}
 	return ids
 }
