@@ -4,11 +4,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"hotpatch/elfdiff/patch"
@@ -168,8 +170,11 @@ func Patched(log *slog.Logger) ([]*Status, error) {
 	return out, nil
 }
 
-// skippable reports whether a process cannot be looked at for reasons of its own.
+// skippable reports whether a process cannot be looked at for reasons of its own: it may have ended between two looks.
 func skippable(err error) bool {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return true
+	}
 	for _, kind := range []error{
 		ptrace.ErrGone, ptrace.ErrExited, ptrace.ErrZombie, ptrace.ErrKernelThread, ptrace.ErrPermission, ptrace.ErrSelf,
 		ptrace.ErrNotLeader, ptrace.ErrForeignABI,

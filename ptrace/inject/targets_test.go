@@ -267,6 +267,18 @@ func TestForkServer(t *testing.T) {
 	ask(t, v, "child", "2")
 }
 
+// TestEndedBetweenLooks: a process that ends while all are looked at is passed over.
+func TestEndedBetweenLooks(t *testing.T) {
+	t.Parallel()
+	gone := exec.Command("/bin/true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statusFields(gone.Process.Pid); err == nil || !skippable(err) {
+		t.Errorf("error %v is not passed over", err)
+	}
+}
+
 // TestPointersIntoReverted: what a patch has stored of its own code and data can be used when it is reverted.
 func TestPointersIntoReverted(t *testing.T) {
 	t.Parallel()
