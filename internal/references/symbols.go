@@ -22,7 +22,9 @@ type symbol struct {
 }
 
 // isLabel reports whether a name is a compiler's own for a constant without one.
-func isLabel(name string) bool { return strings.HasPrefix(name, ".L") || strings.HasPrefix(name, "anon.") }
+func isLabel(name string) bool {
+	return strings.HasPrefix(name, ".L") || strings.HasPrefix(name, "anon.")
+}
 
 func newSymbols(f, q *elf.File, syms []elf.Symbol) *symbols {
 	out := &symbols{}

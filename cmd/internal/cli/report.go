@@ -119,7 +119,9 @@ func (j *diffJob) stale() bool {
 	return j.file == nil && err == nil && st.Mode().IsRegular() && st.Size() > 0
 }
 
-func (j *diffJob) staleText() string { return clean(j.output) + " is of an earlier diff and stays as it is" }
+func (j *diffJob) staleText() string {
+	return clean(j.output) + " is of an earlier diff and stays as it is"
+}
 
 // onlyInitial reports whether variables differ in their initial values, and nothing else does but line numbers.
 func onlyInitial(all []patch.Change) bool {
