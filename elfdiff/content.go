@@ -186,11 +186,14 @@ func (s *side) relative(a *image.Atom) bool {
 }
 
 // dataRefs returns the fields of a data atom that hold places, relative ones included.
-func (s *side) dataRefs(a *image.Atom) []image.DataRef {
+func (s *side) dataRefs(a *image.Atom) []image.DataRef { return s.appendDataRefs(nil, a) }
+
+// appendDataRefs appends what dataRefs returns.
+func (s *side) appendDataRefs(refs []image.DataRef, a *image.Atom) []image.DataRef {
 	if s.relative(a) {
-		return s.im.RelativeRefs(a)
+		return append(refs, s.im.RelativeRefs(a)...)
 	}
-	return s.im.DataRefs(a)
+	return s.im.AppendDataRefs(refs, a)
 }
 
 // hasDistances reports whether some of the fields count from the start of what holds them.

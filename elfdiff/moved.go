@@ -86,11 +86,14 @@ func (u *unit) mayMean(r *reference, a *image.Atom) bool {
 func (s *side) holdersOf(a *image.Atom) []*image.Atom {
 	if s.holders == nil {
 		s.holders = make(map[*image.Atom][]*image.Atom)
+		var refs []image.DataRef
 		for _, h := range s.im.Atoms {
 			if h.Kind != image.Object && h.Kind != image.TLSObject {
 				continue
 			}
-			for _, r := range s.dataRefs(h) {
+			refs = s.appendDataRefs(refs[:0], h)
+			for i := range refs {
+				r := &refs[i]
 				for _, to := range append(readings(&r.Place), localImport(&r.Place)) {
 					if l := s.holders[to]; to != nil && (len(l) == 0 || l[len(l)-1] != h) {
 						s.holders[to] = append(l, h)

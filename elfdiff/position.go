@@ -8,6 +8,7 @@ type ballot struct {
 	by    names // what two atoms must agree in
 	votes map[*image.Atom]*image.Atom
 	spoil map[*image.Atom]bool // for more than one
+	refs  [2][]image.DataRef   // of two objects; used again for the next
 }
 
 // pairByPosition pairs atoms that stand at the same place in functions and data that are
@@ -72,7 +73,8 @@ func (b *ballot) data(x, y *image.Atom) {
 	if y == nil || x.Size != y.Size {
 		return
 	}
-	p, q := likelyAddresses(b.d.old.dataRefs(x), b.d.new.dataRefs(y))
+	b.refs[0], b.refs[1] = b.d.old.appendDataRefs(b.refs[0][:0], x), b.d.new.appendDataRefs(b.refs[1][:0], y)
+	p, q := likelyAddresses(b.refs[0], b.refs[1])
 	if len(p) != len(q) {
 		return
 	}

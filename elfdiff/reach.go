@@ -34,13 +34,19 @@ func (d *differ) judgeRemoved(c *funcChange) {
 func (d *differ) storedAddresses() map[*image.Atom]string {
 	m := make(map[*image.Atom]string)
 	im := d.old.im
+	var refs []image.DataRef
 	for _, a := range im.Atoms {
 		if a.Kind != image.Object && a.Kind != image.TLSObject {
 			continue
 		}
-		for _, r := range d.old.dataRefs(a) {
-			if r.Place.Atom != nil {
-				m[r.Place.Atom] = "by " + a.Name
+		by := ""
+		refs = d.old.appendDataRefs(refs[:0], a)
+		for i := range refs {
+			if to := refs[i].Place.Atom; to != nil {
+				if by == "" {
+					by = "by " + a.Name
+				}
+				m[to] = by
 			}
 		}
 	}

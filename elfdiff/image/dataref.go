@@ -12,20 +12,27 @@ import (
 // link-time relocations, those as well. In an ET_EXEC file without link-time relocations, nothing tells the linked-in
 // pointers from numbers: every aligned word that could be an address is listed, with Place.Number set. The entries of a
 // table of distances are not listed, see [Image.RelativeRefs].
-func (im *Image) DataRefs(a *Atom) []DataRef {
+func (im *Image) DataRefs(a *Atom) []DataRef { return im.AppendDataRefs(nil, a) }
+
+// AppendDataRefs appends what DataRefs returns.
+func (im *Image) AppendDataRefs(refs []DataRef, a *Atom) []DataRef {
 	if a.Kind == TLSObject {
-		return im.DataRefsIn(a.Addr, min(a.End(), im.TLS.Addr+arch.ImageAddr(im.TLS.FileSize)))
+		return im.appendDataRefs(refs, a.Addr, min(a.End(), im.TLS.Addr+arch.ImageAddr(im.TLS.FileSize)))
 	}
-	return im.DataRefsIn(a.Addr, a.End())
+	return im.appendDataRefs(refs, a.Addr, a.End())
 }
 
 // DataRefsIn is DataRefs for the bytes in [start, end), such as a constant without a symbol.
 func (im *Image) DataRefsIn(start, end arch.ImageAddr) []DataRef {
+	return im.appendDataRefs(nil, start, end)
+}
+
+func (im *Image) appendDataRefs(refs []DataRef, start, end arch.ImageAddr) []DataRef {
 	if end <= start {
-		return nil
+		return refs
 	}
 	dyn, links := im.DynRelocs(start, end), im.LinkRelocs(start, end)
-	refs := make([]DataRef, 0, max(len(dyn), len(links)))
+	refs = slices.Grow(refs, max(len(dyn), len(links)))
 	used := stored(dyn, links)
 	for len(dyn) > 0 || len(links) > 0 {
 		var r DataRef
