@@ -31,6 +31,8 @@ func (b *bench) diff() error {
 		name, runs := file, b.runs
 		if n, ok := strings.CutPrefix(filepath.Base(dir), "large."); ok {
 			name = n + " x redis's objects"
+		} else if filepath.Base(dir) == "typed" {
+			name += ", a type changed"
 		}
 		if st, err := os.Stat(old); err == nil && st.Size() > 50e6 {
 			runs = min(runs, 3) // seconds each
