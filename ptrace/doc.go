@@ -75,6 +75,17 @@
 // the stops of the others do; ptrace's own breakpoints and single steps would outlive it and kill the target. [Watch] does the same
 // while everything runs. A thread that stands still may own a lock for which a running one waits, so a round has an end.
 //
+// # Seccomp
+//
+// A thread without a filter is borrowed if there is one. Otherwise the filters of the others are read
+// (PTRACE_SECCOMP_GET_FILTER) and run here on each call before it is made, with its number, arguments and the address of its
+// instruction (bpf.go): a thread whose filters allow the calls is borrowed with all guarantees, and a call that they do not
+// allow is not made (FilterError). At last, with the user's word, they are suspended for the borrowed thread
+// (PTRACE_O_SUSPEND_SECCOMP). That ends with the tracer, so it is the one exception to what was said of its death.
+//
+// A filter that another thread puts in force for all (SECCOMP_FILTER_FLAG_TSYNC) between the question and the call is
+// not seen.
+//
 // # System calls that a stop interrupts
 //
 // Most are restarted by the kernel. Those that return a plain EINTR on any stop (signal(7),

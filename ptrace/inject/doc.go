@@ -13,12 +13,14 @@
 //	  planSettle    settle.go       settle what one left in the middle, before anything else is planned
 //	  conclude      intent.go       the gates (gate.go), and the journal with the transaction's intent
 //	  run           transaction.go  the only code that changes the process
-//	    prepare     stage.go        one borrowed thread maps journal and payloads; both are written; pages are touched
+//	    prepare     stage.go        one borrowed thread (borrow.go) maps journal and payloads; both are written; pages are touched
 //	    attempts    attempts.go     stop, check, commit, resume; again while a function is busy
 //	      check     check.go        mappings, loader state, old bytes, activeness (active.go)
 //	      commit    commit.go       the changes in their order, and the way back if one fails
 //	    verify      commit.go       reads back
+//	  proven        proof.go        how each thread was shown to be idle, and what else the stop has shown
 //	Inspect, Patched  list.go       the views of one process, or of all
+//	Matching        matching.go     which processes a patch is for
 //
 // A plan is data and has no effect. Everything that does has its undo beside it: prepare and
 // unstage, commit and rollback. Before the first text byte changes the undo is to unmap; afterwards the

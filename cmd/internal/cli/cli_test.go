@@ -226,8 +226,12 @@ func TestCompleteFiles(t *testing.T) {
 
 func TestCompletePIDs(t *testing.T) {
 	v := victim.Start(t, greet(t, 1))
-	for _, verb := range []string{"apply", "list", "revert"} {
-		words, d := complete(t, verb, "-p", "")
+	for _, verb := range []string{"apply", "list", "revert", "apply --tree", "revert --tree"} {
+		args := append(strings.Fields(verb), "")
+		if len(args) == 2 {
+			args = []string{verb, "-p", ""}
+		}
+		words, d := complete(t, args...)
 		if d != cobra.ShellCompDirectiveNoFileComp {
 			t.Errorf("%s: directive %d", verb, d)
 		}

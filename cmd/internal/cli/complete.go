@@ -16,11 +16,13 @@ func completeFiles(c *cobra.Command, flag string, ext string) {
 	})
 }
 
-// completePIDs completes the values of the flag -p with the processes of this machine.
-func completePIDs(c *cobra.Command) {
-	register(c, "pid", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return processes(), cobra.ShellCompDirectiveNoFileComp
-	})
+// completePIDs completes the values of flags with the processes of this machine.
+func completePIDs(c *cobra.Command, flags ...string) {
+	for _, flag := range flags {
+		register(c, flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return processes(), cobra.ShellCompDirectiveNoFileComp
+		})
+	}
 }
 
 // register panics on a flag that the verb does not have: that is a mistake in this package.

@@ -40,7 +40,7 @@ What an interrupted hotpatch left behind is shown with what helps; the exit code
 	}
 	c.Flags().VarP((*pidValue)(&pid), "pid", "p", "only the process with this `PID`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
-	completePIDs(c)
+	completePIDs(c, "pid")
 	return c
 }
 

@@ -49,7 +49,7 @@ func (l *liveFlags) add(c *cobra.Command, all, usage string) {
 	f.StringArrayVar(&l.whenIdle, "when-idle", nil, "change nothing while `FUNC` (or FILE:FUNC, MODULE:FUNC) is being executed: each\ncall of it then sees one version only (repeatable)")
 	f.BoolVar(&l.json, "json", false, "print the result as JSON")
 	f.BoolVar(&l.time, "time", false, "show how long each phase took")
-	completePIDs(c)
+	completePIDs(c, "pid", "tree")
 }
 
 // check refuses values that make no sense. all is the name of the flag for every process.

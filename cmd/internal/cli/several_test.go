@@ -229,3 +229,23 @@ func TestSeveralNone(t *testing.T) {
 		hotpatch(append([]string{"apply", fix}, args...)...).wantError(t, exitUsage, "give one of them")
 	}
 }
+
+// TestShown: --time and --json say what a stop was made of and what it has shown.
+func TestShown(t *testing.T) {
+	v := victim.Start(t, greet(t, 1))
+	r := hotpatch("apply", "--time", "-p", pidOf(v), fix(t, 1, 2))
+	for _, want := range []string{"\n  stop ", "\n  check ", "\n  write ", "\n  resume ", "\n1 attempt, 1 thread stopped, paused ", "\nshown: no thread was in code that changed"} {
+		if r.code != exitDone || !strings.Contains(r.err, want) {
+			t.Errorf("exit code %d, does not say %q:\n%s", r.code, want, r.err)
+		}
+	}
+	r = hotpatch("revert", "--json", "-p", pidOf(v))
+	out := r.object(t)
+	stacks := out["stacks"].([]any)
+	if len(stacks) != 1 || len(out["shown"].([]any)) == 0 {
+		t.Fatalf("exit code %d\n%s", r.code, r.out)
+	}
+	if s := stacks[0].(map[string]any); s["tid"] != float64(v.PID) || s["comm"] != "greet" || s["proven"] != "scan" && s["proven"] != "cfi" {
+		t.Errorf("stack %v", s)
+	}
+}
