@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand"
 	"runtime"
 	"slices"
 	"strconv"
@@ -432,4 +433,56 @@ func TestDryRunInTheMiddle(t *testing.T) {
 			v.End()
 		})
 	}
+}
+
+// TestRandomDeaths applies and reverts two patches at random, dying at random points, while threads call the functions all the time. The process
+// runs one version at every moment, the one that the commits that were made lead to; what is mapped stays bounded.
+func TestRandomDeaths(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewSource(20261121))
+	files := []*patch.File{gatesPatch(t, 1), gatesPatch(t, 2)}
+	v := gatesVictim(t, 1)
+	for range 3 {
+		v.Ask("spin")
+	}
+	runs, deaths, mapped := 1, 0, 0
+	for step := range 60 {
+		to := runs + 1
+		opt := dieAt(rnd.Intn(25))
+		if step%10 == 9 {
+			opt = quick
+		}
+		var err error
+		if runs == 3 || runs == 2 && rnd.Intn(2) == 0 {
+			to = runs - 1
+			_, err = Revert(context.Background(), v.PID, files[to-1].ID.Short(), opt)
+		} else {
+			_, err = Apply(context.Background(), v.PID, files[runs-1:runs], opt)
+		}
+		if err != nil && !errors.Is(err, errKilled) {
+			t.Fatalf("step %d: %v", step, err)
+		}
+		if err != nil {
+			deaths++
+		}
+		switch got := v.Ask("go"); {
+		case got == versions(to):
+			runs = to
+		case got != versions(runs) || err == nil:
+			t.Fatalf("step %d, %d to %d, %v: the program answers %s", step, runs, to, err, got)
+		}
+		s, ierr := Inspect(v.PID, nil)
+		if ierr != nil || inForce(s) != runs-1 || err == nil && len(s.Attention) > 0 {
+			t.Fatalf("step %d: version %d runs; list: %+v, %v", step, runs, s, ierr)
+		}
+		if n := strings.Count(footprint(t, v.PID), "\n"); step == 19 {
+			mapped = n
+		} else if step > 19 && step%10 == 9 && n > mapped+2 { // a journal more or less for each patch, by how often it was applied again
+			t.Errorf("step %d: %d mappings, %d before", step, n, mapped)
+		}
+	}
+	if deaths < 20 {
+		t.Errorf("only %d deaths", deaths)
+	}
+	v.End()
 }

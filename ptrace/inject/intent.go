@@ -226,6 +226,7 @@ func (pl *planner) conclude() error {
 		pl.journal = &journal{Seq: pl.snap.nextSeq(), Record: record{User: pl.opt.User, Time: time.Now().UTC()}}
 	}
 	pl.markOf(pl.journal)
+	pl.dropIdle()
 	pl.classify()
 	pl.gates()
 	pl.journal.Record.Intent = pl.intend()

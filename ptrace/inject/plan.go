@@ -361,7 +361,6 @@ func (pl *planner) finish() error {
 		pl.report.Patches = append(pl.report.Patches, r)
 	}
 	j.Record.Acks = pl.acks()
-	pl.dropIdle()
 	pl.writes = coalesce(pl.writes)
 	pl.measure()
 	m := pl.markOf(j)

@@ -68,6 +68,7 @@ func (pl *planner) planSettle() {
 		}
 	}
 	pl.settleMarks(p)
+	_, pl.drop = pl.unfinished() // of others, that died before their commit had begun
 	pl.measure()
 }
 
