@@ -121,7 +121,7 @@ func (r *Remote) abandon(cause error, regs *Regs, first bool, end time.Time) err
 	case r.tr.byTID[r.t.tid] != r.t:
 		return cause
 	case first && !r.moved:
-		if r.putBack() == nil {
+		if r.restore() == nil {
 			return cause
 		}
 	case entry:

@@ -22,6 +22,7 @@ func TestKilled(t *testing.T) {
 		{name: "apply", command: command{1, 2, "apply"}},
 		{name: "apply that waits", command: command{1, 2, "apply"}, held: true},
 		{name: "revert", command: command{2, 1, "revert"}},
+		{name: "replace", command: command{2, 3, "replace"}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			k := &killing{world: world{t: t, h: h}, scenario: s}
@@ -162,9 +163,12 @@ func (k *killing) step(at int, forward bool) error {
 	if err != nil {
 		return fmt.Errorf("%w\n%v", err, r)
 	}
-	c := command{0, 1, "revert"}
-	if forward {
+	c := command{0, 1, "revert all"}
+	switch {
+	case forward && k.verb == "revert":
 		c = command{1, 2, "apply"}
+	case forward:
+		c = k.command
 	}
 	if err := k.settle(c, seen); err != nil {
 		return fmt.Errorf("it answered as %v; %w\nafter %v", seen, err, r)
@@ -201,7 +205,7 @@ func (k *killing) look(r *run) (class, error) {
 	if err != nil {
 		return seen, err
 	}
-	if k.eintrs += n; n > 0 && !k.gap(r) {
+	if k.eintrs += n; n > 0 && !gap(r, k.epoll) {
 		return seen, fmt.Errorf("%d times EINTR in epoll_wait", n)
 	}
 	return seen, k.tg.err()
@@ -221,13 +225,13 @@ func (k *killing) midway(r *run) bool {
 
 // gap reports whether the run died between the interruption of the thread in epoll_wait and the repair of its call. That is
 // the one disturbance that cannot be helped: the kernel gives EINTR, and hotpatch has no time to turn it into a restart.
-func (k *killing) gap(r *run) bool {
+func gap(r *run, epoll string) bool {
 	open := false
 	for _, name := range r.names {
 		switch name {
-		case "after INTERRUPT " + k.epoll, "before INTERRUPT " + k.epoll:
+		case "after INTERRUPT " + epoll, "before INTERRUPT " + epoll:
 			open = true
-		case "after SETREGSET " + k.epoll:
+		case "after SETREGSET " + epoll:
 			open = false
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 // Which instants a test takes: those whose number leaves the remainder offset when it is divided by every.
 var (
-	every  = flag.Int("every", 101, "take every `N`th instant")
+	every  = flag.Int("every", 301, "take every `N`th instant")
 	offset = flag.Int("offset", 0, "begin at this `instant`")
 )
 
@@ -46,8 +46,9 @@ type world struct {
 	epoll string // the thread of tg that sits in epoll_wait
 	fds   int    // descriptors of tg at its start
 
-	denied bool // operations are denied: it may keep one
-	eintr  int  // what the target's epoll_wait had to bear so far
+	denied bool     // operations are denied: it may keep one
+	more   []string // arguments of the target
+	eintr  int      // what the target's epoll_wait had to bear so far
 }
 
 // renew starts a target in version 1 if there is none or it has been used enough.
@@ -86,7 +87,7 @@ func (w *world) replace() {
 		w.tg.end()
 		w.tg.v.Kill()
 	}
-	w.tg, w.eintr = start(w.t), 0
+	w.tg, w.eintr = start(w.t, w.more...), 0
 	if seen, err := w.tg.observe(); err != nil || seen != version(1) {
 		w.t.Fatalf("a new target answers as %v: %v", seen, err)
 	}
@@ -121,8 +122,11 @@ type command struct {
 func (w *world) args(c command, more ...string) []string {
 	args := append([]string{"apply", "-p", w.pid()}, more...)
 	switch c.verb {
-	case "revert":
+	case "revert", "revert all":
 		args[0] = "revert"
+		if c.verb == "revert all" {
+			args = append(args, "--all")
+		}
 		return args
 	case "replace":
 		args = append(args, "--replace")
@@ -153,7 +157,7 @@ func (w *world) bring(v int) error {
 func (w *world) settle(c command, seen class) error {
 	w.tg.permit(seen | version(c.to))
 	r := w.h.run(w.t, nil, w.args(c)...)
-	none := c.verb == "revert" && r.code == exitFailed && strings.Contains(r.out, "no such patch") && seen == version(c.to)
+	none := strings.HasPrefix(c.verb, "revert") && r.code == exitFailed && strings.Contains(r.out, "no such patch") && seen == version(c.to)
 	if r.code != exitDone && !none {
 		return fmt.Errorf("%v", r)
 	}

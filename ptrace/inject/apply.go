@@ -157,10 +157,10 @@ func (t *transaction) once(ctx context.Context, report *Report, choose chooser) 
 func (t *transaction) makePlan(report *Report, choose chooser) (bool, error) {
 	snap, err := takeSnapshot(t.p)
 	t.clock.lap("read")
+	t.plan = &plan{snap: snap, report: report}
 	if err != nil {
 		return false, err
 	}
-	t.plan = &plan{snap: snap, report: report}
 	if t.plan.arch, err = machines.Lookup(snap.loader.order[0].Machine); err != nil {
 		return false, err
 	}
@@ -175,7 +175,7 @@ func (t *transaction) makePlan(report *Report, choose chooser) (bool, error) {
 func (t *transaction) overtaken(err error) error {
 	text, rerr := readFrom(t.maps, nil)
 	table := newSpanTable(text)
-	if rerr == nil && table.fill(text) == nil && table.print != t.print {
+	if rerr == nil && table.fill(text) == nil && table.print != t.print || t.plan != nil && t.plan.snap.overtaken(t.p) {
 		return fmt.Errorf("%w: %w", errChanged, err)
 	}
 	return err

@@ -25,6 +25,7 @@ type snapshot struct {
 	damaged  []leftover
 	pending  *pending // the transaction that ended in the middle; nil: none did. mem shows what its writes mean
 	heads    string   // of the journals, see heads
+	headed   bool     // they have been read
 }
 
 // leftover is a mapping that a dead hotpatch left behind and whose content is no journal.
@@ -34,29 +35,47 @@ type leftover struct {
 	Err  error
 }
 
-// takeSnapshot reads a running process. It changes nothing and stops nobody.
+// takeSnapshot reads a running process. It changes nothing and stops nobody. After an error the snapshot has what was read before.
 func takeSnapshot(p *ptrace.Process) (*snapshot, error) {
 	s := &snapshot{mem: p}
 	var err error
 	if s.maps, err = p.Maps(); err != nil {
-		return nil, err
+		return s, err
 	}
 	if s.mods, err = findModules(p, s.maps); err != nil {
-		return nil, err
+		return s, err
 	}
 	auxv, err := p.Auxv()
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	if s.loader, err = readLoader(p, auxv, s.mods); err != nil {
-		return nil, err
+		return s, err
 	}
 	s.heads = heads(p, s.maps)
+	s.headed = true
 	if err := s.readJournals(); err != nil {
-		return nil, err
+		return s, err
 	}
 	s.findPending()
 	return s, nil
+}
+
+// overtaken reports whether another hotpatch has worked on the process since the snapshot was begun.
+func (s *snapshot) overtaken(p *ptrace.Process) bool {
+	maps, err := p.Maps()
+	if err != nil {
+		return false
+	}
+	ours := func(maps []ptrace.Mapping) (out []ptrace.Mapping) {
+		for i := range maps {
+			if maybeJournal(&maps[i]) {
+				out = append(out, maps[i])
+			}
+		}
+		return out
+	}
+	return !slices.Equal(ours(maps), ours(s.maps)) || s.headed && heads(p, maps) != s.heads
 }
 
 // heads returns the addresses and headers of all journals: what changes when another hotpatch works on the

@@ -88,12 +88,9 @@ func (t *transaction) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.clearHosted(); err != nil {
-		return err
-	}
-	if err := t.drop(); err != nil {
-		t.log.Warn("memory of an earlier transaction could not be unmapped", "err", err)
-		t.plan.report.Notes = append(t.plan.report.Notes, fmt.Sprintf("memory of an earlier transaction stays mapped: %v", err))
+	if err := errors.Join(t.clearHosted(), t.drop()); err != nil { // what was asked for is done
+		t.log.Warn("memory of an earlier transaction could not be cleared", "err", err)
+		t.plan.report.Notes = append(t.plan.report.Notes, fmt.Sprintf("memory of an earlier transaction is not cleared: %v", err))
 	}
 	return nil
 }

@@ -2,7 +2,7 @@
 // functions, and between these and their caller. gcc -O2 passes them in other registers and another order, so every mixture of
 // two versions answers wrongly.
 //
-// usage: served N    descriptor 3 is the gate, those from 4 to 3+N are connections; a request is a number of 8 bytes, its
+// usage: served N [storm]   descriptor 3 is the gate, those from 4 to 3+N are connections; a request is a number of 8 bytes, its
 // reply one as well
 //
 // Each of the first N-2 connections has a thread that blocks in read; the thread of the last but one blocks in epoll_wait; the
@@ -10,15 +10,23 @@
 //
 //	sum      prints "ok EPOLL": how often epoll_wait gave EINTR; any other call that was disturbed prints FAIL
 //	hold     a thread enters rate(), says "held TID" there, waits for a byte from the gate, and says "left ANSWER"
+//	storm    prints "ok SIGUSR1 SIGALRM": how many times the handlers ran, and no run was lost
 //	spawn    a thread is made that serves the last connection; prints "spawned". The request END ends it
+//
+// With "storm" a child sends SIGUSR1, at most every 100 us and each when the one before has been handled, so that none coalesces; and a timer
+// sends SIGALRM every 100 us, whose handler adds up the expirations that coalesced (si_overrun). So both count every signal.
+// The threads that serve connections by read, and the main thread, take them.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -154,6 +162,86 @@ static void *sleeper(void *arg)
 	return arg;
 }
 
+enum { PERIOD = 100000 }; // ns, of SIGALRM and at least of SIGUSR1
+
+static struct {
+	volatile long sent, got; // SIGUSR1
+	volatile long runs, expired; // SIGALRM: handler's runs, and the timer's periods that they stand for
+	volatile long missing; // the fewest periods that a run found uncounted since this was last set to a large number
+	int64_t start;
+} *signals;
+
+static void on_signal(int sig, siginfo_t *si, void *ctx)
+{
+	int saved = errno;
+	(void)ctx;
+	if (sig == SIGUSR1) {
+		__sync_fetch_and_add(&signals->got, 1);
+	} else {
+		long counted = __sync_add_and_fetch(&signals->expired, 1 + si->si_overrun);
+		long missing = (long)((now() - signals->start) / PERIOD) - counted;
+		if (missing < signals->missing)
+			signals->missing = missing;
+		__sync_fetch_and_add(&signals->runs, 1);
+	}
+	errno = saved;
+}
+
+static void nap(long ns)
+{
+	nanosleep(&(struct timespec){ 0, ns }, NULL);
+}
+
+static void send_signals(pid_t to, int descriptors)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (int fd = 0; fd < descriptors; fd++)
+		if (fd != 2)
+			close(fd);
+	while (getppid() == to) {
+		if (signals->got == signals->sent) {
+			signals->sent++;
+			kill(to, SIGUSR1);
+		}
+		nap(PERIOD);
+	}
+	_exit(0);
+}
+
+static void storm(int descriptors)
+{
+	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
+	struct itimerspec every = { { 0, PERIOD }, { 0, PERIOD } };
+	pid_t self = getpid();
+	timer_t timer;
+	signals = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	sigaction(SIGUSR1, &sa, NULL);
+	sigaction(SIGALRM, &sa, NULL);
+	if (!fork())
+		send_signals(self, descriptors);
+	if (timer_create(CLOCK_MONOTONIC, &ev, &timer))
+		abort();
+	signals->start = now();
+	timer_settime(timer, 0, &every, NULL);
+}
+
+// Says whether each signal has come to its handler, by what 100 more of each show.
+static void count_signals(void)
+{
+	const int64_t limit = 30 * 1000000000ll;
+	int64_t begin = now();
+	signals->missing = 1000000;
+	long runs = signals->runs + 100, got = signals->got + 100;
+	while ((signals->runs < runs || signals->got < got) && now() - begin < limit)
+		nap(1000000);
+	if (signals->runs < runs || signals->got < got || signals->missing > 1)
+		printf("FAIL SIGUSR1: %ld of %ld, SIGALRM: %ld runs, %ld periods, %ld missing\n", signals->got, signals->sent, signals->runs,
+		       signals->expired, signals->missing);
+	else
+		printf("ok %ld %ld\n", signals->got, signals->runs);
+}
+
 static void *holder(void *arg)
 {
 	(void)arg;
@@ -177,10 +265,18 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (last < FIRST + 2)
 		return 2;
+	if (argc > 2 && !strcmp(argv[2], "storm"))
+		storm(last + 1);
 	for (int fd = FIRST; fd < last - 1; fd++)
 		start(reader, fd);
+	sigset_t both;
+	sigemptyset(&both);
+	sigaddset(&both, SIGUSR1);
+	sigaddset(&both, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &both, NULL);
 	start(waiter, last - 1);
 	start(sleeper, -1);
+	pthread_sigmask(SIG_UNBLOCK, &both, NULL);
 	puts("ready");
 	while (fgets(line, sizeof line, stdin)) {
 		if (!strcmp(line, "sum\n")) {
@@ -188,6 +284,8 @@ int main(int argc, char **argv)
 				printf("FAIL %s %ld\n", what, disturbed);
 			else
 				printf("ok %ld\n", eintr);
+		} else if (!strcmp(line, "storm\n")) {
+			count_signals();
 		} else if (!strcmp(line, "hold\n")) {
 			start(holder, -1);
 		} else if (!strcmp(line, "spawn\n")) {
