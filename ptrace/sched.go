@@ -1,6 +1,7 @@
 package ptrace
 
 import (
+	"runtime"
 	"runtime/debug"
 	"sync"
 
@@ -11,13 +12,15 @@ import (
 type realtime struct {
 	old    schedAttr
 	raised bool
+	was    bool // it had that class before
 }
 
 // raise gives the calling thread SCHED_FIFO, the lowest priority of it, if permitted. A thread
 // that it creates does not inherit it (SCHED_RESET_ON_FORK, sched(7)).
 func (r *realtime) raise() {
 	const fifo, resetOnFork, priority = 1, 1, 1 // SCHED_FIFO, SCHED_FLAG_RESET_ON_FORK
-	if schedGet(&r.old) != 0 || r.old.Policy == fifo {
+	if e := schedGet(&r.old); e != 0 || r.old.Policy == fifo {
+		r.was = e == 0
 		return
 	}
 	r.raised = schedSet(&schedAttr{Policy: fifo, Flags: resetOnFork, Priority: priority}) == 0
@@ -32,6 +35,25 @@ func (r *realtime) lower() {
 			r.old.Flags |= 1
 			schedSet(&r.old)
 		}
+	}
+}
+
+// Urgent gives the calling goroutine a thread of its own, and this and the tracer's SCHED_FIFO, if permitted: what is to begin
+// the moment that something happens does not wait for a processor. It is for waiting, not for working. The function that it returns ends it,
+// and is called by the same goroutine.
+func (p *Process) Urgent() (end func()) {
+	runtime.LockOSThread()
+	var own realtime
+	own.raise()
+	raise := func(tr *tracer) error { tr.urgent.raise(); return nil }
+	lower := func(tr *tracer) error { tr.urgent.lower(); return nil }
+	err := p.do("urgent", raise)
+	return func() {
+		if err == nil {
+			_ = p.do("urgent", lower) // it fails only if the process has been closed, and the tracer with it
+		}
+		own.lower()
+		runtime.UnlockOSThread()
 	}
 }
 

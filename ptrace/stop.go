@@ -114,7 +114,7 @@ func (tr *tracer) stopAll(opts StopOptions, stats *StopStats, fn func(s *Stopped
 	var rt realtime
 	rt.raise()
 	defer rt.lower()
-	stats.Realtime = rt.raised
+	stats.Realtime = rt.raised || rt.was
 
 	s := &Stopped{tr: tr, opts: opts, start: time.Now(), max: opts.MaxPause, Threads: tr.view[:0]}
 	err := tr.collect(opts, s)

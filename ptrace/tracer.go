@@ -45,6 +45,7 @@ type tracer struct {
 	local     []unix.Iovec
 	remote    []unix.RemoteIovec
 	round     Watch // scratch of RunOn
+	urgent    realtime
 }
 
 // job is a closure to be run on the tracer's thread.

@@ -17,11 +17,15 @@ const maxLate = 5
 func (t *transaction) attempts(ctx context.Context) error {
 	r := t.plan.report
 	t.wait = newWaiting(t.p.PID, t.opt.MaxPause)
+	calm := func() {}
 	for late := 0; ; {
 		if err := ctx.Err(); err != nil {
+			calm()
 			return err
 		}
 		stats, err := t.p.Stop(ptrace.StopOptions{MaxPause: t.opt.MaxPause}, t.inStop)
+		calm()
+		calm = func() {}
 		r.Tries++
 		r.Pause, r.Threads = stats.Pause, stats.Threads
 		t.stopped.StopStats = stats
@@ -39,7 +43,9 @@ func (t *transaction) attempts(ctx context.Context) error {
 			busy := t.active.brief(t.p.PID, t.wait)
 			t.log.Debug("busy", "err", busy)
 			t.opt.progress(busy.Error())
+			calm = t.p.Urgent()
 			if err := t.wait.pause(ctx, stats.Pause, left); err != nil {
+				calm()
 				return errors.Join(err, t.active.describe(t.p.PID, t.wait))
 			}
 		case errors.Is(err, ptrace.ErrPause) && late < maxLate && left > 0:

@@ -27,7 +27,9 @@ const (
 	runShare = 10
 
 	// An attempt is made after this time whatever is seen: a thread may leave a function without returning from it (longjmp).
-	quietNap = 250 * time.Millisecond
+	// It doubles with each that was in vain.
+	quietNap  = 250 * time.Millisecond
+	quietMost = 2 * time.Second
 	// How often a thread that cannot be watched is looked at without stopping it.
 	watchNap = time.Millisecond
 
@@ -63,6 +65,7 @@ type waiting struct {
 	slow   bool          // goals are those of threads that are inside for longer than a round may take
 	watch  *ptrace.Watch // of goals, from before the threads went on
 	nap    time.Duration
+	quiet  time.Duration
 	tried  bool // the process has been watched once
 	round  struct {
 		end   time.Time // when the budget of this stop is used up; zero: no round has begun
@@ -71,7 +74,7 @@ type waiting struct {
 }
 
 func newWaiting(pid int, maxPause time.Duration) *waiting {
-	w := &waiting{pid: pid, began: time.Now(), most: mostBudget, limit: maxPause, nap: firstNap, seen: make(map[stay]time.Time), watch: ptrace.NewWatch(nil)}
+	w := &waiting{pid: pid, began: time.Now(), most: mostBudget, limit: maxPause, nap: firstNap, quiet: quietNap, seen: make(map[stay]time.Time), watch: ptrace.NewWatch(nil)}
 	if maxPause > 0 {
 		w.most = maxPause
 	}
@@ -187,7 +190,7 @@ func (w *waiting) pause(ctx context.Context, took, left time.Duration) error {
 	begin := time.Now()
 	nap := max(w.nap, runShare*took)
 	w.nap = min(2*w.nap, longNap)
-	limit := quietNap
+	limit := w.quiet
 	if !w.slow {
 		limit = max(w.budget, nap)
 	}
@@ -205,6 +208,12 @@ func (w *waiting) pause(ctx context.Context, took, left time.Duration) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+	}
+	switch {
+	case w.slow && w.watch.Left() > 0:
+		w.quiet = min(2*w.quiet, quietMost)
+	case w.slow:
+		w.quiet = quietNap
 	}
 	w.tried = true
 	return w.afford(ctx, took, left-time.Since(begin))

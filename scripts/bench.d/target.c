@@ -2,6 +2,7 @@
  *
  *     target FILE pause THREADS SPINNING     threads, some of which spin and watch the clock
  *     target FILE call                       one thread that times calls of answer(), in CPU time
+ *     target FILE wait THREADS BUSY          threads, some of which are in held() until they are let go, over and over
  *
  * THREADS counts the main thread. What does not spin waits: every fourth thread in epoll_wait,
  * the others in a futex.
@@ -34,6 +35,10 @@ struct shared {
 	_Atomic uint64_t sink;     /* call: keeps the calls from being optimised away */
 	_Atomic uint64_t eintr;    /* interrupted calls that the program has noticed */
 	_Atomic uint64_t beats[MAX_SPINNING]; /* clock reads of each spinning thread */
+	_Atomic uint64_t go;       /* wait: 2n-1 lets round n leave held(), 2n lets the next one begin */
+	_Atomic uint64_t inside;   /* wait: threads in held() */
+	_Atomic uint64_t left;     /* wait: when the last of a round had left held(), ns */
+	_Atomic uint64_t seen;     /* wait: when a thread then saw the new version of answer(), ns; 0: not yet */
 };
 
 static struct shared *sh;
@@ -94,6 +99,40 @@ static void *wait_futex(void *arg)
 	return arg;
 }
 
+/* Busy until the round is let go, and some time more for each thread, so that they leave one after the other. It is patched, too. */
+__attribute__((noinline, noclone)) static uint64_t held(uint64_t round, int self)
+{
+	sh->inside++;
+	while (sh->go < 2 * round - 1)
+		usleep(1000);
+	usleep(100 * self + VERSION);
+	sh->inside--;
+	return round + VERSION;
+}
+
+static void *busy(void *arg)
+{
+	int self = (int)(long)arg;
+	struct sched_param first = { .sched_priority = 1 };
+	pthread_setschedparam(pthread_self(), SCHED_FIFO, &first); /* if permitted: other load does not count */
+	volatile uint64_t zero = 0; /* read each time, so that every call is made */
+	for (uint64_t round = 1;; round++) {
+		sh->ready++;
+		sh->sink = held(round, self);
+		uint64_t t = now(), before = sh->left;
+		while (before < t && !atomic_compare_exchange_weak(&sh->left, &before, t))
+			;
+		/* The first thread looks for the new version. It is seldom in answer(), so that it is not waited for. */
+		while (self == 0 && answer(zero) == 0x5555)
+			usleep(10);
+		if (self == 0)
+			sh->seen = now();
+		while (sh->go < 2 * round) /* to the next round */
+			usleep(1000);
+	}
+	return arg;
+}
+
 static void time_calls(void)
 {
 	enum { CALLS = 4000000 };
@@ -122,6 +161,15 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[2], "call"))
 		time_calls();
 	int threads = atoi(argv[3]), spinning = atoi(argv[4]);
+	for (long i = 0; i < spinning && !strcmp(argv[2], "wait"); i++) {
+		pthread_t t;
+		if (pthread_create(&t, NULL, busy, (void *)i))
+			return 1;
+	}
+	if (!strcmp(argv[2], "wait")) {
+		threads -= spinning;
+		spinning = 0;
+	}
 	if (spinning > MAX_SPINNING)
 		return 2;
 	for (int i = 1; i < threads; i++) {

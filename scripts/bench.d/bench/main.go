@@ -18,6 +18,7 @@ type bench struct {
 	hotpatch string // the program
 	src      string // directory of floor.c and target.c
 	work     string // scratch directory
+	kvd      string // directory of kvd's sources
 	data     string // directory with the redis builds: old/redis-server, new/redis-server, large/...
 	runs     int
 }
@@ -26,6 +27,7 @@ func main() {
 	b := &bench{}
 	flag.StringVar(&b.hotpatch, "hotpatch", "", "the `program` to measure")
 	flag.StringVar(&b.src, "src", "", "`directory` of floor.c and target.c")
+	flag.StringVar(&b.kvd, "kvd", "", "`directory` of the sources of kvd, which serves a load")
 	flag.StringVar(&b.data, "data", "", "`directory` of the builds to compare and patch")
 	flag.IntVar(&b.runs, "runs", 30, "measurements behind each median")
 	flag.Parse()
@@ -42,11 +44,11 @@ func (b *bench) run(parts []string) error {
 		return err
 	}
 	defer os.RemoveAll(b.work)
-	all := map[string]func() error{"pause": b.pause, "apply": b.apply, "call": b.call, "diff": b.diff}
+	all := map[string]func() error{"pause": b.pause, "apply": b.apply, "call": b.call, "diff": b.diff, "wait": b.wait}
 	for _, p := range parts {
 		f := all[p]
 		if f == nil {
-			return fmt.Errorf("no part %q: pause, apply, call, diff", p)
+			return fmt.Errorf("no part %q: pause, apply, call, diff, wait", p)
 		}
 		if err := f(); err != nil {
 			return fmt.Errorf("%s: %w", p, err)

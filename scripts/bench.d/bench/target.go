@@ -23,7 +23,14 @@ const (
 	wordSink
 	wordEINTR
 	wordBeats // the first of one for each spinning thread
-	words     = wordBeats + maxSpinning
+	wordGo    = wordBeats + maxSpinning
+)
+
+const (
+	wordInside = wordGo + 1 + iota
+	wordLeft
+	wordSeen
+	words
 )
 
 // maxSpinning is the largest number of spinning threads.
