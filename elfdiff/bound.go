@@ -21,7 +21,7 @@ func (u *unit) settleBounds(operands []operand) {
 		ending := objectsEnding(u.im, p.Addr)
 		use := u.im.BoundUseAt(r.body, int(r.ref.Inst))
 		switch {
-		case use == image.BoundInside || p.Lone && use == image.BoundNone && !u.mayName(ending):
+		case use == image.BoundInside || p.Lone && use == image.BoundNone && !slices.ContainsFunc(ending, u.mayName):
 			if p.Lone || len(p.Candidates) > 0 {
 				r.place = withoutEnding(p, ending)
 			}
@@ -68,12 +68,11 @@ func withoutEnding(p *image.Place, ending []*image.Atom) *image.Place {
 	return &q
 }
 
-// mayName reports whether the unit's source could name one of the objects: a static object of another file is out of its reach.
-func (u *unit) mayName(objects []*image.Atom) bool {
+// mayName reports whether the unit's source could name an object, as far as the symbol table says: a static object of another file is out of its
+// reach. See also [image.Image.NamesStatic].
+func (u *unit) mayName(a *image.Atom) bool {
 	f := u.atom()
-	return slices.ContainsFunc(objects, func(a *image.Atom) bool {
-		return !f.Local || !a.Local || f.File == "" || a.File == "" || f.File == a.File
-	})
+	return !f.Local || !a.Local || f.File == "" || a.File == "" || f.File == a.File
 }
 
 // anonBefore reports whether the unit also takes the address of a constant without a symbol that could end where an

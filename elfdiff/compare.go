@@ -33,9 +33,11 @@ func (d *differ) compare() {
 	d.objNew = make(map[*image.Atom]*objChange)
 	d.compareObjects()
 	pairs := make([]struct {
-		u, v  *unit
-		equal bool
+		u, v      *unit
+		equal     bool
+		exchanged *exchange
 	}, 0, len(d.old.units))
+	d.shiftsOld, d.shiftsNew = newShifts(d.old.im, d.fwd.of), newShifts(d.new.im, d.rev.of)
 	for _, u := range d.old.units {
 		v := d.new.unitOf(d.fwd.of(u.atom()))
 		if v == nil {
@@ -43,19 +45,28 @@ func (d *differ) compare() {
 			continue
 		}
 		pairs = append(pairs, struct {
-			u, v  *unit
-			equal bool
+			u, v      *unit
+			equal     bool
+			exchanged *exchange
 		}{u: u, v: v})
 	}
 	identical := d.identical()
 	parallel(len(pairs), func() func(i int) {
-		return func(i int) { pairs[i].equal = identical || d.unitsEqual(pairs[i].u, pairs[i].v) }
+		return func(i int) {
+			p := &pairs[i]
+			if p.equal = identical || d.unitsEqual(p.u, p.v); p.equal && !identical && p.u.err == nil {
+				p.exchanged = d.exchanged(p.u, p.v)
+			}
+		}
 	})
 	unclaimed := d.compareUnclaimed()
 	for _, p := range pairs {
 		c := &funcChange{old: p.u, new: p.v, how: patch.Changed}
 		switch {
 		case !p.equal:
+		case p.exchanged != nil:
+			c.because(patch.ReasonReference, nil, "an address that may be meant for %s where the old build has %s",
+				p.exchanged.new.Name, p.exchanged.old.Name)
 		case unclaimed[p.u] || unclaimed[p.v]:
 			c.because(patch.ReasonData, nil, "data behind one of its constants without a name")
 		default:

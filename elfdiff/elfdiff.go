@@ -15,6 +15,7 @@
 //	                   data that no reference leads to                                unclaimed.go
 //	                   code that is not understood                                    rawcode.go
 //	                   functions without a byte, copies of inline functions           empty.go, copies.go
+//	                   addresses that may mean one object before and another now      exchanged.go
 //	explain          why a function differs                                           explain.go, align.go, shape.go
 //	                   what only one of two bodies uses                               uses.go
 //	                   functions inlined into it, and what is the cause of what       inlined.go, cause.go
@@ -33,6 +34,8 @@
 //	assemble         the patch                                                        assemble.go
 //	                   code and objects with their relocations                        emit.go
 //	                   what these lead to in the running process                      bind.go
+//	                   addresses beside objects                                       beside.go
+//	                   what programs walk through, by its type                        walked.go
 //	                   constants without a name                                       block.go
 //	                   thread-local variables                                         tls.go
 //	                   variables of other modules                                     foreign.go
@@ -53,11 +56,17 @@
 // Proof is what the file itself says: relocations, the range of a symbol that holds an access of known width, the target of a branch.
 // Everything else is evidence, and errs towards a change or a refusal, but for these, which can be wrong in silence:
 //
-//   - how an address is used tells the start of an object from the end of the one in front (image.Place, bound.go). The wrong one of the two is bound
-//     where the one in front is an array of 1, 2, 4 or 8 bytes, which is taken for a number, or where an index is negative and nothing
-//     within 40 instructions shows it (negated, subtracted, a negative constant, counted down from zero or up to it);
-//   - an address within an object is that object's: compilers may take one that is further outside of an array than its end, or than 64 bytes in front
-//     of it ((a + 49)[-x], or a[x - 1000] in a program that is linked for a fixed address). internal/ends has such programs, behind its flag -ends.open;
+//   - an address that code takes and that goes into the payload may be meant for any object that the source can name (beside.go). It is bound if the code
+//     accesses memory at it, by what is accessed; if all that it may mean has the same place in the running process; or if the same operand of the
+//     old body, by the alignment of the two, means one of these things and none of the others; else it is refused. What it may mean are objects that hold
+//     the address or end there, and, unless it is only passed on or stored, those within reach: 16 KiB, 1 KiB where an object begins just there, 64 bytes where
+//     a text stands there. A base that is further outside of its array (a[x - 5000]) is bound to whatever lies there; where an object
+//     gets a new place and both builds have the address within it or at most 64 bytes in front of it, what is further away does not count. By their types in the DWARF data,
+//     numbers and pointers count only if they end at the address; __func__ and its like and guards never do;
+//   - that an operand of two bodies has one reading in common is taken to show that it was not edited, unless one object of the old build and another one of
+//     the new end there, or lie at the same distance (64 bytes at most): exchanged.go. Such functions count as changed, and are refused;
+//   - words of data that hold the end of an array of 1, 2, 4 or 8 bytes are taken for the start of what lies behind it;
+//   - an unchanged function whose only reference to a variable that grew is a base outside of it goes on using the old one (moved.go);
 //   - tables of distances are recognised by their use, or by their name (content.go);
 //   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go);
 //   - a constant that moved as far as a line of the function did is a line number (linenumber.go): the function stays as it was;
@@ -194,6 +203,8 @@ type differ struct {
 	stems         map[string][]*unit       // the new build's functions by their name in the source; see [differ.bodies]
 	inlineChanges []*inlineChange          // functions that exist only where they are inlined, in a fixed order
 	inlineRoots   map[string]*inlineChange // and by name
+
+	shiftsOld, shiftsNew *shifts // data objects of both builds
 
 	labels  map[*image.Atom]*unit    // tables of labels of the new build, and the functions that they belong to
 	once    map[*unit]bool           // functions of the old build that run at most once; see onceOnly

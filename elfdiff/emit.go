@@ -23,6 +23,8 @@ type emitter struct {
 	carried  int                           // blocks that have a section
 	slots    map[arch.ImageAddr]patch.Slot // old slots that the payload uses
 	proven   map[fieldKey]bool             // of the function at hand, see differ.provenFields
+	former   map[fieldKey]*image.Place     // of formerOf, see differ.counterparts
+	formerOf *funcChange
 }
 
 // symbolKey says what a symbol means.
@@ -94,7 +96,7 @@ func (e *emitter) function(c *funcChange) {
 		sec := e.symbols[e.bodies[p]].Section
 		for i := range body.Refs {
 			r := &body.Refs[i]
-			if err := e.reference(sec, c.new, k, body, r); err != nil {
+			if err := e.reference(sec, &operandAt{c, k, body, r}); err != nil {
 				inst := body.Insts[r.Inst]
 				c.refuse("the %s at %s+%#x cannot be carried: %v", refWord(r), p.Name, inst.Off, err)
 			}
@@ -113,8 +115,9 @@ func refWord(r *image.Ref) string {
 }
 
 // reference emits the relocation of one operand of an instruction.
-func (e *emitter) reference(sec int, u *unit, partIndex int, body *image.Body, r *image.Ref) error {
-	inst, part := &body.Insts[r.Inst], u.parts[partIndex]
+func (e *emitter) reference(sec int, o *operandAt) error {
+	u, body, r := o.c.new, o.body, o.ref
+	inst, part := &body.Insts[r.Inst], u.parts[o.part]
 	place := u.placeOf(r)
 	if place.Kind == image.PlaceNone || place.Kind == image.PlaceSelf && place.Atom == part && r.Kind != image.RefImm {
 		return nil
@@ -134,8 +137,11 @@ func (e *emitter) reference(sec int, u *unit, partIndex int, body *image.Body, r
 	if b := e.copied(place); b != nil && relative && r.Kind == image.RefMem {
 		return e.foreign(sec, part, body, inst, &in, b)
 	}
+	if place, err = e.weigh(o, place); err != nil {
+		return err
+	}
 	if fixedNumber(place) {
-		if place, err = e.settle(place, fieldKey{partIndex, r.Off}); place == nil {
+		if place, err = e.settle(place, o.key()); place == nil {
 			return err // nil: the bytes stay as they are
 		}
 	}

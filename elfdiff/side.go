@@ -27,6 +27,8 @@ type side struct {
 	// holders are the data objects that hold the address of an atom; see holdersOf.
 	holders map[*image.Atom][]*image.Atom
 
+	walkable walkedObjects
+
 	accessOnce sync.Once
 	accesses   []claim // see accessed
 

@@ -54,3 +54,16 @@ func textLen(b []byte) uint64 {
 	}
 	return uint64(n) + 1
 }
+
+// IsText reports whether a text stands at an address, up to its NUL: of one character at least, or the empty end of another one.
+func (im *Image) IsText(addr arch.ImageAddr) bool {
+	x, ok := im.AnonExtent(addr)
+	switch {
+	case !ok || x.Text == 0:
+		return false
+	case x.Text > 1:
+		return true
+	}
+	before, ok := im.Bytes(addr-1, 1)
+	return ok && before[0] >= ' ' && before[0] < 0x7f
+}

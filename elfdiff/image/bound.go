@@ -87,7 +87,7 @@ func (w *boundWalk) step(k int) bool {
 	if x.base == r && x.index >= 0 || x.index == r && x.base >= 0 {
 		index := x.index + x.base - r
 		switch {
-		case w.straight && x.base == r && w.added <= 0 && x.disp <= 0 && w.im.startsBelowZero(w.b, k, index):
+		case w.straight && x.base == r && w.added <= 0 && x.disp <= 0 && (x.twoByte || x.opcode != 0x8d) && w.im.startsBelowZero(w.b, k, index):
 			w.use = BoundBelow
 			return true
 		case w.im.mayBeNegative(w.b, k, index):

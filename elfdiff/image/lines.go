@@ -20,6 +20,8 @@ type lineTable struct {
 	dwarf *DWARF
 	units []lineRange // by start
 	err   error       // of opening it
+
+	sources map[string]bool // main source files of the units, see sourceName; nil: not listed yet
 }
 
 // lineRange is a range of addresses that a compilation unit describes.
@@ -36,6 +38,8 @@ type lineUnit struct {
 	// files are the names that the rows mean.
 	files []string
 	err   error
+
+	source string // the unit's main source file, see sourceName
 
 	functions *inlineWalk // nil: not asked for yet
 	walkErr   error

@@ -245,3 +245,21 @@ func (im *Image) contains(addr arch.ImageAddr) bool {
 	}
 	return false
 }
+
+// Near returns the atoms that are no further than reach bytes away from an address: those that hold it, and those that end or start that near.
+// One that ends at the address is 0 bytes away.
+func (im *Image) Near(addr arch.ImageAddr, reach uint64) []*Atom {
+	ix := &im.index
+	start := addr - min(addr, arch.ImageAddr(reach))
+	var found []*Atom
+	for i := int32(ix.after(addr+arch.ImageAddr(reach))) - 1; i >= 0; {
+		a := ix.atoms[i]
+		if a.End() < start {
+			i = ix.outer[i]
+			continue
+		}
+		found = append(found, a)
+		i--
+	}
+	return found
+}

@@ -105,7 +105,7 @@ func (im *Image) addEnding(p *Place, c *evidence) {
 	}
 	var room [4]*Atom
 	for _, a := range im.covering(room[:0], p.Addr-1) {
-		if a.End() != p.Addr || a.IsCode() || isUnwalked(a.Name) {
+		if a.End() != p.Addr || a.IsCode() || IsUnwalked(a.Name) {
 			continue
 		}
 		use := c.pointerUse()
@@ -123,7 +123,7 @@ func (im *Image) addEnding(p *Place, c *evidence) {
 func (im *Image) addBounded(p *Place) {
 	var room [4]*Atom
 	for _, a := range im.covering(room[:0], p.Addr-1) {
-		if a.End() == p.Addr && !a.IsCode() && !a.CRT && !isUnwalked(a.Name) {
+		if a.End() == p.Addr && !a.IsCode() && !a.CRT && !IsUnwalked(a.Name) {
 			p.Proven, p.Candidates = false, append(p.Candidates, a)
 		}
 	}
@@ -140,9 +140,9 @@ func isScalarSize(n uint64) bool { return n <= maxScalar && n&(n-1) == 0 }
 // maxScalar is the size in bytes up to which an object counts as a scalar, which nothing walks through to its end.
 const maxScalar = 8
 
-// isUnwalked reports whether an object is one that no program can walk through: what __func__ and its like stand for, and the guard of a
+// IsUnwalked reports whether an object is one that no program can walk through: what __func__ and its like stand for, and the guard of a
 // function-local static, which the source does not name (Itanium C++ ABI, 3.3.2 and 5.1.2).
-func isUnwalked(name string) bool {
+func IsUnwalked(name string) bool {
 	for _, prefix := range []string{"_ZGV", "__func__", "__FUNCTION__", "__PRETTY_FUNCTION__"} {
 		if strings.HasPrefix(name, prefix) {
 			return true

@@ -150,7 +150,16 @@ func (im *Image) absolute(op *arch.Operand) bool {
 	if im.Type != elf.ET_EXEC || op.Seg || op.Arith || op.Size < 4 {
 		return false
 	}
-	return op.Value > 0 && im.contains(arch.ImageAddr(op.Value))
+	return op.Value > 0 && (im.contains(arch.ImageAddr(op.Value)) || op.Kind == arch.OpDisp && im.isBeside(arch.ImageAddr(op.Value)))
+}
+
+// maxBeside is how many bytes in front of or behind the loaded segments of a program that is linked for a fixed address a displacement may lie and still
+// be the base of an array, from which an index leads into it that never is zero.
+const maxBeside = 64 << 10
+
+// isBeside reports whether an address lies that near to a loaded segment.
+func (im *Image) isBeside(addr arch.ImageAddr) bool {
+	return slices.ContainsFunc(im.segments, func(s segment) bool { return uint64(addr-s.addr+maxBeside) <= s.size+2*maxBeside })
 }
 
 // scanData adds what relocated words of data hold, and, in an ET_EXEC file without link-time relocations, labels

@@ -177,3 +177,24 @@ func (c *Comparison) Prototype(f, g *Func) (alike, registers bool) {
 	}
 	return false, true
 }
+
+// Walked reports whether a program may walk through a variable of the type by an index: it is an array, or has one in it. It is true
+// where that is not known.
+func (b *Build) Walked(id ID) bool { return b.walked(id, 0) }
+
+func (b *Build) walked(id ID, depth int) bool {
+	const deepest = 32 // levels of members
+	t := &b.types[id]
+	switch t.kind {
+	case Base, Pointer, Member:
+		return false
+	case Named, Anonymous:
+		if b.scalar(t) == scalarEnum {
+			return false
+		}
+		l := b.definition(t)
+		return l == nil || depth == deepest ||
+			slices.ContainsFunc(l.Fields, func(f Field) bool { return b.walked(f.Type, depth+1) })
+	}
+	return true
+}

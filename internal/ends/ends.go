@@ -36,14 +36,12 @@ type Program struct {
 	objects []*object
 	order   [2][]int // of the objects, in each version
 	funcs   []*function
-	open    bool // with forms that are known to be bound wrongly
 }
 
-// New makes a program with so many functions; the same seed gives the same program. With open, forms that are known to be bound wrongly
-// occur, too.
-func New(seed uint64, functions int, open bool) *Program {
+// New makes a program with so many functions; the same seed gives the same program.
+func New(seed uint64, functions int) *Program {
 	r := rand.New(rand.NewPCG(seed, 17))
-	p := &Program{open: open}
+	p := &Program{}
 	types := []string{"char", "short", "int", "long", "struct point", "unsigned char"}
 	for i := range 6 + r.IntN(5) {
 		o := &object{name: fmt.Sprintf("o%d", i), typ: types[r.IntN(len(types))], n: 1 + r.IntN(12), id: i, old: true, new: true}
@@ -52,9 +50,6 @@ func New(seed uint64, functions int, open bool) *Program {
 			o.n = 16 << r.IntN(3)
 		case 1:
 			o.typ, o.n = "int", 4
-		}
-		if !open && o.n <= 8 && strings.Contains("1248", fmt.Sprint(o.n)) {
-			o.typ = "struct point" // an object of the size of a number is taken for one
 		}
 		o.static, o.constant = r.IntN(2) == 0, r.IntN(3) == 0
 		o.empty = !o.constant && r.IntN(3) == 0
@@ -74,11 +69,7 @@ func New(seed uint64, functions int, open bool) *Program {
 }
 
 func (p *Program) function(r *rand.Rand) *function {
-	form := &forms[r.IntN(len(forms))]
-	for form.open && !p.open {
-		form = &forms[r.IntN(len(forms))]
-	}
-	f := &function{form: form, edit: r.IntN(3) * 1000, k: r.IntN(100)}
+	f := &function{form: &forms[r.IntN(len(forms))], edit: r.IntN(3) * 1000, k: r.IntN(100)}
 	pick := func() *object {
 		for {
 			if o := p.objects[r.IntN(len(p.objects))]; o.old && (!f.form.writes || !o.constant) {

@@ -5,10 +5,7 @@ package ends
 type form struct {
 	name   string
 	writes bool // needs arrays that are not constant
-	// open: compilers may take an address further outside of the array than its end, which can lie within another object and is then bound to that one:
-	// the package comment of elfdiff says so.
-	open bool
-	body string
+	body   string
 }
 
 var forms = [...]form{
@@ -23,10 +20,10 @@ var forms = [...]form{
 	{name: "index from below", body: "\tfor (long i = x <= $N ? -x : -$N; i < 0; i++)\n\t\ts = s * 3 + ($A + $N)[i]$F;\n"},
 	{name: "mirror", body: "\tfor (long i = 0; i < x && i < $N; i++)\n\t\ts = s * 3 + $A[$N - 1 - i]$F;\n"},
 	{name: "from one", body: "\tfor (long i = 1; i <= x && i <= $N; i++)\n\t\ts = s * 3 + $A[i - 1]$F;\n"},
-	{name: "from three", open: true, body: "\tif (x >= 3 && x < 3 + $N)\n\t\ts += $A[x - 3]$F;\n"},
-	{name: "letters", open: true, body: "\tlong c = x + 'a';\n\tif (same(&c) && c >= 'a' + 3 && c < 'a' + 3 + $N)\n\t\ts += $A[c - 'a' - 3]$F;\n"},
-	{name: "base", open: true, body: "\tx += $R - 3;\n\t__asm__(\"\" : \"+r\"(x));\n\tfor (long i = $R; i < $R + $N; i++)\n\t\ts = s * 3 + $A[i - x]$F;\n"},
-	{name: "far base", open: true, body: "\tx += 997;\n\t__asm__(\"\" : \"+r\"(x));\n\tif (x >= 1000 && x < 1000 + $N)\n\t\ts += $A[x - 1000]$F;\n"},
+	{name: "from three", body: "\tif (x >= 3 && x < 3 + $N)\n\t\ts += $A[x - 3]$F;\n"},
+	{name: "letters", body: "\tlong c = x + 'a';\n\tif (same(&c) && c >= 'a' + 3 && c < 'a' + 3 + $N)\n\t\ts += $A[c - 'a' - 3]$F;\n"},
+	{name: "base", body: "\tx += $R - 3;\n\t__asm__(\"\" : \"+r\"(x));\n\tfor (long i = $R; i < $R + $N; i++)\n\t\ts = s * 3 + $A[i - x]$F;\n"},
+	{name: "far base", body: "\tx += 997;\n\t__asm__(\"\" : \"+r\"(x));\n\tif (x >= 1000 && x < 1000 + $N)\n\t\ts += $A[x - 1000]$F;\n"},
 	{name: "end to a callee", body: "\ts += below($A + $N, x);\n"},
 	{name: "start to a callee", body: "\ts += from($A, x > sizeof $A ? sizeof $A : x);\n"},
 	{name: "both to a callee", body: "\ts += between($A, $A + $N);\n"},
@@ -41,7 +38,7 @@ var forms = [...]form{
 	{name: "against each other", body: "\t$U *q = $B + $M;\n\tfor ($T *p = $A; p < $A + $N && q > $B; p++)\n\t\ts = s * 3 + (*p)$F - (*--q)$G;\n"},
 	{name: "one after the other", body: "\tfor ($T *p = $A; p < $A + $N; p++)\n\t\ts = s * 3 + (*p)$F;\n\tfor ($U *q = $B; q < $B + $M; q++)\n\t\ts = s * 3 + (*q)$G;\n"},
 	{name: "find", body: "\t$T *p;\n\tfor (p = $A; p < $A + $N; p++)\n\t\tif ((*p)$F == $R)\n\t\t\tbreak;\n\ts += p - $A;\n"},
-	{name: "find back", open: true, body: "\t$T *p = $A + $N;\n\twhile (p > $A && p[-1]$F != $R)\n\t\tp--;\n\ts += p - $A;\n"},
+	{name: "find back", body: "\t$T *p = $A + $N;\n\twhile (p > $A && p[-1]$F != $R)\n\t\tp--;\n\ts += p - $A;\n"},
 	{name: "step", body: "\tfor ($T *p = $A + $N - 1; p >= $A + $K; p -= 1)\n\t\ts = s * 3 + (*p)$F;\n"},
 	{name: "rest", body: "\tfor (long i = x; i < $N; i++)\n\t\ts = s * 3 + $A[i]$F;\n"},
 	{name: "neighbour difference", body: "\tfor (long i = 1; i < $N; i++)\n\t\ts = s * 3 + $A[i]$F - $A[i - 1]$F;\n"},

@@ -1,8 +1,12 @@
 // D17: the end of the last array of .bss is also where the linker says that the program ends (_end). In the old build another array
 // lies between, so that taking the one for the other would make the new code's loop run through that one as well.
+// The old body shows that it is the end of the array.
 // Flags: -fno-toplevel-reorder
 // Changed: answer
-// Verdict: refused the end of list and _end
+// Verdict: ok
+// Before: 8
+// After: 32
+// Reverted: 24
 #include "pair.h"
 
 #if V == 2

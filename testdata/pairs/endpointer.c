@@ -1,5 +1,6 @@
-// D17: the address behind an array, in a function that does not name the array itself; a new object lies there in the new build.
-// Changed: inside
+// D17: the address behind an array, in a function that does not name the array itself; a new object lies there in the new build. The caller
+// passes the address of what lies behind both, which could be the end of one in the old build and of the other in the new.
+// Changed: answer inside
 // Objects: between
 // Verdict: refused ambiguous
 #include "pair.h"

@@ -1,7 +1,7 @@
 // D17: an index that was negated, from the end of an array that the function does not name otherwise; a new object lies there in the new build.
 // Changed: fromend
 // Objects: between
-// Verdict: refused ambiguous: it could belong to any of between, front
+// Verdict: refused ambiguous: it is the end of front and the start of between
 #include "pair.h"
 
 __asm__(".data\n.balign 64\n"

@@ -1,6 +1,10 @@
-// D17: the end of a table is passed on by a function that does not name the table otherwise; a text follows the table.
+// D17: the end of a table is passed on by a function that does not name the table otherwise; a text follows the table. Whichever
+// of the two the old body means, it has the same address as in the new body.
 // Changed: last
-// Verdict: refused is the end of table and the start of a constant without a name
+// Verdict: ok
+// Before: 7 a text that follows
+// After: 8 a text that follows
+// Reverted: 7 a text that follows
 #include "pair.h"
 
 __asm__(".section .rodata\n"

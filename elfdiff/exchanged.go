@@ -1,0 +1,138 @@
+package elfdiff
+
+import (
+	"sort"
+
+	"hotpatch/arch"
+	"hotpatch/elfdiff/image"
+)
+
+// An address that is the end of one object and the start of another can lead to other objects in the new build and have one reading all the same that
+// is in both: f(a + 4) became f(c + 8), and b, which the function does not use, lay behind a and lies behind c. Nothing tells that from an
+// unchanged f(b). Such functions count as changed, and cannot be delivered. See [doubt].
+
+// shifts are the data objects of one build, by address, in runs of which each moved as a whole from the old build to the new.
+type shifts struct {
+	objects []*image.Atom
+	last    []int32 // by index in objects: of the last object of its run
+}
+
+// newShifts lists the objects of one build; partner returns an object's in the other build.
+func newShifts(im *image.Image, partner func(*image.Atom) *image.Atom) *shifts {
+	s := &shifts{}
+	for _, a := range im.Atoms {
+		if isNeighbour(a) {
+			s.objects = append(s.objects, a)
+		}
+	}
+	s.last = make([]int32, len(s.objects))
+	for i := len(s.objects) - 1; i >= 0; i-- {
+		s.last[i] = int32(i)
+		if i+1 == len(s.objects) {
+			continue
+		}
+		a, b := s.objects[i], s.objects[i+1]
+		if p, q := partner(a), partner(b); p != nil && q != nil && p.Addr-a.Addr == q.Addr-b.Addr {
+			s.last[i] = s.last[i+1]
+		}
+	}
+	return s
+}
+
+// uniform reports whether the objects that touch [start, end] are of one run, and the first of them.
+func (s *shifts) uniform(start, end arch.ImageAddr) (*image.Atom, bool) {
+	i := sort.Search(len(s.objects), func(i int) bool { return s.objects[i].Addr >= start })
+	for i > 0 && s.objects[i-1].End() >= start {
+		i--
+	}
+	j := sort.Search(len(s.objects), func(j int) bool { return s.objects[j].Addr > end }) - 1
+	if i > j {
+		return nil, true
+	}
+	return s.objects[i], int(s.last[i]) >= j
+}
+
+// together reports whether all objects around two corresponding addresses moved as those did.
+func (d *differ) together(old, new arch.ImageAddr) bool {
+	const far = exchangeReach
+	a, ok1 := d.shiftsOld.uniform(old-min(old, far), old+far)
+	b, ok2 := d.shiftsNew.uniform(new-min(new, far), new+far)
+	switch {
+	case !ok1 || !ok2:
+		return false
+	case b == nil || a == nil:
+		return a == b
+	}
+	x, y := d.fwd.of(a), d.rev.of(b)
+	return x != nil && x.Addr-a.Addr == new-old && y != nil && b.Addr-y.Addr == new-old
+}
+
+// exchange is an operand that is the same by one reading, and may mean one object in the old build and another in the new by others.
+type exchange struct {
+	index    int // of the reference
+	old, new *image.Atom
+}
+
+// exchanged looks for such an operand of two functions that are equal otherwise; nil: there is none.
+func (d *differ) exchanged(u, v *unit) *exchange {
+	for i := range u.refs {
+		r, s := &u.refs[i], &v.refs[i]
+		const settled = refProven | refViaSlot
+		if s.kind != image.RefAddr && s.kind != image.RefImm || r.flags&settled != 0 || s.flags&settled != 0 ||
+			!mayLieBeside(s.to, v.atomOf(s), s.flags&refNumber != 0) ||
+			d.together(u.addr(r), v.addr(s)) {
+			continue
+		}
+		o := v.operand(i)
+		if o == nil {
+			continue // of an exception table
+		}
+		use := v.im.AddressUse(o.body, o.ref)
+		if len(use.Accessed) > 0 {
+			continue
+		}
+		distance := uint64(exchangeReach)
+		if a := v.atomOf(s); use.Plain || a != nil && a.Addr == v.addr(s) || a == nil && v.im.IsText(v.addr(s)) {
+			distance = 0 // that another object has its base just there in both builds is ruled out
+		}
+		before, after := u.beside(u.addr(r), distance), v.beside(v.addr(s), distance)
+		if a, b := d.exchangedAmong(before, after, u.addr(r), v.addr(s)); a != nil {
+			return &exchange{i, a, b}
+		}
+	}
+	return nil
+}
+
+// exchangeReach is how many bytes beside an object an address may lie for which another one could have been meant in the old build.
+const exchangeReach = 64
+
+// exchangedAmong looks for two objects that an address of the old build and the corresponding one of the new may mean, none of which may be meant
+// in both: at the same distance from their starts, or of which each ends there.
+func (d *differ) exchangedAmong(before, after []*image.Atom, old, new arch.ImageAddr) (a, b *image.Atom) {
+	for _, a := range before {
+		partner := d.fwd.of(a)
+		if partner != nil && old-a.Addr == new-partner.Addr {
+			continue
+		}
+		for _, b := range after {
+			x := d.rev.of(b)
+			if b == partner || a.Name == b.Name || x != nil && old-x.Addr == new-b.Addr || a.Addr > old+exchangeReach || a.End()+exchangeReach < old {
+				continue
+			}
+			ends := old == a.End() && new == b.End()
+			if (ends || old-a.Addr == new-b.Addr) && d.old.walked(a) && d.new.walked(b) {
+				return a, b
+			}
+		}
+	}
+	return nil, nil
+}
+
+// operand returns an operand of the unit's code by the index of its reference; nil if it is none of the code.
+func (u *unit) operand(i int) *operand {
+	var c canonicalizer
+	if u.tokens(c.add) != nil || i >= len(c.operands) {
+		return nil
+	}
+	return &c.operands[i]
+}
