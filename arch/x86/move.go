@@ -16,8 +16,9 @@ import (
 //	58                      pop rax
 //	0f 85 rel32             jnz set
 //
-// It uses the stack below rsp, which at a function's entry is nobody's red zone (System V ABI, x86-64 supplement, 3.2.2: that is the area
-// below a leaf's own frame), and changes the flags, which no function is passed. No register is free: under -fipa-ra a caller may rely on any.
+// It uses the stack below rsp, which at a function's entry is nobody's red zone (System V ABI, x86-64 supplement, 3.2.2: that is
+// the area below a leaf's own frame), and changes the flags, which no function is passed. No register is free: under -fipa-ra a
+// caller may rely on any.
 const (
 	gateLen   = 19
 	gateWord  = 2  // offset of moffs64

@@ -101,7 +101,9 @@ func (pl *plan) settling() []change {
 			out = append(out, change{at: m.j.At + offStates, old: encodeStates(m.j.States), new: encodeStates(m.after)})
 			continue
 		}
-		out = append(out, change{at: m.j.At + offPhase, old: encodeHead(phaseBegun, m.j.Go, m.j.States), new: encodeHead(phaseEnded, m.j.Go, m.after), point: pointEnded})
+		out = append(out, change{
+			at: m.j.At + offPhase, old: encodeHead(phaseBegun, m.j.Go, m.j.States), new: encodeHead(phaseEnded, m.j.Go, m.after), point: pointEnded,
+		})
 	}
 	return out
 }

@@ -13,9 +13,9 @@ import (
 
 // Gates
 //
-// Behind each payload there is memory for a gate of each of its functions. Every transaction that changes more than one function writes
-// gates of its own there, before the stop; nobody is in them then, because a transaction is only over when nothing leads to a gate, and
-// one that ended in the middle is settled first.
+// Behind each payload there is memory for a gate of each of its functions. Every transaction that changes more than one function
+// writes gates of its own there, before the stop; nobody is in them then, because a transaction is only over when nothing leads
+// to a gate, and one that ended in the middle is settled first.
 //
 // A function that cannot be gated is changed by a write of its own, next to go. The report names it, and why.
 
@@ -146,7 +146,8 @@ func crossesPage(w *write) bool {
 }
 
 // errWords is why a write in two words is not one.
-var errWords = errors.New("the place is in two words of 8 bytes, which this kernel has written one after the other; a death between the two leaves a torn jump")
+var errWords = errors.New("the place is in two words of 8 bytes, which this kernel has written one after the other; " +
+	"a death between the two leaves a torn jump")
 
 // inWords reports what is not one write where the kernel lets memory be written by aligned words only.
 func (pl *plan) inWords() {

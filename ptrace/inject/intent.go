@@ -13,8 +13,8 @@ import (
 // Intents
 //
 // Every transaction that changes text says in the target, before the first byte changes, all that it is going to change. The
-// intent is part of the transaction's journal: for an apply that of the patches, for all others a journal without entries, which
-// is unmapped when the transaction is done.
+// intent is part of the transaction's journal: for an apply that of the patches, for all others a journal without entries, in the spare
+// room of another (spare.go), which is cleared when the transaction is done.
 //
 // The journal's phase goes prepared, begun, ended. While it is begun the text is described by the intent and nothing else:
 //
@@ -172,7 +172,7 @@ type overlay struct {
 	over []expected
 }
 
-// effective returns mem with what the places of a pending transaction mean.
+// overlay returns mem with what the places of a pending transaction mean.
 func (p *pending) overlay(mem memory) *overlay {
 	o := &overlay{memory: mem}
 	for i := range p.raw {

@@ -44,7 +44,10 @@ func randomPlan(t *testing.T, rnd *rand.Rand, decisive, stale int, gated uint) *
 	}
 	rnd.Shuffle(len(it.Writes), func(i, k int) { it.Writes[i], it.Writes[k] = it.Writes[k], it.Writes[i] })
 	other := &journal{At: journalAt + 0x1000, Seq: 1, States: []state{applied}}
-	own := &journal{At: journalAt, Seq: 2, States: []state{staged}, Record: record{Entries: make([]entry, 1), Patches: make([]rawFile, 1), Intent: it}, Files: [][]byte{nil}}
+	own := &journal{
+		At: journalAt, Seq: 2, States: []state{staged}, Files: [][]byte{nil},
+		Record: record{Entries: make([]entry, 1), Patches: make([]rawFile, 1), Intent: it},
+	}
 	return &plan{arch: a, journal: own, marks: []mark{
 		{j: other, during: []state{reverting}, after: []state{reverted}},
 		{j: own, during: []state{committing}, after: []state{applied}},
@@ -60,7 +63,9 @@ func newWorld(t *testing.T, pl *plan) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{fakeMemory{textAt, make([]byte, 4096)}, fakeMemory{journalAt, raw}, fakeMemory{journalAt + 0x1000, make([]byte, journalHeader)}}
+	w := &world{
+		fakeMemory{textAt, make([]byte, 4096)}, fakeMemory{journalAt, raw}, fakeMemory{journalAt + 0x1000, make([]byte, journalHeader)},
+	}
 	copy(w.other.data[offStates:], encodeStates([]state{applied}))
 	for i := range pl.journal.Record.Intent.Writes {
 		iw := &pl.journal.Record.Intent.Writes[i]

@@ -16,7 +16,7 @@ import (
 
 // The journal
 //
-// One mapping in the target for each apply, and for each other transaction until it is done: first a header of fixed layout, then a body,
+// One mapping in the target for each apply, with room for the journal of another transaction until that is done: first a header of fixed layout, then a body,
 // which is JSON (a [record]) followed by the raw patch files. Numbers are little-endian.
 //
 //	offset size

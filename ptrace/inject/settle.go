@@ -10,9 +10,9 @@ import (
 
 // Settling
 //
-// A transaction that ended in the middle is settled by the next one before that plans: each gated place gets the bytes that it means,
-// and the journals the states that fit. Each of these writes changes nothing that anybody notices, so that they need no gates and no
-// intent of their own; a hotpatch that dies while it settles leaves the same work, less what is done.
+// A transaction that ended in the middle is settled by the next one before that plans: each gated place gets the bytes that it
+// means, and the journals the states that fit. Each of these writes changes nothing that anybody notices, so that they need no
+// gates and no intent of their own; a hotpatch that dies while it settles leaves the same work, less what is done.
 //
 // The gates are used again afterwards, so that nobody may be in one: they are targets of the check. A thread is in a gate for a few
 // instructions only.
@@ -31,8 +31,8 @@ func (p *pending) String() string {
 	return fmt.Sprintf("a hotpatch died in the middle of %s: %s; the next apply or revert tidies up", p.j.Record.Intent.Verb, runs)
 }
 
-// settled is what an earlier transaction came to when it was settled: which of its patches are in force now, and which are not. Of one
-// that is half done neither is known.
+// settled is what an earlier transaction came to when it was settled: which of its patches are in force now, and which are not.
+// Of one that is half done neither is known.
 type settled struct{ in, out []PatchReport }
 
 // finished reports whether what was settled had brought a patch into force.
@@ -40,7 +40,8 @@ func (s *settled) finished(id patch.ID) bool {
 	return s != nil && slices.ContainsFunc(s.in, func(r PatchReport) bool { return r.ID == id.String() })
 }
 
-// reverted reports whether what was settled is what a revert of the patches that id means would do, and then puts it into the report.
+// reverted reports whether what was settled is what a revert of the patches that id means would do, and then puts it into the
+// report.
 func (s *settled) reverted(r *Report, id string) bool {
 	if s == nil {
 		return false

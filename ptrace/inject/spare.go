@@ -8,14 +8,15 @@ import (
 
 // Spare room
 //
-// A revert changes text and so needs an intent in the target, but it must not depend on memory that the process may no longer map, or on system calls
-// that it may no longer make. So each apply maps its journal with spare room behind it, in which the journal of a later transaction
-// without patches has its place. Only if that is too large for any of them, as when many patches are taken back in one stop, it gets
-// a mapping of its own.
+// A revert changes text and so needs an intent in the target, but it must not depend on memory that the process may no longer
+// map, or on system calls that it may no longer make. So each apply maps its journal with spare room behind it, in which the
+// journal of a later transaction without patches has its place. Only if that is too large for any of them, as when many patches
+// are taken back in one stop, it gets a mapping of its own.
 //
 // What an earlier transaction left in spare room is of no interest once it has ended, and is written over.
 
-// spareFor returns how much spare room the journal of an apply is given, in bytes: as much as the journal of what takes it back needs.
+// spareFor returns how much spare room the journal of an apply is given, in bytes: as much as the journal of what takes it back
+// needs.
 func spareFor(it *intent) uint64 {
 	const fixed = 2048 // of a journal without entries; user and time
 	n := journalHeader + fixed + 128*len(it.Marks)
