@@ -65,5 +65,5 @@ func (im *Image) IsText(addr arch.ImageAddr) bool {
 		return true
 	}
 	before, ok := im.Bytes(addr-1, 1)
-	return ok && before[0] >= ' ' && before[0] < 0x7f
+	return ok && (before[0] >= ' ' && before[0] < 0x7f || before[0] >= '\a' && before[0] <= '\r')
 }
