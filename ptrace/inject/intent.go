@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"hotpatch/arch"
+	"hotpatch/trampoline"
 )
 
 // Intents
@@ -268,11 +268,14 @@ func (pl *planner) placeJournal() error {
 // intend makes the intent of the plan.
 func (pl *planner) intend() *intent {
 	it := &intent{Verb: pl.report.Verb}
+	gates := make(map[*write]*trampoline.Gate)
+	for i := range pl.gated {
+		gates[pl.gated[i].w] = pl.gated[i].gate
+	}
 	for i := range pl.writes {
 		w := &pl.writes[i]
 		out := intentWrite{Kind: w.Kind, Name: w.Name, Addr: w.Addr, Before: w.Old, After: w.New, Early: w.early}
-		if k := slices.IndexFunc(pl.gated, func(g placedGate) bool { return g.w == w }); k >= 0 {
-			g := pl.gated[k].gate
+		if g := gates[w]; g != nil {
 			out.Gate, out.Code = g.Jump, placedRange{Name: "the gate of " + w.Name, Addr: g.Addr, Size: uint64(len(g.Code))}
 		}
 		it.Writes = append(it.Writes, out)
@@ -287,24 +290,23 @@ func (pl *planner) intend() *intent {
 	return it
 }
 
-// classify finds the writes that are made before go, because nothing leads there before: to bodies that come into force with it.
-func (pl *planner) classify() {
-	for i := range pl.writes {
-		w := &pl.writes[i]
-		w.early = w.early || pl.future(w.Addr) || w.Kind == writeStale && pl.begins(w.Addr)
-	}
-}
-
 // maxLanding is more than any landing pad has, in bytes.
 const maxLanding = 16
 
-// begins reports whether a jump of the plan leads to the body whose own jump has its place at site.
-func (pl *planner) begins(site arch.Addr) bool {
+// classify finds the writes that are made before go, because nothing leads there before: to bodies that come into force with it.
+func (pl *planner) classify() {
+	begins := make(map[arch.Addr]bool) // bodies that jumps of the plan lead to
 	for i := range pl.writes {
 		w := &pl.writes[i]
-		if to, ok := pl.arch.Jump.Recognize(w.Addr, w.New); ok && w.Kind == writeJump && site >= to && site-to < maxLanding {
-			return true
+		if to, ok := pl.arch.Jump.Recognize(w.Addr, w.New); ok && w.Kind == writeJump {
+			begins[to] = true
 		}
 	}
-	return false
+	for i := range pl.writes {
+		w := &pl.writes[i]
+		w.early = w.early || pl.future(w.Addr)
+		for pad := arch.Addr(0); pad < maxLanding && w.Kind == writeStale && !w.early; pad++ {
+			w.early = begins[w.Addr-pad]
+		}
+	}
 }
