@@ -147,6 +147,12 @@ func TestFilterNeedsAck(t *testing.T) {
 			patched(t, v, f, quick) // a thread without it is borrowed
 
 			opt := quick
+			opt.DryRun = true
+			dry, err := Apply(context.Background(), alone.PID, []*patch.File{f}, opt)
+			if err != nil || !strings.Contains(strings.Join(dry.Unread, "; "), "seccomp filters") {
+				t.Errorf("dry run: %+v, %v", dry, err)
+			}
+			opt = quick
 			opt.Acks = []string{ackSeccomp}
 			r, err := Apply(context.Background(), alone.PID, []*patch.File{f}, opt)
 			if err != nil {
@@ -265,6 +271,29 @@ func TestForkServer(t *testing.T) {
 	}
 	revert(t, v.PID, "")
 	ask(t, v, "child", "2")
+}
+
+// TestExplain: a system call that the kernel refuses the process is explained.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{name: "limits", err: &ptrace.CallError{Call: "mmap()", Err: unix.ENOMEM}, want: "RLIMIT_AS"},
+		{name: "SELinux", err: &ptrace.CallError{Call: "mmap()", Err: unix.EACCES}, want: "SELinux execmem"},
+		{name: "MDWE", err: &ptrace.CallError{Call: "mprotect()", Err: unix.EPERM}, want: "executable memory"},
+		{name: "another call", err: &ptrace.CallError{Call: "close()", Err: unix.EBADF}},
+		{name: "no call", err: ptrace.ErrExited},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := explain(tt.err)
+			if !errors.Is(got, tt.err) || !strings.Contains(got.Error(), tt.want) || tt.want == "" && got != tt.err {
+				t.Errorf("%v", got)
+			}
+		})
+	}
 }
 
 // TestEndedBetweenLooks: a process that ends while all are looked at is passed over.
