@@ -48,6 +48,8 @@ func (t *transaction) attempts(ctx context.Context) error {
 				calm()
 				return errors.Join(err, t.active.describe(t.p.PID, t.wait))
 			}
+		case errors.Is(err, ptrace.ErrShared) && left > 0: // it was waited for while the process ran
+			t.opt.progress(err.Error())
 		case errors.Is(err, ptrace.ErrPause) && late < maxLate && left > 0:
 			late++
 			t.log.Debug("too long", "err", err)

@@ -49,6 +49,18 @@ func patched(t *testing.T, v *victim.Victim, f *patch.File, opt Options) *Report
 	return r
 }
 
+// patchedAfter applies, during which the victim says a word, and then does what patched does.
+func patchedAfter(t *testing.T, v *victim.Victim, f *patch.File, opt Options, word string) {
+	t.Helper()
+	if _, err := Apply(context.Background(), v.PID, []*patch.File{f}, opt); err != nil {
+		t.Fatalf("apply: %v", err)
+	}
+	v.Expect(word)
+	ask(t, v, "1", "12")
+	revert(t, v.PID, "")
+	patched(t, v, f, quick)
+}
+
 // checkProofs fails unless the report says of every thread that was stopped how it was shown to be idle.
 func checkProofs(t *testing.T, r *Report) {
 	t.Helper()
@@ -180,12 +192,13 @@ func TestFilterNeedsAck(t *testing.T) {
 	}
 }
 
-// TestSharedMemory: a process that shares the memory is waited for, by the user's --wait; afterwards the patch is applied.
+// TestSharedMemory: a process that shares the memory is waited for as long as the user's --wait allows.
 func TestSharedMemory(t *testing.T) {
 	t.Parallel()
 	f := worldsPatch(t)
 	for _, how := range []string{"vfork", "clonevm"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			v := victim.Start(t, build(t, "worlds", 1))
 			ask(t, v, how, "ok")
 			before := footprint(t, v.PID)
@@ -199,8 +212,15 @@ func TestSharedMemory(t *testing.T) {
 				t.Error("the process has changed")
 			}
 			ask(t, v, "1", "2")
-			ask(t, v, "end", "ok")
-			patched(t, v, f, quick)
+			opt.Wait = victim.Patience
+			asked := false
+			opt.Progress = func(s string) {
+				if strings.Contains(s, "shares its memory") && !asked {
+					asked = true
+					v.Send("end")
+				}
+			}
+			patchedAfter(t, v, f, opt, "ok")
 		})
 	}
 }
