@@ -73,7 +73,7 @@ func (m *demander) flow(s *side, u *unit) *flow {
 // code says whom a body calls and whether it returns.
 func (m *demander) code(s *side, u *unit) patch.Code {
 	f := m.flow(s, u)
-	c := patch.Code{Loops: !f.returns()}
+	c := patch.Code{Loops: f.loops()}
 	for i := range f.nodes {
 		if to := f.nodes[i].to.unit; to != nil {
 			if k, ok := m.index[to]; ok && !slices.Contains(c.Calls, k) {

@@ -187,9 +187,11 @@ type differ struct {
 	opt      Options
 	old, new side
 
-	fwd matches                // old -> new, functions and objects
-	rev matches                // new -> old
-	amb map[*image.Atom]string // unpaired atoms that could be one of several, and why that could not be told
+	fwd matches // old -> new, functions and objects
+	rev matches // new -> old
+
+	starts map[*image.Atom]bool   // functions of the old build that threads begin with; nil: not looked for
+	amb    map[*image.Atom]string // unpaired atoms that could be one of several, and why that could not be told
 
 	funcs   []*funcChange // what differs among functions
 	objects []*objChange  // and among objects

@@ -162,11 +162,13 @@ func (f *flow) indirect(bodies []*image.Body, first map[*image.Atom]int32, n *no
 	}
 }
 
-// returns reports whether there is a way out of the function.
-func (f *flow) returns() bool {
+// loops reports whether the function goes round in a loop that there is no way out of. One that does not return because it ends the program
+// does not.
+func (f *flow) loops() bool {
 	if f.err != "" || len(f.nodes) == 0 {
-		return true
+		return false
 	}
+	back := false
 	seen := make([]bool, len(f.nodes))
 	for work := []int32{0}; len(work) > 0; {
 		n := work[len(work)-1]
@@ -176,11 +178,14 @@ func (f *flow) returns() bool {
 		}
 		seen[n] = true
 		if f.nodes[n].leave {
-			return true
+			return false
 		}
-		work = append(work, f.nodes[n].next...)
+		for _, to := range f.nodes[n].next {
+			back = back || to <= n
+			work = append(work, to)
+		}
 	}
-	return false
+	return back
 }
 
 // arguments finds the registers whose value at the entry matters. may: on some way through the function an instruction reads one that nothing

@@ -2,6 +2,7 @@ package elfdiff
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"hotpatch/elfdiff/patch"
@@ -35,6 +36,9 @@ func (d *differ) result(p *patch.Patch) *Result {
 	for _, c := range d.funcs {
 		carried = carried || c.carried(&d.opt)
 		add(c.report(&r.Counts), &c.verdict)
+		if stays, last := d.staysBusy(c), &r.Changes[len(r.Changes)-1]; stays != "" && last.Verdict != patch.Refused {
+			last.Why = strings.TrimPrefix(last.Why+"; "+stays, "; ")
+		}
 	}
 	for _, o := range d.objects {
 		carried = carried || o.inPlace()

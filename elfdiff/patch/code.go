@@ -2,11 +2,14 @@ package patch
 
 import "hotpatch/arch"
 
+// StaysBusy begins the part of Change.Why that says why calls of a function's old body do not end while the program runs.
+const StaysBusy = "stays busy"
+
 // Code is what is known of one body of a function for the case that a call goes on in another version than those that it calls, or that call it:
 // when the user lets a function stay active.
 type Code struct {
 	Calls []int // functions of the patch that the body calls or jumps to directly, by index, ascending
-	Loops bool  // it has no way to return
+	Loops bool  // it goes round in a loop that it has no way out of
 	Heads bool  // old bodies: a branch of its own may lead to the bytes that the jump takes the place of
 	More  Demand
 }

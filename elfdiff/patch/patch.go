@@ -238,7 +238,7 @@ type Change struct {
 	Reasons []Reason `json:"reasons"`
 	Verdict Verdict  `json:"verdict"`
 	Ack     string   `json:"ack,omitempty"` // the ID to give the word for, if Verdict is ack
-	Why     string   `json:"why,omitempty"` // of an ack or a refusal: what was found and what would help
+	Why     string   `json:"why,omitempty"` // of an ack or a refusal: what was found and what would help; and what begins with StaysBusy
 	Old     *Extent  `json:"old,omitempty"`
 	New     *Extent  `json:"new,omitempty"`
 }

@@ -82,7 +82,7 @@ func (a *activeness) targetAt(f *unwind.Frame) int {
 // Why a call is not going to end.
 const (
 	loopStart = "the thread began with it"
-	loopCode  = "it has no way to return"
+	loopCode  = "it goes round in a loop without a way out"
 )
 
 // loops says why the outermost call of a busy thread is not going to return; "" if nothing speaks for that. target is the one that the

@@ -17,7 +17,7 @@ type target struct {
 	// that has just come to its start is going to execute it.
 	entries []arch.Addr
 
-	noReturn bool // the function has no way to return
+	noReturn bool // the function goes round in a loop that it has no way out of
 	reader   bool // it is not replaced: it reads a constant that is
 }
 

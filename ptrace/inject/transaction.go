@@ -52,7 +52,9 @@ type transaction struct {
 func (t *transaction) run(ctx context.Context) error {
 	t.opt.progress("staging")
 	err := t.prepare()
-	t.plan.report.Staging = t.p.LongestBorrow()
+	if err == nil {
+		err = t.soonEnough()
+	}
 	if err == nil {
 		err = t.at("staged")
 	}
@@ -92,7 +94,21 @@ func (t *transaction) run(ctx context.Context) error {
 		t.log.Warn("memory of an earlier transaction could not be cleared", "err", err)
 		t.plan.report.Notes = append(t.plan.report.Notes, fmt.Sprintf("memory of an earlier transaction is not cleared: %v", err))
 	}
+	if err := t.soonEnough(); err != nil {
+		t.plan.report.Notes = append(t.plan.report.Notes, fmt.Sprintf("when what was left was unmapped: %v", err))
+	}
 	return nil
+}
+
+// soonEnough reports whether one thread was kept from its own work for longer than any may be, by the system calls that it made for us.
+func (t *transaction) soonEnough() error {
+	took := t.p.LongestBorrow()
+	t.plan.report.Staging = took
+	if t.opt.MaxPause == 0 || took <= t.opt.MaxPause {
+		return nil
+	}
+	return fmt.Errorf("process %d: %w: mapping memory kept one thread from its own work for %v, of at most %v", t.p.PID, ptrace.ErrPause,
+		took.Round(time.Microsecond), t.opt.MaxPause)
 }
 
 // slack is how many more writable mappings than now a stop has room for.

@@ -51,7 +51,7 @@ func (pl *planner) bounds() error {
 	return pl.whenIdle()
 }
 
-// noReturn reports whether a target is of a body that has no way to return.
+// noReturn reports whether a target is of a body that goes round in a loop without a way out.
 func (pl *planner) noReturn(t *target) bool {
 	for k := range pl.moves {
 		m := &pl.moves[k]

@@ -54,6 +54,23 @@ func (a *app) changes(r *report, all bool) {
 			a.printf("  ... and %d more (--all lists them)", n)
 		}
 	}
+	a.busyAnyway(r, label)
+}
+
+// busyAnyway prints which functions are going to be found busy however long one waits, and why.
+func (a *app) busyAnyway(r *report, label map[int]string) {
+	title := a.paint(bold, "stay busy")
+	for id := 1; id <= len(r.all); id++ {
+		at := strings.Index(r.change(id).Why, patch.StaysBusy)
+		if at < 0 {
+			continue
+		}
+		if title != "" {
+			a.printf("\n%s", title)
+			title = ""
+		}
+		a.printf("  %s: %s", label[id], a.words(strings.TrimLeft(r.change(id).Why[at+len(patch.StaysBusy):], ":, ")))
+	}
 }
 
 // groups sorts what is listed.
