@@ -307,3 +307,32 @@ func TestReplaceHalfDone(t *testing.T) {
 		t.Error("at no point was the replace half done")
 	}
 }
+
+// TestRevertKilledReplace reverts a replace that was killed on one side of its commit or the other. Behind it, what it brought goes, though the
+// same command has settled that what it reverted is gone.
+func TestRevertKilledReplace(t *testing.T) {
+	t.Parallel()
+	first := build(t, "gates", 1)
+	one, all := builds.Patch(t, first, build(t, "gates", 2)), builds.Patch(t, first, build(t, "gates", 3))
+	for _, c := range []struct {
+		name, point, id string
+		want            int // version
+	}{
+		{"newest, behind the commit", pointGo, "", 1},
+		{"newest, in front of it", pointGated, "", 2},
+		{"what came", pointGo, all.ID.Short(), 1},
+		{"what went", pointGo, one.ID.Short(), 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			v := victim.Start(t, first)
+			apply(t, v.PID, one)
+			killedAt(t, "replace", v.PID, c.point, 1, all)
+			if r := revert(t, v.PID, c.id); !r.Done || len(r.Patches) == 0 {
+				t.Errorf("revert: %+v", r)
+			}
+			ask(t, v, "go", versions(c.want))
+			v.End()
+		})
+	}
+}

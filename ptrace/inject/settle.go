@@ -25,7 +25,10 @@ func (p *pending) unsettled() bool { return p != nil && len(p.overlay(nil).over)
 // String says what the process runs, for people.
 func (p *pending) String() string {
 	runs := "it had not come to its commit, and all of what ran before it runs now"
-	if p.forward {
+	switch {
+	case p.mixed:
+		runs = "of what could not be put into force by its one write a part is missing"
+	case p.forward:
 		runs = "it had made its commit, and all of what it was to bring runs now"
 	}
 	return fmt.Sprintf("a hotpatch died in the middle of %s: %s; the next apply or revert tidies up", p.j.Record.Intent.Verb, runs)
@@ -41,9 +44,9 @@ func (s *settled) finished(id patch.ID) bool {
 }
 
 // reverted reports whether what was settled is what a revert of the patches that id means would do, and then puts it into the
-// report.
+// report. What a finished replace reverted is no answer to a revert of the newest transaction, which that replace is.
 func (s *settled) reverted(r *Report, id string) bool {
-	if s == nil {
+	if s == nil || id == "" && len(s.in) > 0 {
 		return false
 	}
 	for _, p := range s.out {
