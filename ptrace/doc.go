@@ -62,7 +62,11 @@
 //
 // A tracer that dies leaves its stub in the tail. Others take another place, and this one only if there is no other and
 // the thread that the stub names has left it: its pc is elsewhere, and its stack holds no address in the
-// stub. A thread whose call does not end in time keeps its stub in the same way.
+// stub. A thread whose call does not end in time keeps its stub in the same way. What the dead tracer's calls had made until then, a
+// descriptor or a mapping, stays; that there may be such is told ([Remote.Abandoned]).
+//
+// The one call that needs memory for an argument, memfd_create, finds its name in the stub: a page mapped for it would be another thing
+// to leave behind.
 //
 // A tail is used only if it is filled with one value, zero or padding. Without one the borrowing is refused
 // ([ErrNoRoom]).

@@ -17,10 +17,9 @@ import (
 
 // Exit codes of the command (DESIGN.md, section 5).
 const (
-	exitDone      = 0
-	exitFailed    = 1
-	exitRefused   = 3
-	exitAttention = 5
+	exitDone    = 0
+	exitFailed  = 1
+	exitRefused = 3
 )
 
 // tool is a built hotpatch command.

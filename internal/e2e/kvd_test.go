@@ -13,7 +13,6 @@ import (
 type build struct {
 	cc    string
 	flags string
-	extra []string // sources beside kvd's own
 }
 
 // ordinary is how Debian's servers are compiled.
@@ -22,8 +21,7 @@ var ordinary = build{cc: "gcc", flags: "-O2 -fPIE -pie"}
 func (b build) kvd(t *testing.T, version int) string {
 	t.Helper()
 	flags := append(strings.Fields(b.flags), "-g", "-pthread", fmt.Sprintf("-DVERSION=%d", version))
-	sources := append([]string{"kvd/kvd.c", "kvd/command.c", "kvd/table.c", "kvd/queue.c"}, b.extra...)
-	return victim.Build(t, b.cc, sources, flags...)
+	return victim.Build(t, b.cc, []string{"kvd/kvd.c", "kvd/command.c", "kvd/table.c", "kvd/queue.c"}, flags...)
 }
 
 // patches returns the patches from each version to the next: patches[v] leads from v to v+1.

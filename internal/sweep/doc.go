@@ -8,7 +8,11 @@
 //	TestTrouble    the target is killed, or out of memory or descriptors, or makes a thread;
 //	               hotpatch is interrupted; an operation is denied, or all from there on       trouble_test.go
 //	TestTwice      a second hotpatch is at work on the process meanwhile                       twice_test.go
-//	TestStorm      not by instants: deaths under a storm of signals                            storm_test.go
+//
+// Not by instants:
+//
+//	TestStorm      hotpatch is killed under a storm of signals                                 storm_test.go
+//	TestAnytime    hotpatch is killed after random times                                       anytime_test.go
 //
 // The target is testdata/sweep/served.c, whose versions pass other arguments between their functions, so that any mixture of
 // two answers wrongly. Every thread of it has a client that never stops asking and judges each reply (target_test.go). Afterwards

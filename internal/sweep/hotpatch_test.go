@@ -90,13 +90,13 @@ type process struct {
 	tells  *os.File // the answers
 }
 
-// longest is how long a hotpatch may take before it is killed and the test fails.
-const longest = 2 * time.Minute
+// longestRun is how long a hotpatch may take before it is killed and the test fails.
+const longestRun = 2 * time.Minute
 
 // begin starts the command.
 func (h *tool) begin(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	ctx, cancel := context.WithTimeout(context.Background(), longestRun)
 	p := &process{t: t, ctx: ctx, cancel: cancel, cmd: exec.CommandContext(ctx, h.path, args...), run: run{args: args}, trace: filepath.Join(t.TempDir(), "instants")}
 	p.cmd.Env = append(append(os.Environ(), "HOTPATCH_READS=1", "HOTPATCH_PROBES="+p.trace), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
@@ -157,7 +157,7 @@ func (p *process) wait() *run {
 	p.t.Helper()
 	err := p.cmd.Wait()
 	if p.ctx.Err() != nil {
-		p.t.Errorf("hotpatch %v did not end for %v", p.run.args, longest)
+		p.t.Errorf("hotpatch %v did not end for %v", p.run.args, longestRun)
 	}
 	p.cancel()
 	for _, f := range []*os.File{p.asks, p.tells} {
