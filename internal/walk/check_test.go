@@ -216,3 +216,16 @@ func (w *walker) checkMemory() {
 		w.fatalf("%d journals for %d payloads", journals, len(m.seen))
 	}
 }
+
+// payloads lists the mappings that patches have made, journals aside.
+func (w *walker) payloads() []string {
+	w.t.Helper()
+	var out []string
+	for line := range w.maps() {
+		if !w.model.memory.base[line] && !strings.Contains(line, "hotpatch-journal") {
+			out = append(out, line)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -16,7 +17,7 @@ var (
 
 // TestWalk goes from version to version at random, and checks everything after each step.
 func TestWalk(t *testing.T) {
-	w := newWalker(t, *seed)
+	w := newWalker(t, *seed, 14)
 	begin := time.Now()
 	for i := range *steps {
 		w.step(i)
@@ -31,6 +32,25 @@ func TestWalk(t *testing.T) {
 			t.Errorf("never: %s", verb.name)
 		}
 	}
+}
+
+// TestFlat applies every patch of a single chain once. From then on the process and its children have the same mappings, whatever is applied
+// and reverted, journals aside, of which there are no more than patches.
+func TestFlat(t *testing.T) {
+	w := newWalker(t, *seed, 0)
+	for len(w.onward(w.model.version())) > 0 {
+		w.doing = "the first time"
+		w.applyOne()
+	}
+	w.check()
+	want := w.payloads()
+	for i := range min(*steps, 40) {
+		w.step(i)
+		if got := w.payloads(); !slices.Equal(got, want) {
+			t.Fatalf("%s: payloads at %q, want %q", w.doing, got, want)
+		}
+	}
+	w.leave()
 }
 
 // A verb is a kind of step.

@@ -97,13 +97,11 @@ type parent struct {
 	model model
 }
 
-// versions that a walk has, and patches that skip some of them.
-const (
-	versionCount = 20
-	skips        = 14
-)
+// versionCount is how many versions a walk has.
+const versionCount = 20
 
-func newWalker(t *testing.T, seed uint64) *walker {
+// newWalker starts a walk. It has a patch from each version to the next, and so many that skip some.
+func newWalker(t *testing.T, seed uint64, skips int) *walker {
 	w := &walker{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 3)), versions: Versions(seed, versionCount),
 		answers: make(map[[Groups]int]string), counts: make(map[string]int)}
 	for i := 1; i < versionCount; i++ {
