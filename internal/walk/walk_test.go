@@ -11,7 +11,7 @@ import (
 
 // The whole walk: go test ./internal/walk -walk.steps 10000 -timeout 60m
 var (
-	steps = flag.Int("walk.steps", 120, "steps of the random walk")
+	steps = flag.Int("walk.steps", 80, "steps of the random walk")
 	seed  = flag.Uint64("walk.seed", 1, "which random walk")
 )
 
@@ -44,7 +44,7 @@ func TestFlat(t *testing.T) {
 	}
 	w.check()
 	want := w.payloads()
-	for i := range min(*steps, 40) {
+	for i := range min(*steps, 25) {
 		w.step(i)
 		if got := w.payloads(); !slices.Equal(got, want) {
 			t.Fatalf("%s: payloads at %q, want %q", w.doing, got, want)
