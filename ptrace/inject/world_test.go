@@ -3,7 +3,6 @@ package inject
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,23 +115,13 @@ func TestDeleted(t *testing.T) {
 	v.End()
 }
 
+// copyTo copies a program. Another process does it: a descriptor that this one has open for writing could be inherited by what another test
+// starts at the same time, and the program be busy (ETXTBSY).
 func copyTo(t *testing.T, path, dir string) string {
 	t.Helper()
-	in, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
 	to := filepath.Join(dir, filepath.Base(path))
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o700)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
+	if out, err := exec.Command("cp", "--", path, to).CombinedOutput(); err != nil {
+		t.Fatalf("cp: %v\n%s", err, out)
 	}
 	return to
 }
