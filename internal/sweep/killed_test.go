@@ -13,7 +13,17 @@ type scenario struct {
 	name string
 	command
 	held bool // a thread is inside one of the functions when it begins
+	torn torn // where a run of the same command died before
 }
+
+// torn is where a run died whose work the next one has to settle.
+type torn int
+
+const (
+	whole   torn = iota // there was none
+	tornOld             // in front of go: the version before is in force
+	tornNew             // behind go: the new one is
+)
 
 // TestKilled kills hotpatch before and behind every operation on the target.
 func TestKilled(t *testing.T) {
@@ -23,6 +33,9 @@ func TestKilled(t *testing.T) {
 		{name: "apply that waits", command: command{1, 2, "apply"}, held: true},
 		{name: "revert", command: command{2, 1, "revert"}},
 		{name: "replace", command: command{2, 3, "replace"}},
+		{name: "apply after a death in front of go", command: command{1, 2, "apply"}, torn: tornOld},
+		{name: "apply after a death behind go", command: command{1, 2, "apply"}, torn: tornNew},
+		{name: "revert after a death behind go", command: command{2, 1, "revert"}, torn: tornNew},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			k := &killing{world: world{t: t, h: h}, scenario: s}
@@ -48,7 +61,11 @@ func (k *killing) sweep() {
 	k.outcomes = make(map[string]int)
 	n := k.rehearse()
 	wrong := 0
-	for i, at := range due(n, 1) {
+	rarely := 1
+	if k.torn != whole {
+		rarely = 3
+	}
+	for i, at := range due(n, rarely) {
 		k.renew()
 		if err := k.step(at, i%2 == 0); err != nil {
 			k.t.Errorf("death at instant %d of %d: %v", at, n, err)
@@ -68,7 +85,7 @@ func (k *killing) sweep() {
 func (k *killing) rehearse() int {
 	k.t.Helper()
 	k.renew()
-	if err := k.bring(k.from); err != nil {
+	if err := k.prepare(); err != nil {
 		k.t.Fatal(err)
 	}
 	if k.held {
@@ -82,7 +99,7 @@ func (k *killing) rehearse() int {
 			k.t.Fatal(err)
 		}
 	}
-	k.tg.permit(version(k.from) | version(k.to))
+	k.tg.permit(k.before() | version(k.to))
 	r, err := k.killedAt(k.busy+never, "--json")
 	if err != nil || r.code != exitDone {
 		k.t.Fatalf("%v (%v)", r, err)
@@ -93,6 +110,51 @@ func (k *killing) rehearse() int {
 	}
 	k.atomic = strings.Contains(r.out, `"atomic": true`)
 	return k.busy + len(r.names) - k.tried
+}
+
+// prepare brings the target to where the run begins.
+func (k *killing) prepare() error {
+	if err := k.bring(k.from); err != nil || k.torn == whole {
+		return err
+	}
+	k.tg.permit(version(k.from) | version(k.to))
+	r := k.tear()
+	seen, err := k.tg.observe()
+	if err == nil && (seen != k.before() || r.code != exitKilled) {
+		err = fmt.Errorf("it answers as %v after %v", seen, r)
+	}
+	if _, eerr := k.disturbance(0); err == nil {
+		err = eerr
+	}
+	return err
+}
+
+// tear makes a run that dies in front of its go, or behind it: the four bytes that it writes behind the jumps to gates.
+func (k *killing) tear() *run {
+	goes := map[torn]string{tornOld: "before write 4 ", tornNew: "after write 4 "}[k.torn]
+	p := k.h.at(k.t, 1, k.args(k.command)...)
+	gates := 0
+	for at, name, ok := p.arrived(); ok; at, name, ok = p.arrived() {
+		if strings.HasPrefix(name, fmt.Sprintf("after write %d ", jumpLen)) {
+			gates++
+		}
+		if gates == jumps && strings.HasPrefix(name, goes) {
+			if err := p.cmd.Process.Kill(); err != nil {
+				k.t.Error(err)
+			}
+			break
+		}
+		p.answer(answer{next: at + 1})
+	}
+	return p.wait()
+}
+
+// before is the version that is in force when the run begins.
+func (k *killing) before() class {
+	if k.torn == tornNew {
+		return version(k.to)
+	}
+	return version(k.from)
 }
 
 // never is more instants than any run has.
@@ -146,11 +208,10 @@ func (k *killing) left() error {
 
 // step kills one run, looks at what it leaves, and brings the target forward or back from there.
 func (k *killing) step(at int, forward bool) error {
-	if err := k.bring(k.from); err != nil {
+	if err := k.prepare(); err != nil {
 		return fmt.Errorf("before: %w", err)
 	}
-	before, after := version(k.from), version(k.to)
-	permit := before | after
+	permit := k.before() | version(k.to)
 	if !k.atomic {
 		permit |= mixed
 	}
@@ -188,10 +249,10 @@ func (k *killing) look(r *run) (class, error) {
 		return seen, fmt.Errorf("not killed, and it answers as %v", seen)
 	case r.code != exitKilled:
 		outcome = "ended"
-	case seen == version(k.from):
-		outcome = "old"
 	case seen == version(k.to):
 		outcome = "new"
+	case seen == k.before():
+		outcome = "old"
 	case seen&mixed != 0 && !k.atomic && k.midway(r):
 		outcome = "mixed"
 	default:

@@ -36,8 +36,8 @@ var troubles = []trouble{
 	{name: "a thread is made", strike: makeThread, over: threadMade, right: []int{exitDone}},
 	{name: "SIGINT", strike: interrupt(syscall.SIGINT), right: []int{exitDone, exitFailed}},
 	{name: "SIGTERM", strike: interrupt(syscall.SIGTERM), right: []int{exitDone, exitFailed}},
-	{name: "an operation is denied", strike: deny(1), denies: true, right: []int{exitDone, exitFailed, exitAttention}},
-	{name: "all are denied", strike: deny(never), denies: true, slow: 4, right: []int{exitDone, exitFailed, exitAttention}},
+	{name: "an operation is denied", strike: deny(1), denies: true, slow: 2, right: []int{exitDone, exitFailed, exitAttention}},
+	{name: "all are denied", strike: deny(never), denies: true, slow: 8, right: []int{exitDone, exitFailed, exitAttention}},
 }
 
 // TestTrouble lets something happen at each instant of an apply and of a revert. If the exit code says that nothing has

@@ -35,7 +35,7 @@ func TestTwice(t *testing.T) {
 			}
 			w.tg.permit(version(1) | version(2))
 			n := len(h.run(t, nil, w.args(m.first)...).names)
-			steps, wrong := due(n, 2), 0
+			steps, wrong := due(n, 4), 0
 			for _, at := range steps {
 				w.renew()
 				if err := w.meet(m, at); err != nil {

@@ -157,7 +157,7 @@ func (t *transaction) verify() error {
 			if t.p.Ended() {
 				return fmt.Errorf("process %d: ended after the commit: %w", t.p.PID, ptrace.ErrExited)
 			}
-			return attention(t.p.PID, "%s was changed, and cannot be read back: %v", w.Name, err)
+			return errors.Join(attention(t.p.PID, "%s was changed, and cannot be read back", w.Name), err)
 		}
 		if !bytes.Equal(have, w.New) {
 			return attention(t.p.PID, "%s at %#x reads % x after % x was written", w.Name, uint64(w.Addr), have, w.New)
