@@ -41,6 +41,9 @@ const (
 	pauseShare = 25
 	pauseExtra = 3
 
+	// What a stop without a round takes at most. What it takes longer on a machine that is busy with other things is not saved elsewhere.
+	ordinaryStop = time.Millisecond
+
 	// How long threads run in a round of which it is not known where they return to.
 	firstSlice = 100 * time.Microsecond
 	mostSlice  = time.Millisecond
@@ -221,7 +224,7 @@ func (w *waiting) pause(ctx context.Context, took, left time.Duration) error {
 
 // afford waits until the stops have not taken more than their share of the time.
 func (w *waiting) afford(ctx context.Context, took, left time.Duration) error {
-	w.paused += took
+	w.paused += min(took, w.budget+ordinaryStop)
 	debt := pauseShare*(w.paused-pauseExtra*min(w.budget, mostBudget)) - time.Since(w.began)
 	if debt <= 0 {
 		return nil

@@ -113,8 +113,6 @@ __attribute__((noinline, noclone)) static uint64_t held(uint64_t round, int self
 static void *busy(void *arg)
 {
 	int self = (int)(long)arg;
-	struct sched_param first = { .sched_priority = 1 };
-	pthread_setschedparam(pthread_self(), SCHED_FIFO, &first); /* if permitted: other load does not count */
 	volatile uint64_t zero = 0; /* read each time, so that every call is made */
 	for (uint64_t round = 1;; round++) {
 		sh->ready++;
@@ -161,6 +159,10 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[2], "call"))
 		time_calls();
 	int threads = atoi(argv[3]), spinning = atoi(argv[4]);
+	if (!strcmp(argv[2], "wait")) { /* for all threads, if permitted: other load does not count */
+		struct sched_param first = { .sched_priority = 1 };
+		pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
+	}
 	for (long i = 0; i < spinning && !strcmp(argv[2], "wait"); i++) {
 		pthread_t t;
 		if (pthread_create(&t, NULL, busy, (void *)i))

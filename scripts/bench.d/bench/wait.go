@@ -53,7 +53,7 @@ func (b *bench) waitReturn() error {
 		}
 		t.row(strconv.Itoa(row.threads), strconv.Itoa(row.busy), ms(median(took)), ms(slowest), ms(median(pause)))
 	}
-	t.print(fmt.Sprintf("Waiting: medians of %d runs; the threads leave the function one after the other", b.runs))
+	t.print(fmt.Sprintf("Waiting: medians of %d runs; the threads leave the function one after the other; all in SCHED_FIFO, if permitted", b.runs))
 	return nil
 }
 
@@ -94,7 +94,7 @@ func (b *bench) waitRound(t *target, fix string, round, busy int) (took, pause t
 }
 
 // loadSpan is how long one measurement of a load lasts.
-const loadSpan = time.Second
+const loadSpan = 3 * time.Second
 
 // waitLoad measures the throughput of kvd under load: alone, and while hotpatch waits for functions of it that do not become idle.
 func (b *bench) waitLoad() error {
@@ -146,7 +146,7 @@ func (b *bench) waitLoads(pid int, addr, fix string) error {
 		{"waiting for main and what runs each request", []string{"--when-idle", "main", "--when-idle", "command_run"}},
 	}
 	rates := make([][]float64, len(kinds))
-	for range b.runs {
+	for range max(5, b.runs/3) {
 		for i, k := range kinds {
 			rate, err := b.loadRate(pid, addr, fix, k.args)
 			if err != nil {
