@@ -34,17 +34,19 @@ func (d *differ) demands(p *patch.Patch) {
 	for i, c := range carried {
 		f := &p.Funcs[i]
 		if c.old != nil {
-			f.OldCode = m.code(&d.old, c.old)
+			f.OldCode.Loops = m.flow(&d.old, c.old).loops()
 			end := f.Jump.Off + uint32(d.old.im.Arch.Jump.Len)
 			f.OldCode.Heads = c.how == patch.Changed && slices.ContainsFunc(c.old.branchOffsets(), func(off uint32) bool { return off < end })
 		}
 		if c.new != nil {
-			f.NewCode = m.code(&d.new, c.new)
+			f.NewCode.Loops = m.flow(&d.new, c.new).loops()
 		}
 		if c.how == patch.Changed {
 			f.NewCode.More, f.OldCode.More = *m.demand(c, true), *m.demand(c, false)
 		}
 	}
+	m.beyond(p.Funcs, carried, true)
+	m.beyond(p.Funcs, carried, false)
 }
 
 // demander finds out demands.
@@ -70,28 +72,13 @@ func (m *demander) flow(s *side, u *unit) *flow {
 	return f
 }
 
-// code says whom a body calls and whether it returns.
-func (m *demander) code(s *side, u *unit) patch.Code {
-	f := m.flow(s, u)
-	c := patch.Code{Loops: f.loops()}
-	for i := range f.nodes {
-		if to := f.nodes[i].to.unit; to != nil {
-			if k, ok := m.index[to]; ok && !slices.Contains(c.Calls, k) {
-				c.Calls = append(c.Calls, k)
-			}
-		}
-	}
-	slices.Sort(c.Calls)
-	return c
-}
-
 // demand says what one body of a function asks of callers that were compiled for the other: the new body forward, else the old one.
 func (m *demander) demand(c *funcChange, forward bool) *patch.Demand {
 	key := demandKey{c, forward}
 	if r := m.done[key]; r != nil {
 		return r
 	}
-	r := new(patch.Demand) // for a function that calls itself: nothing more than what is found anyway
+	r := new(patch.Demand) // for one that calls itself, by way of others too: see beyond
 	m.done[key] = r
 	from, to, sFrom, sTo := c.old, c.new, &m.d.old, &m.d.new
 	if !forward {

@@ -8,9 +8,11 @@ const StaysBusy = "stays busy"
 // Code is what is known of one body of a function for the case that a call goes on in another version than those that it calls, or that call it:
 // when the user lets a function stay active.
 type Code struct {
-	Calls []int // functions of the patch that the body calls or jumps to directly, by index, ascending
-	Loops bool  // it goes round in a loop that it has no way out of
-	Heads bool  // old bodies: a branch of its own may lead to the bytes that the jump takes the place of
+	// Calls are functions of the patch, by index, ascending: those that the body calls or jumps to directly, and those that it leads to through
+	// functions that the patch does not have, if they ask for registers (More.Writes, or it is not known).
+	Calls []int
+	Loops bool // it goes round in a loop that it has no way out of
+	Heads bool // old bodies: a branch of its own may lead to the bytes that the jump takes the place of
 	More  Demand
 }
 

@@ -136,7 +136,7 @@ func (pl *planner) asks(name string, m *move, i int) error {
 	case d.Args != 0:
 		why = fmt.Sprintf("it may take an argument in %s, where it took none before", d.Args.Names(conv))
 	}
-	return refuse(name, why, "", "it cannot stay active: it calls %s, which is replaced by code that asks more of its caller", called)
+	return refuse(name, why, "", "it cannot stay active: it calls %s, itself or through functions that are not replaced, and code that asks more of its callers takes its place", called)
 }
 
 // exempt takes the code of a body out of the targets. What remains are the bytes that a jump is written to: nobody may be in the midst of them.
