@@ -197,7 +197,8 @@ type journal struct {
 	Go     bool
 	States []state
 	Record record
-	Files  [][]byte // raw patch files, by index of Record.Patches
+	Files  [][]byte           // raw patch files, by index of Record.Patches
+	parsed map[int]parsedFile // those of them that have been decoded
 
 	At   arch.Addr // where it is mapped; 0: not yet
 	Size uint64    // of the mapping
@@ -360,10 +361,12 @@ func (j *journal) check(raw []byte) error {
 			return fmt.Errorf("entry %d: %v", i, s)
 		}
 	}
+	next := uint64(0) // one behind the other, so that nothing is decoded twice
 	for i, f := range r.Patches {
-		if f.Off > uint64(len(raw)) || f.Len > uint64(len(raw))-f.Off {
+		if f.Off != next || f.Len > uint64(len(raw))-next {
 			return fmt.Errorf("patch %d: offset %#x, length %#x in %#x bytes", i, f.Off, f.Len, len(raw))
 		}
+		next += f.Len
 		j.Files = append(j.Files, raw[f.Off:f.Off+f.Len])
 	}
 	total := uint64(0) // bytes of the process that the entries have us read

@@ -205,6 +205,7 @@ func TestHostileJournal(t *testing.T) {
 		{"frames", entries(1, entry{Frames: placedRange{Size: 1 << 63}}), 1, "frames"},
 		{"segments", entries(1, entry{Size: 8, Segs: []segRecord{{Size: 16}}}), 1, "outside the payload"},
 		{"no intent", entries(0, entry{}), 0, "intent"},
+		{"one patch twice", []byte(`{"patches":[{"off":0,"len":0},{"off":1,"len":0}]}`), 0, "patch 1: offset 0x1"},
 		{"moves", entries(1, entry{Size: 8, Moves: []moveRecord{{Keep: 4, Size: 16, Rest: make([]byte, 32)}}}), 1, "moved from"},
 	} {
 		b := append(make([]byte, journalHeader), c.js...)

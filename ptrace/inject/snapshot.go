@@ -178,13 +178,36 @@ func (s *snapshot) nextSeq() uint64 {
 	return 1
 }
 
-// decodeFile decodes the patch file of a journal's entry.
+// parsedFile is a decoded patch file, or why it cannot be decoded.
+type parsedFile struct {
+	file *patch.File
+	err  error
+}
+
+// decodeFile decodes the patch file of a journal's entry, once for all entries that have it, and checks that the entry is one of it: both are
+// in the hands of the process, and the indices of the one are used in the other.
 func (j *journal) decodeFile(e *entry) (*patch.File, error) {
-	f, err := patch.Decode(j.Files[e.Patch])
-	if err != nil {
-		return nil, fmt.Errorf("journal %d: %w", j.Seq, err)
+	p, ok := j.parsed[e.Patch]
+	if !ok {
+		p.file, p.err = patch.Decode(j.Files[e.Patch])
+		if j.parsed == nil {
+			j.parsed = make(map[int]parsedFile)
+		}
+		j.parsed[e.Patch] = p
 	}
-	return f, nil
+	if p.err != nil {
+		return nil, fmt.Errorf("journal %d: %w", j.Seq, p.err)
+	}
+	if len(e.Syms) != len(p.file.Symbols) || len(e.Bodies) != len(p.file.Funcs) {
+		return nil, fmt.Errorf("journal %d: damaged: %d symbols and %d functions of patch %s, which has %d and %d", j.Seq,
+			len(e.Syms), len(e.Bodies), p.file.ID.Short(), len(p.file.Symbols), len(p.file.Funcs))
+	}
+	for i := range e.Bodies {
+		if f := &p.file.Funcs[i]; e.Bodies[i].How != f.How {
+			return nil, fmt.Errorf("journal %d: damaged: %s of patch %s: how %d, not %d", j.Seq, f.Name, p.file.ID.Short(), e.Bodies[i].How, f.How)
+		}
+	}
+	return p.file, nil
 }
 
 func procPath(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }

@@ -89,7 +89,7 @@ func (s *snapshot) views() (views []*moduleView, gone []*link, err error) {
 				continue
 			}
 			v := byStart[e.Start]
-			if v == nil || v.m.Bias != e.Bias || !bytes.Equal(v.m.BuildID, e.Build) || len(l.e.Syms) != len(l.file.Symbols) {
+			if v == nil || v.m.Bias != e.Bias || !bytes.Equal(v.m.BuildID, e.Build) {
 				gone = append(gone, l)
 				continue
 			}
