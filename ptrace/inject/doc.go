@@ -11,13 +11,15 @@
 //	                                (planconst.go), moved variables (planmove.go), the payload's place (place.go) and its symbols (resolve.go, dynamic.go)
 //	  planTransit   transit.go      revert; finish or undo what a dead hotpatch left in part
 //	  planSettle    settle.go       settle what one left in the middle, before anything else is planned
+//	  bounds        whenidle.go     what the user adds to the check, and what may stay active (allow.go)
 //	  conclude      intent.go       the gates (gate.go), and the journal with the transaction's intent
 //	  run           transaction.go  the only code that changes the process
 //	    prepare     stage.go        one borrowed thread (borrow.go) maps journal and payloads; both are written; pages are touched
-//	    attempts    attempts.go     stop, check, commit, resume; again while a function is busy
+//	    attempts    attempts.go     stop, check, commit, resume; again while a function is busy: watching, and rounds (wait.go)
 //	      check     check.go        mappings, loader state, old bytes, activeness (active.go)
 //	      commit    commit.go       the changes in their order, and the way back if one fails
 //	    verify      commit.go       reads back
+//	  describe      busy.go         who is in the way, for how long, and which calls are not going to end; strange.go: unknown stacks
 //	  proven        proof.go        how each thread was shown to be idle, and what else the stop has shown
 //	Inspect, Patched  list.go       the views of one process, or of all
 //	Matching        matching.go     which processes a patch is for
@@ -46,7 +48,8 @@
 // changes, or if its frames, walked to the thread's start, show that what does is stale. Doubt is active.
 //
 // Seen are stacks that a thread is on, or was started on. A context that no thread is on (makecontext, fibers, setjmp
-// buffers) is not looked at, as nothing says where it is: the report notes modules that import swapcontext or setcontext.
+// buffers) is not looked at, as nothing says where it is: the report notes modules that import swapcontext or setcontext, and a
+// thread on a stack of the program's own making is refused unless the user gives the word (strange.go).
 // Such a context goes on in the version of a function that it began with, which stays mapped, whole but for the bytes of the
 // jump at its entry; a renewed constant it reads as it is now.
 //

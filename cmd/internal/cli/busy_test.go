@@ -157,3 +157,22 @@ func TestApplyWhenIdle(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 }
+
+// A call that may go on in the old version: what it calls changes, and the reply says what goes on.
+func TestApplyAllowActive(t *testing.T) {
+	v := held(t)
+	good := fix(t, 1, 2)
+	untouched(t, v, func() {
+		hotpatch("apply", "-p", pidOf(v), "--wait", "0", "--allow-active", "main", good).wantError(t, exitRefused, "main", "not replaced")
+	})
+	r := hotpatch("apply", "-p", pidOf(v), "--wait", "0", "--allow-active", "greet", good)
+	if r.code != exitDone || !strings.Contains(r.out, "thread "+pidOf(v)+" (greet) stays in greet: that call goes on in the version that it began in") {
+		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	if got := v.Ask("go on"); got != "left 1" {
+		t.Errorf("the held call gave %q", got)
+	}
+	if got := v.Ask("call"); got != "greet 3" {
+		t.Errorf("patched, it answered %q", got)
+	}
+}

@@ -145,34 +145,53 @@ func (b *bench) waitLoads(pid int, addr, fix string) error {
 		{"waiting for main", []string{"--when-idle", "main"}},
 		{"waiting for main and what runs each request", []string{"--when-idle", "main", "--when-idle", "command_run"}},
 	}
-	rates := make([][]float64, len(kinds))
-	for range max(5, b.runs/3) {
-		for i, k := range kinds {
-			rate, err := b.loadRate(pid, addr, fix, k.args)
+	rates, costs := make([][]float64, len(kinds)), make([][]float64, len(kinds))
+	for round := range max(5, b.runs/3) {
+		for k := range kinds {
+			i := (k + round) % len(kinds) // each in every place
+			rate, cost, err := b.loadRate(pid, addr, fix, kinds[i].args)
 			if err != nil {
-				return fmt.Errorf("%s: %w", k.name, err)
+				return fmt.Errorf("%s: %w", kinds[i].name, err)
 			}
-			rates[i] = append(rates[i], rate)
+			rates[i], costs[i] = append(rates[i], rate), append(costs[i], cost)
 		}
 	}
 	var t table
-	t.row("kvd, 16 connections", "replies a second", "of alone")
+	t.row("kvd, 16 connections", "replies a second", "of alone", "replies a CPU second of kvd", "of alone")
 	for i, k := range kinds {
-		var ratios []float64
+		var wall, cpu []float64
 		for n := range rates[i] { // of the same round
-			ratios = append(ratios, rates[i][n]/rates[0][n])
+			wall, cpu = append(wall, rates[i][n]/rates[0][n]), append(cpu, costs[i][n]/costs[0][n])
 		}
-		t.row(k.name, fmt.Sprintf("%.0f", median(rates[i])), fmt.Sprintf("%.1f %%", 100*median(ratios)))
+		t.row(k.name, fmt.Sprintf("%.0f", median(rates[i])), fmt.Sprintf("%.1f %%", 100*median(wall)),
+			fmt.Sprintf("%.0f", median(costs[i])), fmt.Sprintf("%.1f %%", 100*median(cpu)))
 	}
 	t.print(fmt.Sprintf("Throughput: medians of %d spans of %v", len(rates[0]), loadSpan))
 	return nil
 }
 
-// loadRate returns how many replies a second a load gets, while an apply with args waits in vain; nil: nothing does.
-func (b *bench) loadRate(pid int, addr, fix string, args []string) (float64, error) {
-	l, err := kvload.Start(addr, 16, 1)
+// cpuTime returns what a process has used of the processors.
+func cpuTime(pid int) (time.Duration, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0, err
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	user, err1 := strconv.ParseInt(f[11], 10, 64) // utime and stime, in hundredths of a second (proc(5))
+	system, err2 := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * (time.Second / 100), errors.Join(err1, err2)
+}
+
+// loadRate returns how many replies a load gets in a second, and in one second of the server's CPU time, while an apply with args waits in
+// vain; nil: nothing does.
+func (b *bench) loadRate(pid int, addr, fix string, args []string) (rate, cost float64, err error) {
+	before, err := cpuTime(pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	l, err := kvload.Start(addr, 16, 1)
+	if err != nil {
+		return 0, 0, err
 	}
 	start := time.Now()
 	if args == nil {
@@ -184,10 +203,14 @@ func (b *bench) loadRate(pid int, addr, fix string, args []string) (float64, err
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 4 {
 			l.Stop()
-			return 0, fmt.Errorf("apply: %v, want exit status 4 (busy)", err)
+			return 0, 0, fmt.Errorf("apply: %v, want exit status 4 (busy)", err)
 		}
 	}
 	took := time.Since(start)
 	r, err := l.Stop()
-	return float64(r.Replies) / took.Seconds(), err
+	if err != nil {
+		return 0, 0, err
+	}
+	after, err := cpuTime(pid)
+	return float64(r.Replies) / took.Seconds(), float64(r.Replies) / (after - before).Seconds(), err
 }
