@@ -22,7 +22,7 @@ func (a *activeness) brief(pid int, w *waiting) *BusyError {
 		t := BusyThread{TID: b.tid, Comm: threadName(pid, b.tid), Func: "a replaced function, perhaps", Where: b.act.Where, Why: b.act.Why, Stay: w.stays(&a.goals[i])}
 		outer := a.outermost(b)
 		if outer >= 0 {
-			t.Func = a.targets[outer].Name
+			t.Func, t.idle = a.targets[outer].Name, a.targets[outer].idle
 		}
 		if t.Why == "" {
 			t.Why = "it executes it, or returns into it"
@@ -155,6 +155,9 @@ func threadAge(pid, tid int) time.Duration {
 	return max(0, time.Duration(now.Nano())-time.Duration(st.StartTime)*(time.Second/ticks))
 }
 
+// longStay is how long a call lasts at least that waits for something: waiting for it is then not all that can be done.
+const longStay = time.Second
+
 // help lists what can be done about busy threads.
 func (e *BusyError) help() []string {
 	var out []string
@@ -165,8 +168,15 @@ func (e *BusyError) help() []string {
 	}
 	for i := range e.Threads {
 		t := &e.Threads[i]
+		if t.Loop != "" && t.idle {
+			add(fmt.Sprintf("%s does not return while the program goes on: leave out --when-idle %s, or name what it calls", t.Func, t.Func))
+			continue
+		}
 		if t.Loop == "" {
 			add("allow more time (--wait): the change is made the moment the function returns")
+			if t.Stay >= longStay && !t.idle {
+				add(fmt.Sprintf("where calls of %s that are under way may go on in the old version to their end: --allow-active %s", t.Func, t.Func))
+			}
 			continue
 		}
 		add(fmt.Sprintf("%s does not return while the program goes on: --allow-active %s lets that call go on in the old version, and changes all later ones", t.Func, t.Func))

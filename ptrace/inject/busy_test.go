@@ -146,3 +146,39 @@ func TestBusyReport(t *testing.T) {
 		})
 	}
 }
+
+// TestBusyText says in one line who is in the way, however many there are, and advises what can be done about each.
+func TestBusyText(t *testing.T) {
+	may := BusyThread{TID: 7, Comm: "server", Func: "take", Where: "frame 2", Why: "it executes it", Stay: 1900 * time.Millisecond}
+	brief, loop, idle := may, may, may
+	brief.Stay = 10 * time.Millisecond
+	loop.Loop = loopStart
+	idle.Loop, idle.idle = loopStart, true
+	for _, c := range []struct {
+		name         string
+		e            BusyError
+		text         string
+		help, unhelp string
+	}{
+		{name: "one", e: BusyError{PID: 1, Threads: []BusyThread{brief}}, help: "--wait", unhelp: "--allow-active",
+			text: "process 1: busy: nothing has changed; thread 7 (server) has been for 10ms in take (frame 2: it executes it)"},
+		{name: "two", e: BusyError{PID: 1, Threads: []BusyThread{may, may}}, help: "--allow-active take",
+			text: "process 1: busy: nothing has changed; thread 7 (server) has been for 1.9s in take (frame 2: it executes it); and 1 thread more"},
+		{name: "many", e: BusyError{PID: 1, Threads: []BusyThread{loop, may}, More: 3}, help: "--allow-active take",
+			text: "process 1: busy: nothing has changed; thread 7 (server) has been for 1.9s in take (frame 2: it executes it), " +
+				"which does not return: the thread began with it; and 4 threads more"},
+		{name: "when idle", e: BusyError{PID: 1, Threads: []BusyThread{idle}}, help: "--when-idle take", unhelp: "--allow-active",
+			text: "process 1: busy: nothing has changed; thread 7 (server) has been for 1.9s in take (frame 2: it executes it), " +
+				"which does not return: the thread began with it"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.e.Error(); got != c.text {
+				t.Errorf("got  %s\nwant %s", got, c.text)
+			}
+			help := strings.Join(c.e.help(), "\n")
+			if !strings.Contains(help, c.help) || c.unhelp != "" && strings.Contains(help, c.unhelp) {
+				t.Errorf("help: %s", help)
+			}
+		})
+	}
+}

@@ -44,19 +44,28 @@ type BusyThread struct {
 	// Stay is how long it has been in that call at least: since it was first seen in it; since the thread began, if it began with it.
 	Stay time.Duration `json:"stay_ns"`
 	Loop string        `json:"loop,omitempty"` // why the call is not going to return; "": it may
+
+	idle bool // the function is in the way only because Options.WhenIdle names it
 }
 
+// Error describes the first thread and counts the others.
 func (e *BusyError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "process %d: busy: nothing has changed", e.PID)
-	for _, t := range e.Threads {
+	more := e.More
+	if len(e.Threads) > 0 {
+		t := &e.Threads[0]
+		more += len(e.Threads) - 1
 		fmt.Fprintf(&b, "; thread %d (%s) %s %s (%s: %s)", t.TID, t.Comm, t.since(), t.Func, t.Where, t.Why)
 		if t.Loop != "" {
 			fmt.Fprintf(&b, ", which does not return: %s", t.Loop)
 		}
 	}
-	if e.More > 0 {
-		fmt.Fprintf(&b, "; and %d threads more", e.More)
+	switch {
+	case more == 1:
+		b.WriteString("; and 1 thread more")
+	case more > 1:
+		fmt.Fprintf(&b, "; and %d threads more", more)
 	}
 	return b.String()
 }

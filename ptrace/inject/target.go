@@ -19,6 +19,7 @@ type target struct {
 
 	noReturn bool // the function goes round in a loop that it has no way out of
 	reader   bool // it is not replaced: it reads a constant that is
+	idle     bool // it is not replaced: Options.WhenIdle names it
 }
 
 // payloadTargets returns all code of a patch's payload that is about to go out of force, one target for each function. What stands

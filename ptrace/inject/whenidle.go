@@ -73,7 +73,7 @@ func (pl *planner) whenIdle() error {
 			return err
 		}
 		for k, p := range c.f.Parts {
-			t := target{placedRange: placedRange{Name: c.f.Name, Addr: p.Addr.In(c.v.m.Bias), Size: p.Size}}
+			t := target{placedRange: placedRange{Name: c.f.Name, Addr: p.Addr.In(c.v.m.Bias), Size: p.Size}, idle: true}
 			if k == 0 {
 				t.entries = []arch.Addr{t.Addr}
 			}
@@ -102,7 +102,7 @@ func (pl *planner) versionsOf(l *link, c *idleFunc) []target {
 		if s.Kind != patch.SymDefined || !s.Func || !isPartOf(s.Name, c.f.Name) || pl.future(l.e.Syms[i]) {
 			continue
 		}
-		t := target{placedRange: placedRange{Name: s.Name, Addr: l.e.Syms[i], Size: s.Size}}
+		t := target{placedRange: placedRange{Name: s.Name, Addr: l.e.Syms[i], Size: s.Size}, idle: true}
 		if s.Name == c.f.Name {
 			t.entries = []arch.Addr{t.Addr}
 		}

@@ -148,7 +148,7 @@ func TestApplyWhenIdle(t *testing.T) {
 	good := fix(t, 1, 2)
 	untouched(t, v, func() {
 		r := hotpatch("apply", "-p", pidOf(v), "--wait", "0", "--when-idle", "main", good)
-		if r.code != exitBusy || !strings.Contains(r.err, "--allow-active main") || !strings.Contains(r.err, "the thread began with it") {
+		if r.code != exitBusy || !strings.Contains(r.err, "leave out --when-idle main") || !strings.Contains(r.err, "the thread began with it") {
 			t.Errorf("exit code %d\n%s", r.code, r.err)
 		}
 		hotpatch("apply", "-p", pidOf(v), "--wait", "0", "--when-idle", "nosuch", good).wantError(t, exitRefused, "nosuch", "no function of this name")

@@ -113,15 +113,7 @@ func (a *app) fail(verb *cobra.Command, err error) {
 		where += verb.Name() + ": "
 	}
 	fmt.Fprintln(a.err, a.words(where+strings.TrimPrefix(e.Message, verb.Name()+": ")))
-	for _, t := range e.Threads {
-		a.busyThread(t)
-	}
-	if e.More > 0 {
-		a.note("  and %s more", count(e.More, "thread"))
-	}
-	for _, h := range e.Help {
-		a.note("  %s", a.words(h))
-	}
+	a.busyText(e)
 	asked := a.wantsJSON
 	if f := verb.Flags().Lookup("json"); f != nil {
 		asked = asked || f.Value.String() == "true" // in one of its other spellings

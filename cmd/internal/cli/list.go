@@ -144,7 +144,11 @@ func (a *app) patchStatus(p *inject.PatchStatus) {
 	if p.Missing {
 		from += ", missing under later ones"
 	}
-	a.printf("  %s %s in %s since %s by %s%s", short(p.ID), state, clean(base(p.Module)),
+	since := " since"
+	if p.State != "applied" { // the journal has the time of the last application only
+		since = ", applied"
+	}
+	a.printf("  %s %s in %s%s %s by %s%s", short(p.ID), state, clean(base(p.Module)), since,
 		p.Since.Local().Format(time.DateTime), clean(p.User), from)
 	var names []string
 	for _, f := range p.Funcs {

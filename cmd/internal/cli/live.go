@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -311,7 +312,7 @@ func (a *app) patchText(p *inject.PatchReport) {
 			s += "  " + hexAddr(uint64(f.From)) + ", no longer called"
 		case back && f.To != 0:
 			s += "  " + hexAddr(uint64(f.To)) + ", called again"
-		case f.Entry != 0 && f.Body != 0:
+		case f.Entry != 0 && f.Body != 0 && f.Entry != f.Body:
 			s += "  " + hexAddr(uint64(f.Entry)) + " -> " + hexAddr(uint64(f.Body))
 		case f.Body != 0:
 			s += "  " + hexAddr(uint64(f.Body))
@@ -338,17 +339,61 @@ func (a *app) patchText(p *inject.PatchReport) {
 	}
 }
 
-// busyThread prints the stack of a thread that is in the way.
-func (a *app) busyThread(t inject.BusyThread) {
-	since := ""
-	if t.Stay >= time.Millisecond {
-		since = ", for " + ms(t.Stay) + " at least"
-		if t.Loop != "" {
-			since = ", for " + t.Stay.Round(time.Second).String() + ": " + t.Loop
+// busyText prints who is in the way, and what can be done.
+func (a *app) busyText(e *errorJSON) {
+	a.busyThreads(e.Threads)
+	if e.More > 0 {
+		a.note("  and %s more", count(e.More, "thread"))
+	}
+	for _, h := range e.Help {
+		a.note("  %s", a.words(h))
+	}
+}
+
+// busyThreads prints the stacks of the threads that are in the way, and once only what several have alike.
+func (a *app) busyThreads(threads []inject.BusyThread) {
+	alike := func(t, u *inject.BusyThread) bool {
+		return t.Comm == u.Comm && t.Func == u.Func && t.Loop == u.Loop && slices.Equal(t.Frames, u.Frames)
+	}
+	for i := range threads {
+		t := &threads[i]
+		if slices.ContainsFunc(threads[:i], func(u inject.BusyThread) bool { return alike(t, &u) }) {
+			continue
+		}
+		who, stay, most := "thread "+itoa(t.TID), t.Stay, t.Stay
+		for k := i + 1; k < len(threads); k++ {
+			if u := &threads[k]; alike(t, u) {
+				who += ", " + itoa(u.TID)
+				stay, most = min(stay, u.Stay), max(most, u.Stay)
+			}
+		}
+		if strings.Contains(who, ",") {
+			who = "threads" + strings.TrimPrefix(who, "thread")
+		}
+		a.note("  %s (%s) in %s%s:", who, clean(t.Comm), a.words(t.Func), stayText(stay, most, t.Loop))
+		for _, f := range t.Frames {
+			a.note("    %s", a.words(f))
 		}
 	}
-	a.note("  thread %d (%s) in %s%s:", t.TID, clean(t.Comm), a.words(t.Func), since)
-	for _, f := range t.Frames {
-		a.note("    %s", a.words(f))
+}
+
+// stayText says for how long threads have been in a function, and why they are not going to leave it.
+func stayText(least, most time.Duration, loop string) string {
+	if most < time.Millisecond {
+		return ""
 	}
+	text := func(d time.Duration) string {
+		if d < time.Second {
+			return d.Round(time.Millisecond).String()
+		}
+		return d.Round(time.Second / 10).String()
+	}
+	s := ", for " + text(least)
+	if text(least) != text(most) {
+		s += " to " + text(most)
+	}
+	if loop != "" {
+		return s + ": " + loop
+	}
+	return s + " at least"
 }

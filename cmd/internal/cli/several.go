@@ -182,9 +182,7 @@ func (a *app) outcomeText(o *outcome) {
 	who := fmt.Sprintf("%s[%d]", clean(r.Comm), r.PID)
 	if o.err != nil {
 		a.printf("%s %s: %s", who, a.paint(red, o.Error.Kind), a.words(strings.TrimPrefix(o.Error.Message, fmt.Sprintf("process %d: ", r.PID))))
-		for _, t := range o.Error.Threads {
-			a.busyThread(t)
-		}
+		a.busyText(o.Error)
 		return
 	}
 	var what []string
