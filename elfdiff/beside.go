@@ -36,7 +36,8 @@ type doubt struct {
 	e        *emitter
 	place    *image.Place  // as it was resolved
 	readings []*image.Atom // objects that may be meant
-	at       *operandAt
+	at       *operandAt    // nil: word
+	word     *wordAt
 	plain    bool // see [image.AddressUse]
 }
 
@@ -198,7 +199,7 @@ func (d *doubt) settle() (*image.Place, error) {
 // asBefore decides by the same operand of the old body.
 func (d *doubt) asBefore(apart []*image.Atom) (*image.Place, error) {
 	p, diff := d.place, d.e.d
-	q := d.e.formerPlace(d.at)
+	q := d.former()
 	if q == nil {
 		return nil, d.ambiguous(apart, "nothing corresponds to it in the old build")
 	}
@@ -219,8 +220,7 @@ func (d *doubt) asBefore(apart []*image.Atom) (*image.Place, error) {
 		diff.old.telling(q.Addr) && diff.new.telling(p.Addr)
 	w := *p
 	w.Candidates, w.Lone, w.Proven = nil, false, !p.Number
-	before := d.at.c.old.beside(q.Addr, d.distance())
-	switch a, b := diff.exchangedAmong(before, d.readings, q.Addr, p.Addr); {
+	switch a, b := diff.exchangedAmong(d.before(q.Addr), d.readings, q.Addr, p.Addr); {
 	case a != nil:
 		return nil, d.ambiguous(apart, fmt.Sprintf("it may be meant for %s where the old build has %s", b.Name, a.Name))
 	case p.Kind == image.PlaceUnknown && p.Addr == q.Addr && !slices.ContainsFunc(kept, d.moves):
@@ -244,6 +244,22 @@ func (d *doubt) asBefore(apart []*image.Atom) (*image.Place, error) {
 	return &w, d.besideNameless(q.Addr)
 }
 
+// former returns what the old build has in the same place; nil if nothing corresponds.
+func (d *doubt) former() *image.Place {
+	if d.word != nil {
+		return d.e.formerWord(d.word)
+	}
+	return d.e.formerPlace(d.at)
+}
+
+// before lists the objects that an address may be meant for in the same place of the old build, which has something there.
+func (d *doubt) before(addr arch.ImageAddr) []*image.Atom {
+	if d.word != nil {
+		return besideData(d.e.d.old.im, d.e.d.rev.of(d.word.holder), addr)
+	}
+	return d.at.c.old.beside(addr, d.distance())
+}
+
 // nearest returns the one of several objects that holds the address, or that the address is shortly in front of, if there is one such. Where an object gets a
 // new place, all others that stay as they are would be in doubt with it, however far away they are.
 func (d *doubt) nearest(kept []*image.Atom) []*image.Atom {
@@ -258,6 +274,9 @@ func (d *doubt) nearest(kept []*image.Atom) []*image.Atom {
 // besideCopies reports whether the function walks through other constants without a name, which the payload has copies of: an address that
 // is bound where the running process has it could be the end of such a one.
 func (d *doubt) besideCopies() bool {
+	if d.word != nil {
+		return d.e.copiesOthers(d.word)
+	}
 	o := d.at
 	for i := range o.c.new.refs {
 		r := &o.c.new.refs[i]
@@ -319,12 +338,16 @@ func (d *doubt) ambiguous(apart []*image.Atom, why string) error {
 		name = p.Linker
 	}
 	const most = 3 // names
+	where := "in the function "
+	if d.word != nil {
+		where = ""
+	}
 	what := fmt.Sprintf("it could belong to any of %s", some(append([]string{name}, eachName(apart)...), most))
 	if i := slices.IndexFunc(apart, func(a *image.Atom) bool { return a.End() == p.Addr }); i >= 0 {
 		what = fmt.Sprintf("it is the end of %s and the start of %s", apart[i].Name, name)
 	}
-	return fmt.Errorf("address %#x is ambiguous: %s, which are at different places in the running process, and nothing else in the function speaks for "+
-		"either (%s); link with -Wl,--emit-relocs, which tells objects that are not static", uint64(p.Addr), what, why)
+	return fmt.Errorf("address %#x is ambiguous: %s, which are at different places in the running process, and nothing else %sspeaks for "+
+		"either (%s); link with -Wl,--emit-relocs, which tells objects that are not static", uint64(p.Addr), what, where, why)
 }
 
 func eachName(atoms []*image.Atom) []string {

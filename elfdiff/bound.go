@@ -70,8 +70,10 @@ func withoutEnding(p *image.Place, ending []*image.Atom) *image.Place {
 
 // mayName reports whether the unit's source could name an object, as far as the symbol table says: a static object of another file is out of its
 // reach. See also [image.Image.NamesStatic].
-func (u *unit) mayName(a *image.Atom) bool {
-	f := u.atom()
+func (u *unit) mayName(a *image.Atom) bool { return mayName(u.atom(), a) }
+
+// mayName is [unit.mayName] for the source of a function or object.
+func mayName(f, a *image.Atom) bool {
 	return !f.Local || !a.Local || f.File == "" || a.File == "" || f.File == a.File
 }
 

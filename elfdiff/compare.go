@@ -65,8 +65,7 @@ func (d *differ) compare() {
 		switch {
 		case !p.equal:
 		case p.exchanged != nil:
-			c.because(patch.ReasonReference, nil, "an address that may be meant for %s where the old build has %s",
-				p.exchanged.new.Name, p.exchanged.old.Name)
+			c.exchanged(p.exchanged)
 		case unclaimed[p.u] || unclaimed[p.v]:
 			c.because(patch.ReasonData, nil, "data behind one of its constants without a name")
 		default:
@@ -81,6 +80,11 @@ func (d *differ) compare() {
 		}
 	}
 	d.closeOverObjects()
+}
+
+// exchanged says that the function has an operand of which nothing shows that it was not edited.
+func (c *funcChange) exchanged(x *exchange) {
+	c.because(patch.ReasonReference, nil, "an address that may be meant for %s where the old build has %s", x.new.Name, x.old.Name)
 }
 
 func (d *differ) addChange(c *funcChange) {

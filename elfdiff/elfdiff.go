@@ -35,6 +35,7 @@
 //	                   code and objects with their relocations                        emit.go
 //	                   what these lead to in the running process                      bind.go
 //	                   addresses beside objects                                       beside.go
+//	                   and those that words of data hold                              besideword.go
 //	                   what programs walk through, by its type                        walked.go
 //	                   constants without a name                                       block.go
 //	                   thread-local variables                                         tls.go
@@ -65,7 +66,9 @@
 //     numbers and pointers count only if they end at the address; __func__ and its like and guards never do;
 //   - that an operand of two bodies has one reading in common is taken to show that it was not edited, unless one object of the old build and another one of
 //     the new end there, or lie at the same distance (64 bytes at most): exchanged.go. Such functions count as changed, and are refused;
-//   - words of data that hold the end of an array of 1, 2, 4 or 8 bytes are taken for the start of what lies behind it;
+//   - words of data that the patch carries or renews are held to the same, by the old build's same word (besideword.go), where they hold the end of an object
+//     with a name; one that is the end of a constant without a name is taken for the start of what lies behind it. An object whose words have a reading
+//     in common with the old build's counts as equal;
 //   - an unchanged function whose only reference to a variable that grew is a base outside of it goes on using the old one (moved.go);
 //   - tables of distances are recognised by their use, or by their name (content.go);
 //   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go);

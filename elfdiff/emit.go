@@ -248,7 +248,10 @@ func (e *emitter) word(b *image.Atom, r *image.DataRef) (sym int, addend int64, 
 		sym, addend, err = e.label(b, &r.Place)
 		return sym, addend, false, err
 	}
-	place := &r.Place
+	place, err := e.weighWord(b, r)
+	if err != nil {
+		return 0, 0, false, err
+	}
 	if fixedNumber(place) {
 		if place, err = e.settleWord(place, b, r.Off); err != nil || place == nil {
 			return 0, 0, err == nil, err

@@ -93,7 +93,23 @@ func (d *differ) explainer(c *funcChange) *explainer {
 	x := &explainer{d: d, c: c, old: instructions(c.old), new: instructions(c.new)}
 	x.compare()
 	x.line = x.lineOnly() && c.moved == nil
+	if x.line {
+		x.keepExchanged()
+	}
 	return x
+}
+
+// keepExchanged finds that a function which differs in line numbers otherwise has an address that may mean another object now: it counts as changed.
+func (x *explainer) keepExchanged() {
+	c := x.c
+	if len(c.old.refs) != len(c.new.refs) {
+		x.line = false
+		return
+	}
+	if g := x.d.exchanged(c.old, c.new); g != nil {
+		x.line = false
+		c.exchanged(g)
+	}
 }
 
 // instruction is a token that outlives the walk over its unit.
