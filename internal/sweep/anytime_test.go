@@ -11,7 +11,7 @@ import (
 // rate of the one disturbance that a death can cause.
 func TestAnytime(t *testing.T) {
 	const seed = 4
-	deaths := max(10, 4000 / *every)
+	deaths := max(10, 2000 / *every)
 	begin := time.Now()
 	random := rand.New(rand.NewPCG(seed, uint64(*offset)))
 	w := &world{t: t, h: newTool(t)}

@@ -51,7 +51,7 @@ func (s *settled) reverted(r *Report, id string) bool {
 	}
 	for _, p := range s.out {
 		if strings.HasPrefix(p.ID, id) {
-			r.Patches, r.Done = append(r.Patches, p), true
+			r.Patches, r.Done, r.Atomic = append(r.Patches, p), true, true
 		}
 	}
 	return len(r.Patches) > 0
