@@ -3,7 +3,7 @@ package inject
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"regexp"
 	"strings"
 
 	"hotpatch/arch"
@@ -88,24 +88,44 @@ func (l *link) concernsAll() string {
 
 // sharedInline names a function whose code is in bodies of both patches, of which at least one inlines it.
 func sharedInline(p, q *patch.Patch) string {
-	has := func(list []string, name string) bool {
-		_, ok := slices.BinarySearch(list, name)
-		return ok
-	}
+	has := [2]map[string]bool{inlinedInto(p), inlinedInto(q)}
 	for _, name := range p.Reach.Inlined {
-		if has(q.Reach.Inlined, name) {
+		if has[1][oneStructor(name)] {
 			return name
 		}
 	}
-	for _, pair := range [][2]*patch.Patch{{p, q}, {q, p}} {
-		for i := range pair[0].Funcs {
-			name, _, _ := strings.Cut(pair[0].Funcs[i].Name, ".") // without what compilers append
-			if has(pair[1].Reach.Inlined, name) {
-				return name
+	for k, other := range []*patch.Patch{q, p} {
+		for i := range other.Funcs {
+			name := oneStructor(other.Funcs[i].Name)
+			for at := 0; at <= len(name); at++ { // without what compilers append; a name can have dots of its own (Rust)
+				if (at == len(name) || name[at] == '.') && has[k][name[:at]] {
+					return name[:at]
+				}
 			}
 		}
 	}
 	return ""
+}
+
+// inlinedInto returns the names of the functions that are inlined into a patch's bodies.
+func inlinedInto(p *patch.Patch) map[string]bool {
+	out := make(map[string]bool)
+	for _, name := range p.Reach.Inlined {
+		out[oneStructor(name)] = true
+	}
+	return out
+}
+
+// structors are the variants of C++ constructors and destructors in a mangled name (Itanium C++ ABI, 5.1.4.3). Debug information has all
+// of them inlined under the name of one that stands for all, C4 or D4 with gcc.
+var structors = regexp.MustCompile(`([CD])[0-5]([EI])`)
+
+// oneStructor gives all variants of a constructor or destructor one name.
+func oneStructor(name string) string {
+	if !strings.HasPrefix(name, "_Z") {
+		return name
+	}
+	return structors.ReplaceAllString(name, "${1}4${2}")
 }
 
 // leads finds a way from the code of p, by what it leads to in the build after path[:depth], to something of a link: it names both ends,
