@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace"
 	"hotpatch/ptrace/inject"
 )
 
@@ -101,13 +102,15 @@ type severalJSON struct {
 // several runs the tasks one after the other, each a transaction of its own, and prints one line for each. more, which may be nil, is
 // asked for further tasks when those are done: processes that were made meanwhile.
 //
-// The error says how many failed; its exit code is that of the gravest of them.
+// The error says how many failed; its exit code is that of the gravest of them. That further tasks could not be found counts
+// if nothing else failed; that the tree has ended since is no failure.
 func (a *app) several(l *liveFlags, before phases, tasks []task, more func() ([]task, error)) error {
 	ctx, undo := holdSteady()
 	defer undo()
 	const maxRounds = 20 // a program that forks all the time and is not patched by it
 	var done []outcome
 	var pids []int
+	var unfound error
 	for round := 0; len(tasks) > 0 && round < maxRounds; round++ {
 		for i := range tasks {
 			pids = append(pids, tasks[i].pid)
@@ -126,13 +129,15 @@ func (a *app) several(l *liveFlags, before phases, tasks []task, more func() ([]
 		}
 		tasks = nil
 		if more != nil && ctx.Err() == nil && !l.dryRun {
-			var err error
-			if tasks, err = more(); err != nil {
-				return err
+			if tasks, unfound = more(); errors.Is(unfound, ptrace.ErrGone) {
+				unfound = nil
 			}
 		}
 	}
 	err := gravest(done)
+	if err == nil && unfound != nil {
+		err = fmt.Errorf("whether processes were made meanwhile is not known: %w", unfound)
+	}
 	if err == nil && len(tasks) > 0 {
 		err = fmt.Errorf("process %d and others: made faster than they can be patched: patch what makes them first", tasks[0].pid)
 	}
@@ -219,10 +224,12 @@ func gravest(done []outcome) error {
 			continue
 		}
 		failed++
-		code := exitCode(done[i].err)
-		if at := slices.Index(graver[:], code); worst == nil || at >= 0 && at < rank {
-			worst = done[i].err
-			rank = at
+		at := slices.Index(graver[:], exitCode(done[i].err))
+		if at < 0 {
+			at = len(graver) - 1 // as any other failure
+		}
+		if worst == nil || at < rank {
+			worst, rank = done[i].err, at
 		}
 	}
 	if worst == nil {
