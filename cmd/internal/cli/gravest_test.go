@@ -19,13 +19,14 @@ func TestSeveralCodes(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		errs []error // of the tasks
+		tree int     // that of --tree
 		more error   // of the search for further ones
 		want int
 	}{
 		{name: "done", errs: []error{nil, nil}, want: exitDone},
-		{name: "the tree has ended meanwhile", errs: []error{nil}, more: gone, want: exitDone},
+		{name: "the tree has ended meanwhile", errs: []error{nil}, tree: 1 << 30, more: gone, want: exitDone},
 		{name: "further ones are not known", errs: []error{nil}, more: errors.New("no /proc"), want: exitFailed},
-		{name: "attention, and the tree has ended", errs: []error{nil, inject.ErrAttention}, more: gone, want: exitAttention},
+		{name: "attention, and the tree has ended", errs: []error{nil, inject.ErrAttention}, tree: 1 << 30, more: gone, want: exitAttention},
 		{name: "attention, and further ones are not known", errs: []error{inject.ErrAttention}, more: errors.New("no /proc"), want: exitAttention},
 		{name: "busy and refused", errs: []error{&inject.BusyError{}, &patch.Refusal{}, errors.New("x")}, want: exitRefused},
 		{name: "usage is no graver than attention", errs: []error{usagef("x"), inject.ErrAttention}, want: exitAttention},
@@ -41,7 +42,9 @@ func TestSeveralCodes(t *testing.T) {
 			for _, json := range []bool{false, true} {
 				var out, text bytes.Buffer
 				a := &app{out: &out, err: &text}
-				if got := exitCode(a.several(&liveFlags{json: json}, nil, tasks, more)); got != c.want {
+				l := &liveFlags{json: json}
+				l.tree = c.tree
+				if got := exitCode(a.several(l, nil, tasks, more)); got != c.want {
 					t.Errorf("json %t: exit code %d, want %d", json, got, c.want)
 				}
 				if json && !strings.Contains(out.String(), `"processes"`) {

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"hotpatch/elfdiff/patch"
-	"hotpatch/ptrace"
 	"hotpatch/ptrace/inject"
 )
 
@@ -129,7 +128,7 @@ func (a *app) several(l *liveFlags, before phases, tasks []task, more func() ([]
 		}
 		tasks = nil
 		if more != nil && ctx.Err() == nil && !l.dryRun {
-			if tasks, unfound = more(); errors.Is(unfound, ptrace.ErrGone) {
+			if tasks, unfound = more(); l.tree != 0 && ended(l.tree) {
 				unfound = nil
 			}
 		}
