@@ -56,6 +56,7 @@ type addressWalk struct {
 	work     []int
 	plain    bool // so far
 	accesses []access
+	from     [][]int32 // see predecessors; nil: not yet made
 }
 
 // access is one to memory at a constant distance from what may be the address.
@@ -184,7 +185,35 @@ func (w *addressWalk) use(k int, regs uint16) uint16 {
 	}
 	out, plain := effect(&x, code, regs)
 	w.plain = w.plain && plain
+	if s, ok := w.reloads(k); ok && w.in[k-1]&bit(s) != 0 {
+		out |= bit(x.reg)
+	}
 	return out
+}
+
+// reloads reports whether instruction k loads what the one in front of it has just stored in the stack frame, and returns the register that was
+// stored: code that was not optimised keeps all that it computes there.
+func (w *addressWalk) reloads(k int) (int8, bool) {
+	if k == 0 {
+		return 0, false
+	}
+	load, ok := w.operands(k)
+	store, sok := w.operands(k - 1)
+	if !ok || !sok || load.twoByte || load.opcode != 0x8b || store.twoByte || store.opcode != 0x89 || !wideOperands(w.code(k)) || !wideOperands(w.code(k-1)) {
+		return 0, false
+	}
+	frame := store.base == regSP || store.base == regBP
+	if !frame || load.base != store.base || load.disp != store.disp || load.index >= 0 || store.index >= 0 || load.fs || store.fs {
+		return 0, false
+	}
+	from := w.predecessors()[k]
+	return store.reg, len(from) == 1 && int(from[0]) == k-1
+}
+
+// loads reports whether instruction k, a load, is into register r.
+func (w *addressWalk) loads(k int, r int8) bool {
+	x, ok := w.operands(k)
+	return ok && x.reg == r
 }
 
 // handedOver reports whether what instruction k stores in the stack frame is for others to read: no instruction loads it from there.
@@ -337,12 +366,8 @@ func (w *addressWalk) stepped() {
 // certain returns the distances of those accesses whose register has no other value there than the address, and what constant steps made of it.
 func (w *addressWalk) certain() []int64 {
 	var out []int64
-	var from [][]int32
 	for _, a := range w.accesses {
-		if from == nil {
-			from = w.predecessors()
-		}
-		if !slices.Contains(out, a.disp) && w.onlyFrom(from, a.at, a.reg) {
+		if !slices.Contains(out, a.disp) && w.onlyFrom(a.at, a.reg) {
 			out = append(out, a.disp)
 		}
 	}
@@ -351,6 +376,9 @@ func (w *addressWalk) certain() []int64 {
 
 // predecessors lists for each instruction those from which control may come; nil for those that control may come to otherwise.
 func (w *addressWalk) predecessors() [][]int32 {
+	if w.from != nil {
+		return w.from
+	}
 	from := make([][]int32, len(w.b.Insts))
 	for k := range w.b.Insts {
 		in := &w.b.Insts[k]
@@ -372,30 +400,43 @@ func (w *addressWalk) predecessors() [][]int32 {
 			}
 		}
 	}
+	w.from = from
 	return from
 }
 
-// onlyFrom reports whether on all paths to instruction k the register gets its value from the instruction that names the address, or by
-// constant steps from such a value.
-func (w *addressWalk) onlyFrom(from [][]int32, k int, r int8) bool {
-	seen := map[int]bool{}
-	work := []int{k}
+// valueAt is a register in front of an instruction.
+type valueAt struct {
+	at  int
+	reg int8
+}
+
+// onlyFrom reports whether on all paths to instruction k the register gets its value from the instruction that names the address, by
+// constant steps from such a value, or by way of the stack frame.
+func (w *addressWalk) onlyFrom(k int, r int8) bool {
+	from := w.predecessors()
+	first, ok := w.operands(w.first)
+	seen := map[valueAt]bool{}
+	work := []valueAt{{k, r}}
 	for len(work) > 0 {
-		k := work[len(work)-1]
+		v := work[len(work)-1]
 		work = work[:len(work)-1]
-		if len(from[k]) == 0 {
+		if len(from[v.at]) == 0 {
 			return false // the entry, or control comes from where it is not known
 		}
-		for _, p := range from[k] {
-			p := int(p)
-			if p == w.first || seen[p] {
+		for _, p := range from[v.at] {
+			prev := valueAt{int(p), v.reg}
+			if prev.at == w.first && (!ok || prev.reg == first.reg) {
 				continue
 			}
-			if !w.leavesOrSteps(p, r) {
+			if s, ok := w.reloads(prev.at); ok && w.loads(prev.at, v.reg) {
+				prev.reg = s
+			} else if !w.leavesOrSteps(prev.at, v.reg) {
 				return false
 			}
-			seen[p] = true
-			work = append(work, p)
+			if !seen[prev] {
+				seen[prev] = true
+				work = append(work, prev)
+			}
 		}
 	}
 	return true
