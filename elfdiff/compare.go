@@ -16,6 +16,7 @@ type funcChange struct {
 	line     bool       // differs in nothing but line numbers
 	moved    *objChange // an object that it refers to and that gets a new place, so that it is carried whatever it differs in
 	closure  bool       // does not differ itself
+	lives    bool       // only the old build has it, and it stays reachable
 	sameCall bool       // debug information shows that both are called in the same way
 	out      string     // the word for it, if the user leaves it out of the patch: see leaveOut
 	entry

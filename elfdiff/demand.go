@@ -16,23 +16,14 @@ import (
 
 // demands fills in what is known of the bodies of a finished patch.
 func (d *differ) demands(p *patch.Patch) {
-	m := &demander{d: d, flows: make(map[*unit]*flow), index: make(map[*unit]int), done: make(map[demandKey]*patch.Demand)}
-	i := 0
-	var carried []*funcChange
-	for _, c := range d.funcs { // in the order of the function table, see emitter.functions
-		if c.how != patch.Removed && !c.carried(&d.opt) {
-			continue
-		}
-		for _, u := range []*unit{c.old, c.new} {
-			if u != nil {
-				m.index[u] = i
-			}
-		}
-		carried = append(carried, c)
-		i++
-	}
-	for i, c := range carried {
-		f := &p.Funcs[i]
+	newDemander(d).fill(p.Funcs)
+}
+
+// fill is demands for the functions of the table.
+func (m *demander) fill(funcs []patch.Func) {
+	d := m.d
+	for i, c := range m.table {
+		f := &funcs[i]
 		if c.old != nil {
 			f.OldCode.Loops = m.flow(&d.old, c.old).loops()
 			end := f.Jump.Off + uint32(d.old.im.Arch.Jump.Len)
@@ -45,13 +36,43 @@ func (d *differ) demands(p *patch.Patch) {
 			f.NewCode.More, f.OldCode.More = *m.demand(c, true), *m.demand(c, false)
 		}
 	}
-	m.beyond(p.Funcs, carried, true)
-	m.beyond(p.Funcs, carried, false)
+	m.beyond(funcs, m.table, true)
+	m.beyond(funcs, m.table, false)
+}
+
+// newDemander numbers the functions of the patch in the order of the function table, see emitter.functions.
+func newDemander(d *differ) *demander {
+	m := &demander{d: d, flows: make(map[*unit]*flow), index: make(map[*unit]int), done: make(map[demandKey]*patch.Demand)}
+	for _, c := range d.funcs {
+		if c.how != patch.Removed && !c.carried(&d.opt) {
+			continue
+		}
+		for _, u := range []*unit{c.old, c.new} {
+			if u != nil {
+				m.index[u] = len(m.table)
+			}
+		}
+		m.table = append(m.table, c)
+	}
+	return m
+}
+
+// text says what is asked.
+func (m *demander) text(r *patch.Demand) string {
+	conv := &m.d.old.im.Arch.Call
+	switch {
+	case r.Writes != 0:
+		return "it writes " + r.Writes.Names(conv) + ", which it did not write before"
+	case r.Args != 0:
+		return "it may take an argument in " + r.Args.Names(conv) + ", where it took none before"
+	}
+	return r.Why
 }
 
 // demander finds out demands.
 type demander struct {
 	d     *differ
+	table []*funcChange
 	flows map[*unit]*flow
 	index map[*unit]int // of the patch's functions
 	done  map[demandKey]*patch.Demand

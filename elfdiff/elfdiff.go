@@ -181,7 +181,7 @@ func (d *differ) answer() (*Result, error) {
 	if err := d.phase("assemble", func() (err error) { p, err = d.assemble(); return err }); err != nil {
 		return nil, err
 	}
-	d.phase("types", func() error { d.judgeTypes(); d.judgeGrown(); return nil })
+	d.phase("types", func() error { d.judgeTypes(); d.judgeGrown(); d.judgeMeetings(); return nil })
 	return d.result(p), nil
 }
 

@@ -2,9 +2,11 @@ package elfdiff
 
 import (
 	"fmt"
+	"slices"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
+	"hotpatch/elfdiff/patch"
 )
 
 // judgeRemoved judges a function that only the old build has (HAZARDS D26).
@@ -14,19 +16,30 @@ func (d *differ) judgeRemoved(c *funcChange) {
 	if !reachable {
 		return
 	}
-	for i := range c.old.refs {
-		r := &c.old.refs[i]
-		to := c.old.atomOf(r)
-		if r.kind != image.RefCall && r.kind != image.RefJump || to == nil {
+	c.lives = true // judgeMeetings goes on
+	c.needAck("removed:"+a.Name, "the new build does not have it, but it stays reachable (%s) and keeps running as it was", how)
+}
+
+// judgeMeetings judges the functions that only the old build has and that stay reachable: they were compiled for the old bodies of what they call.
+// Preconditions: the prototypes have been compared.
+func (d *differ) judgeMeetings() {
+	if !slices.ContainsFunc(d.funcs, func(c *funcChange) bool { return c.lives }) {
+		return
+	}
+	m := newDemander(d)
+	funcs := make([]patch.Func, len(m.table))
+	m.fill(funcs)
+	for i, c := range m.table {
+		if !c.lives {
 			continue
 		}
-		if v := d.new.unitOf(d.fwd.of(to)); v != nil && d.byNew[v] != nil && d.byNew[v].carried(&d.opt) {
-			c.refuse("it stays reachable (%s) and calls %s, which is replaced: whether it may still do so cannot be shown; "+
-				"keep it in the new build, or restart", how, to.Name)
-			return
+		for _, k := range funcs[i].OldCode.Calls {
+			if r := &funcs[k].NewCode.More; !r.None() {
+				c.refuse("it stays reachable (%s) and calls %s, which is replaced by code that asks more of its caller: %s; "+
+					"keep it in the new build, or restart", d.stored[c.old.atom()], m.table[k].old.name(), m.text(r))
+			}
 		}
 	}
-	c.needAck("removed:"+a.Name, "the new build does not have it, but it stays reachable (%s) and keeps running as it was", how)
 }
 
 // storedAddresses finds the atoms of the old build whose address something other than a direct call holds, and those that stay reachable
