@@ -246,7 +246,8 @@ func (r *Remote) restore() error {
 	if !r.t.stopped {
 		ptrace(unix.PTRACE_INTERRUPT, r.t.tid, 0, 0)
 		if err := r.tr.awaitStop(r.t, end); err != nil {
-			return fmt.Errorf("thread %d is not restored yet, because a borrowed call does not end; it goes on by itself when that ends: %w", r.t.tid, err)
+			return fmt.Errorf("thread %d is not restored yet, because a borrowed call does not end; it goes on by itself when that ends: %w",
+				r.t.tid, err)
 		}
 	}
 	if r.t.stop.event == unix.PTRACE_EVENT_STOP {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestAnytime kills hotpatch after random times, not at instants: the time between two operations is as good as any other. It gives the
-// rate of the one disturbance that a death can cause.
+// TestAnytime kills hotpatch after random times, not at instants: the time between two operations is as good as any other. It
+// gives the rate of the one disturbance that a death can cause.
 func TestAnytime(t *testing.T) {
 	const seed = 4
 	deaths := max(10, 2000 / *every)
@@ -46,7 +46,8 @@ func TestAnytime(t *testing.T) {
 		outcomes[outcome]++
 	}
 	w.retire()
-	t.Logf("sweep: %d deaths at random times: %v; %d EINTR in epoll_wait; %.0f s", deaths, outcomes, eintrs, time.Since(begin).Seconds())
+	t.Logf("sweep: %d deaths at random times: %v; %d EINTR in epoll_wait; %.0f s", deaths, outcomes, eintrs,
+		time.Since(begin).Seconds())
 	if most := 2 + deaths/50; eintrs > most {
 		t.Errorf("%d times EINTR, more than %d", eintrs, most)
 	}

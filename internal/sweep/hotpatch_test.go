@@ -97,7 +97,8 @@ const longestRun = 2 * time.Minute
 func (h *tool) begin(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), longestRun)
-	p := &process{t: t, ctx: ctx, cancel: cancel, cmd: exec.CommandContext(ctx, h.path, args...), run: run{args: args}, trace: filepath.Join(t.TempDir(), "instants")}
+	p := &process{t: t, ctx: ctx, cancel: cancel, run: run{args: args}, trace: filepath.Join(t.TempDir(), "instants")}
+	p.cmd = exec.CommandContext(ctx, h.path, args...)
 	p.cmd.Env = append(append(os.Environ(), "HOTPATCH_READS=1", "HOTPATCH_PROBES="+p.trace), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	var theirs []*os.File

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestStorm applies and reverts, and dies on the way every other time, while two handlers of the target run up to 10,000 times a second
-// each. No run of a handler is lost, and nothing else is disturbed.
+// TestStorm applies and reverts, and dies on the way every other time, while two handlers of the target run up to 10,000 times
+// a second each. No run of a handler is lost, and nothing else is disturbed.
 func TestStorm(t *testing.T) {
 	rounds := max(8, 400 / *every)
 	begin := time.Now()
@@ -44,8 +44,8 @@ func TestStorm(t *testing.T) {
 	if _, err := fmt.Sscanf(said, "ok %d %d", &users, &alarms); err != nil {
 		t.Errorf("the target says %q", said)
 	}
-	t.Logf("sweep: %d applies and reverts, %d deaths, %d runs of the handler of SIGUSR1, %d of that of SIGALRM, none lost; %.0f s", rounds, deaths,
-		users, alarms, time.Since(begin).Seconds())
+	t.Logf("sweep: %d applies and reverts, %d deaths; handlers' runs: %d SIGUSR1, %d SIGALRM; %.0f s", rounds, deaths, users, alarms,
+		time.Since(begin).Seconds())
 	w.retire()
 }
 

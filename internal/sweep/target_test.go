@@ -64,7 +64,8 @@ type conn struct {
 // build builds a version of the server.
 func build(t *testing.T, v int) string {
 	t.Helper()
-	return victim.Build(t, "gcc", []string{"sweep/served.c"}, "-O2", "-g", "-pthread", "-fPIE", "-pie", "-Wl,--build-id=sha1", fmt.Sprintf("-DV=%d", v))
+	return victim.Build(t, "gcc", []string{"sweep/served.c"}, "-O2", "-g", "-pthread", "-fPIE", "-pie", "-Wl,--build-id=sha1",
+		fmt.Sprintf("-DV=%d", v))
 }
 
 // start runs version 1 and its clients.

@@ -94,8 +94,12 @@ func (d *disturbing) sweep() {
 		}
 	}
 	d.retire()
+	reaped := ""
+	if d.fatal {
+		reaped = fmt.Sprintf(", collected after %.2f s", d.reaped.Seconds())
+	}
 	d.t.Logf("sweep: %s: %d instants, %d tried; exit codes %v; slowest %.2f s%s; %.0f s", d.verb, n, len(steps), d.codes,
-		d.slowest.Seconds(), map[bool]string{true: fmt.Sprintf(", collected after %.2f s", d.reaped.Seconds())}[d.fatal], time.Since(begin).Seconds())
+		d.slowest.Seconds(), reaped, time.Since(begin).Seconds())
 }
 
 // step lets the trouble strike one run, and judges what it has done.
@@ -176,8 +180,9 @@ func (d *disturbing) look(r *run, before string) (class, error) {
 	l, err := d.h.list(d.t, d.tg.v.PID)
 	// It could not read back what it had changed, or does not know whether it has mapped memory; or what it could not undo was
 	// the journal only. The list that is made now can tell.
-	unread := r.code == exitAttention && (seen == version(d.to) || strings.Contains(r.out, "is not known") || strings.Contains(r.out, "not be undone"))
-	if err == nil && (len(l.attention) > 0) != (r.code == exitAttention) && !unread {
+	unread := seen == version(d.to) || strings.Contains(r.out, "is not known") || strings.Contains(r.out, "not be undone")
+	asks, said := len(l.attention) > 0, r.code == exitAttention
+	if err == nil && asks != said && (asks || !unread) {
 		err = fmt.Errorf("list asks for attention: %q", l.attention)
 	}
 	if err != nil {

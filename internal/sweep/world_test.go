@@ -157,8 +157,7 @@ func (w *world) bring(v int) error {
 func (w *world) settle(c command, seen class) error {
 	w.tg.permit(seen | version(c.to))
 	r := w.h.run(w.t, nil, w.args(c)...)
-	none := strings.HasPrefix(c.verb, "revert") && r.code == exitFailed && strings.Contains(r.out, "no such patch") && seen == version(c.to)
-	if r.code != exitDone && !none {
+	if !done(r, c) || r.code != exitDone && seen != version(c.to) {
 		return fmt.Errorf("%v", r)
 	}
 	w.tg.permit(version(c.to))

@@ -13,8 +13,9 @@
 //	storm    prints "ok SIGUSR1 SIGALRM": how many times the handlers ran, and no run was lost
 //	spawn    a thread is made that serves the last connection; prints "spawned". The request END ends it
 //
-// With "storm" a child sends SIGUSR1, at most every 100 us and each when the one before has been handled, so that none coalesces; and a timer
-// sends SIGALRM every 100 us, whose handler adds up the expirations that coalesced (si_overrun). So both count every signal.
+// With "storm" a child sends SIGUSR1, at most every 100 us and each when the one before has been handled, so that none
+// coalesces; and a timer sends SIGALRM every 100 us, whose handler adds up the expirations that coalesced (si_overrun). So both
+// count every signal.
 // The threads that serve connections by read, and the main thread, take them.
 #define _GNU_SOURCE
 #include <errno.h>
