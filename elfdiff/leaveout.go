@@ -168,7 +168,7 @@ func (d *differ) judgeLeftOut(c *funcChange) {
 		lost = append(lost, fmt.Sprintf("it will read the new content of %s", some(constants, 4)))
 	}
 	if len(lost) == 0 {
-		lost = append(lost, "no function of the patch calls it, and it calls none; what they agree on by data cannot be seen")
+		lost = append(lost, "no function of the patch calls it itself, and it calls none itself; what they agree on by way of others and by data cannot be seen")
 	}
 	c.needAck(c.out, "left out, it keeps its old body, and the running code will not equal the new build's: %s", strings.Join(lost, "; "))
 }

@@ -34,7 +34,7 @@ func TestLeaveOut(t *testing.T) {
 		{name: "calls the patch", skip: []string{"total"}, out: "total", word: "skip:total",
 			why: []string{"it was compiled for the old body of tax and will call the new one"}},
 		{name: "added function goes with it", skip: []string{"alone"}, out: "alone helper", word: "skip:alone",
-			why: []string{"no function of the patch calls it, and it calls none"}},
+			why: []string{"no function of the patch calls it itself, and it calls none itself"}},
 		{name: "two", skip: []string{"tax", "total"}, out: "tax total", word: "skip:tax skip:total"},
 		{name: "only", only: []string{"tax", "sum"}, out: "alone helper name scale scaled total", word: "only:sum,tax"},
 		{name: "reads what is renewed", skip: []string{"name"}, out: "name", word: "skip:name", why: []string{"it will read the new content of names"}},

@@ -94,7 +94,8 @@ func Effects(code []byte, in *arch.Inst) (arch.Effects, bool) {
 	e.operand(&x, f.v, int(e.vector.vvvv), false)
 	e.operand(&x, f.o, int(e.op&7)|int(e.rex&1)<<3, e.op&0xf8 == 0xb0)
 	e.operand(&x, f.acc, regAX, e.op&1 == 0)
-	if f.zero && e.sameRegs() && (f.e&accVector != 0 || e.operandSize() >= 4 && e.form.width != 1) {
+	masked := e.vector.mask != 0 && !e.vector.z // elements of the target stay
+	if f.zero && !masked && e.sameRegs() && (f.e&accVector != 0 || e.operandSize() >= 4 && e.form.width != 1) {
 		n := int(e.rm()) + e.extendRM(f.e)
 		if f.e&accVector != 0 {
 			n += firstVector
