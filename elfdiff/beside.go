@@ -42,10 +42,12 @@ type doubt struct {
 }
 
 // distance returns how far away objects may be meant.
-func (d *doubt) distance() uint64 {
-	p, im := d.place, d.e.d.new.im
+func (d *doubt) distance() uint64 { return reachOf(d.e.d.new.im, d.place, d.plain) }
+
+// reachOf returns how many bytes away from a place objects may be meant.
+func reachOf(im *image.Image, p *image.Place, plain bool) uint64 {
 	switch {
-	case d.plain:
+	case plain:
 		return 0
 	case p.Kind == image.PlaceAnon && im.IsText(p.Addr):
 		return reachText
@@ -214,15 +216,18 @@ func (d *doubt) asBefore(apart []*image.Atom) (*image.Place, error) {
 		}
 	}
 	if slices.ContainsFunc(kept, d.moves) {
-		kept = d.nearest(kept)
+		kept = nearest(p.Addr, kept)
 	}
 	nameless := p.Kind == image.PlaceAnon && q.Kind == image.PlaceAnon && diff.anonEqual(q.Addr, p.Addr, use{address: true}) &&
 		diff.old.telling(q.Addr) && diff.new.telling(p.Addr)
 	w := *p
 	w.Candidates, w.Lone, w.Proven = nil, false, !p.Number
+	resized := diff.resizedEnd(d.readings, q.Addr, p.Addr)
 	switch a, b := diff.exchangedAmong(d.before(q.Addr), d.readings, q.Addr, p.Addr); {
 	case a != nil:
 		return nil, d.ambiguous(apart, fmt.Sprintf("it may be meant for %s where the old build has %s", b.Name, a.Name))
+	case resized != nil && (d.word != nil || !d.at.c.closure): // see [differ.readersBeside]
+		return nil, d.ambiguous(apart, fmt.Sprintf("it may be the end of %s, which has another size", resized.Name))
 	case p.Kind == image.PlaceUnknown && p.Addr == q.Addr && !slices.ContainsFunc(kept, d.moves):
 		return p, d.besideNameless(q.Addr)
 	case p.Kind == image.PlaceLinker && len(kept) == 0:
@@ -260,10 +265,9 @@ func (d *doubt) before(addr arch.ImageAddr) []*image.Atom {
 	return d.at.c.old.beside(addr, d.distance())
 }
 
-// nearest returns the one of several objects that holds the address, or that the address is shortly in front of, if there is one such. Where an object gets a
+// nearest returns the one of several objects that holds an address, or that the address is shortly in front of, if there is one such. Where an object gets a
 // new place, all others that stay as they are would be in doubt with it, however far away they are.
-func (d *doubt) nearest(kept []*image.Atom) []*image.Atom {
-	at := d.place.Addr
+func nearest(at arch.ImageAddr, kept []*image.Atom) []*image.Atom {
 	near := slices.DeleteFunc(slices.Clone(kept), func(a *image.Atom) bool { return at+reachText < a.Addr || at > a.End() })
 	if len(near) == 1 {
 		return near

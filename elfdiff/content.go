@@ -35,7 +35,8 @@ const (
 type objChange struct {
 	old, new *image.Atom // one of them may be nil
 	delta    objDelta
-	longer   bool // a variable that grew is shown to be the old one with more behind its end
+	beside   []string // functions that may mean one with a new place by an address beside it, and by which; see readersBeside
+	longer   bool     // a variable that grew is shown to be the old one with more behind its end
 	entry
 	verdict
 }

@@ -23,6 +23,7 @@
 //	judge            whether a change can be delivered: functions                     judge.go
 //	                   data, and the file as a whole                                  judgedata.go, judgefile.go
 //	                   data with a new place, and all that leads to it                moved.go
+//	                   by a base outside of it                                        movedbase.go
 //	                   data that the new code needs aligned                           aligned.go
 //	                   labels as values                                               labels.go
 //	                   what a running program has done already                        startup.go
@@ -69,7 +70,10 @@
 //   - words of data that the patch carries or renews are held to the same, by the old build's same word (besideword.go), where they hold the end of an object
 //     with a name; one that is the end of a constant without a name is taken for the start of what lies behind it. An object whose words have a reading
 //     in common with the old build's counts as equal;
-//   - an unchanged function whose only reference to a variable that grew is a base outside of it goes on using the old one (moved.go);
+//   - an unchanged function that refers to an object with a new place by nothing but a base outside of it, or its end, is carried if it means nothing
+//     else, and else asked about (movedbase.go). A base that is the start of another array, or lies at most 64 bytes in front of one, is taken for that
+//     one's; one at a constant without a name that both builds have, for that. Where a variable shrank, an unchanged function that takes nothing
+//     but its end, where something else begins in both builds, goes on with the old end;
 //   - tables of distances are recognised by their use, or by their name (content.go);
 //   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go);
 //   - a constant that moved as far as a line of the function did is a line number (linenumber.go): the function stays as it was;

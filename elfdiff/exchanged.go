@@ -128,6 +128,18 @@ func (d *differ) exchangedAmong(before, after []*image.Atom, old, new arch.Image
 	return nil, nil
 }
 
+// resizedEnd returns the object among those that an address of the new build may mean that ends there in both builds and has another size; nil if there
+// is none.
+func (d *differ) resizedEnd(after []*image.Atom, old, new arch.ImageAddr) *image.Atom {
+	for _, b := range after {
+		a := d.rev.of(b)
+		if a != nil && a.Size != b.Size && old == a.End() && new == b.End() && d.old.walked(a) && d.new.walked(b) {
+			return b
+		}
+	}
+	return nil
+}
+
 // operand returns an operand of the unit's code by the index of its reference; nil if it is none of the code.
 func (u *unit) operand(i int) *operand {
 	var c canonicalizer

@@ -61,6 +61,7 @@ func (d *differ) judgeConstant(o *objChange) {
 		}
 		return
 	}
+	o.askBeside("const:" + name)
 	through, how := d.reachedThrough(o.old)
 	if how != "" {
 		o.needAck("const:"+name, "its address is stored (%s): what reads it from there sees %s", how,

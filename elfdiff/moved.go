@@ -22,7 +22,9 @@ func (d *differ) closeOverObjects() {
 		if !o.moves() {
 			continue
 		}
-		for _, v := range d.new.readersOf(o.new) {
+		var beside []*unit
+		beside, o.beside = d.readersBeside(o)
+		for _, v := range append(d.new.readersOf(o.new), beside...) {
 			c := d.byNew[v]
 			if c == nil {
 				old := d.old.unitOf(d.rev.of(v.atom()))
@@ -127,6 +129,8 @@ func localImport(p *image.Place) *image.Atom {
 // judgeMoved judges a variable that gets a new place.
 func (d *differ) judgeMoved(o *objChange) {
 	a, b := o.old, o.new
+	id := map[objDelta]string{objGrown: "grown:", objMoved: "section:"}[o.delta]
+	o.askBeside(id + a.Name)
 	switch {
 	case a.Copy || b.Copy:
 		o.refuse("it is a copy of another module's variable (COPY relocation), which that module uses too; patch that module, or restart")
@@ -146,7 +150,6 @@ func (d *differ) judgeMoved(o *objChange) {
 		o.needAck("section:"+a.Name, "it is a constant now: the value that it has is given up for that of the new build")
 	}
 	if len(held) > 0 {
-		id := map[objDelta]string{objGrown: "grown:", objMoved: "section:"}[o.delta]
 		o.needAck(id+a.Name, "its address is held elsewhere (%s): who took it from there goes on using the old place", strings.Join(held, ", "))
 	}
 }

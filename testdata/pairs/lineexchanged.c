@@ -1,5 +1,5 @@
-// D2, D17: a line is put in above a function that passes on the end of an array, where one object begins in the old build and another in the new:
-// it may be meant for either, and the function counts as changed although only its line number is known to differ.
+// D2, D17: a line is put in above a function that passes on the end of an array, and it is another array's in the new build. What lies behind either is
+// the same, and could be meant: the function counts as changed although only its line number is known to differ.
 // Changed: check
 // Objects: between
 // Verdict: refused ambiguous
@@ -11,7 +11,12 @@ __asm__(".data\n.balign 32\n"
 	".globl between\n.type between,@object\n.size between,64\nbetween: .fill 64\n"
 #endif
 	".globl behind\n.type behind,@object\n.size behind,64\nbehind: .fill 64\n.text\n");
-extern char pool[64], behind[64];
+extern char pool[64], between[64], behind[64];
+#if V == 1
+#define END (pool + 64)
+#else
+#define END (between + 64)
+#endif
 char *kept;
 
 NOINLINE void failed(const char *file, int line) { fprintf(stderr, "%s:%d\n", file, line); }
@@ -23,7 +28,7 @@ NOINLINE int check(int x)
 {
 	if (x < 0)
 		failed("lineexchanged.c", __LINE__);
-	keep(pool + 64);
+	keep(END);
 	return x + 1;
 }
 

@@ -1,5 +1,5 @@
-// D17: a table of {name, begin, end}, one entry of which changes. Where the array of 8 bytes ends, one object begins in the old build and
-// another in the new, which the word could be meant for in either: nothing shows that it was not edited.
+// D17: a table of {name, end}, one entry of which changes. Where the array of 8 bytes ends, one object begins in the old build and another in
+// the new, which the word could be meant for in either: nothing shows that it was not edited.
 // Changed:
 // Objects: ranges between
 // Verdict: refused ambiguous
@@ -13,18 +13,14 @@ __asm__(".data\n.balign 32\n"
 	".globl behind\n.type behind,@object\n.size behind,8\nbehind: .long 16,32\n.text\n");
 extern int pool[2];
 
-struct range { const char *name; int *begin, *end; };
+struct range { const char *name; int *end; };
 extern const struct range ranges[];
-const struct range ranges[] = { { V == 1 ? "one" : "two", pool, pool + 2 } };
+const struct range ranges[] = { { V == 1 ? "one" : "two", pool + 2 } };
 
-NOINLINE static int total(const struct range *r)
+NOINLINE static int last(const struct range *r)
 {
-	int t = 0;
-
 	__asm__("" : "+r"(r));
-	for (int *p = r->begin; p < r->end; p++)
-		t += *p;
-	return t;
+	return r->end[-1];
 }
 
 void answer(void)
@@ -32,5 +28,5 @@ void answer(void)
 	const struct range *r = ranges;
 
 	__asm__("" : "+r"(r));
-	printf("%s %d\n", r->name, total(r));
+	printf("%s %d\n", r->name, last(r));
 }

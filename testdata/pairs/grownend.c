@@ -1,0 +1,35 @@
+// D10, D17: a function that does not differ takes nothing but the end of an array that grew, where another array begins in both builds: it may
+// be meant for that one.
+// Flags: -fno-toplevel-reorder
+// Changed: total
+// Objects: list
+// Verdict: ack grown:list
+#include "pair.h"
+
+static int list[V * 8] = {1, 1, 1, 1, 1, 1, 1, 1};
+static int behind[16] = {2};
+
+NOINLINE static void mark(int *p) { *p += 1; }
+
+NOINLINE static void last(void)
+{
+	int *end;
+
+	__asm__("lea %c1(%%rip), %0" : "=r"(end) : "i"(list + V * 8));
+	mark(end);
+}
+
+NOINLINE static int total(void)
+{
+	int t = 0;
+
+	for (int i = 0; i < V * 8; i++)
+		t += ++list[i];
+	return t;
+}
+
+void answer(void)
+{
+	last();
+	printf("%d %d\n", total(), behind[3]);
+}
