@@ -42,6 +42,8 @@ func (d *differ) explain() {
 		}
 		if by := d.changedUser(&d.new, o.new, func(u *unit) *funcChange { return d.byNew[u] }); by != nil {
 			o.because(patch.ReasonAdded, &by.entry, "only the new build has it, for %s", by.new.name())
+		} else if len(o.reasons) == 0 {
+			o.because(patch.ReasonAdded, nil, "only the new build has it")
 		}
 	}
 }

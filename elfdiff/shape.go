@@ -29,7 +29,7 @@ func (x *explainer) explain() {
 	x.joinPermuted()
 	for i, f := range x.findings {
 		if i == maxReasons {
-			c.because(patch.ReasonOwn, nil, "and %d more operands", len(x.findings)-i)
+			c.because(patch.ReasonOwn, nil, "and %s", count(len(x.findings)-i, "more operand"))
 			break
 		}
 		c.add(f.reason)

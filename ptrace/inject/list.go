@@ -1,7 +1,7 @@
 package inject
 
 import (
-	"encoding/hex"
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -205,7 +205,7 @@ func mayBePatched(pid int) bool {
 	return false
 }
 
-// parentNote names the parent of a worker if it maps the same builds unpatched: the workers that it forks
+// parentNote names the parent of a worker if it maps the same modules without the patches: the workers that it forks
 // next will not have the patch. A parent that the user's command concerns as well is left out.
 func parentNote(status map[string]string, steps []*step, opt *Options) []string {
 	ppid, err := strconv.Atoi(status["PPid"])
@@ -227,15 +227,20 @@ func parentNote(status map[string]string, steps []*step, opt *Options) []string 
 	}
 	var names []string
 	for _, v := range views {
+		var newest *link // that the process gets in this module
 		for _, s := range steps {
-			if hex.EncodeToString(v.build()) == hex.EncodeToString(s.link.file.Old.ID) {
-				names = append(names, v.m.name())
+			if bytes.Equal(v.m.BuildID, s.view.m.BuildID) {
+				newest = s.link
 			}
+		}
+		has := func(l *link) bool { return l.file.ID == newest.file.ID }
+		if newest != nil && !bytes.Equal(v.build(), newest.file.New.ID) && !slices.ContainsFunc(v.chain, has) {
+			names = append(names, v.m.name())
 		}
 	}
 	if len(names) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("its parent, process %d (%s), runs %s unpatched: processes that it forks from now on will not have the patch; apply it there too",
+	return []string{fmt.Sprintf("its parent, process %d (%s), runs %s without the patch: processes that it forks from now on will not have it; apply it there too",
 		ppid, p.Comm, strings.Join(names, ", "))}
 }
