@@ -189,12 +189,13 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 	}
 	for _, v := range views {
 		if len(v.stray) > 0 {
-			return false, attention(t.p.PID, "%s has been patched, and something else was written over it: %s", v.m.name(), strings.Join(v.stray, ", "))
+			return false, attention(t.p.PID, "%s has been patched, and something else was written over it: %s; take back what wrote it (a debugger's breakpoint, another tool's hook), or restart the program",
+				v.m.name(), strings.Join(v.stray, ", "))
 		}
 	}
 	for _, d := range t.plan.snap.damaged {
 		if d.Err != errTorn {
-			return false, attention(t.p.PID, "mapping at %#x: %v: what is in force is not known", uint64(d.At), d.Err)
+			return false, attention(t.p.PID, "%v", &d)
 		}
 	}
 	t.plan.views = views

@@ -42,3 +42,18 @@ func TestHostileEntry(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedHelp: only what was never in force is cleared by the next transaction. All else keeps every one from being made.
+func TestDamagedHelp(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errTorn, "the next apply or revert clears"},
+		{errTwoPending, "restart the program"},
+	} {
+		if s := (&leftover{At: 0x1000, Err: c.err}).String(); !strings.Contains(s, c.want) || !strings.Contains(s, c.err.Error()) {
+			t.Errorf("%v: %q does not say %q", c.err, s, c.want)
+		}
+	}
+}

@@ -83,7 +83,7 @@ func Inspect(pid int, log *slog.Logger) (*Status, error) {
 		s.Notes = append(s.Notes, fmt.Sprintf("patch %s was in %s at %#x, which is no longer mapped there", l.file.ID.Short(), l.e.Path, uint64(l.e.Start)))
 	}
 	for _, d := range snap.damaged {
-		s.Attention = append(s.Attention, fmt.Sprintf("mapping at %#x: %v; the next apply or revert clears what is proven to be unused", uint64(d.At), d.Err))
+		s.Attention = append(s.Attention, d.String())
 	}
 	return s, nil
 }

@@ -35,6 +35,15 @@ type leftover struct {
 	Err  error
 }
 
+// String says what is wrong with it, and what helps.
+func (d *leftover) String() string {
+	help := "the next apply or revert clears what is proven to be unused"
+	if d.Err != errTorn {
+		help = "what is in force is not known, so that nothing is applied or reverted; use the hotpatch that wrote it, or restart the program"
+	}
+	return fmt.Sprintf("mapping at %#x: %v; %s", uint64(d.At), d.Err, help)
+}
+
 // takeSnapshot reads a running process. It changes nothing and stops nobody. After an error the snapshot has what was read before.
 func takeSnapshot(p *ptrace.Process) (*snapshot, error) {
 	s := &snapshot{mem: p}
