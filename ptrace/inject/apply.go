@@ -189,7 +189,8 @@ func (t *transaction) planWith(choose chooser) (bool, error) {
 	}
 	for _, v := range views {
 		if len(v.stray) > 0 {
-			return false, attention(t.p.PID, "%s has been patched, and something else was written over it: %s; take back what wrote it (a debugger's breakpoint, another tool's hook), or restart the program",
+			return false, attention(t.p.PID, "%s has been patched, and something else was written over it: %s; "+
+				"take back what wrote it (a debugger's breakpoint, another tool's hook), or restart the program",
 				v.m.name(), strings.Join(v.stray, ", "))
 		}
 	}
