@@ -15,6 +15,9 @@ import (
 // knowledge of those that it calls, which are replaced. So it is refused all the same if one of them writes a register, or takes an argument,
 // that its former body did not (patch.Demand), or if the body branches into the bytes that the jump takes the place of.
 //
+// What the compiler knew of memory is not looked at: a value of a variable that the call keeps because no former callee wrote that variable
+// (-fipa-modref, pure functions) stays what it was, though a new callee writes it. That is the user's to know, and the report says so.
+//
 // A body that may still run from an earlier transaction is under the same rule: while it does, a function that asks more is not put
 // into force. It counts as busy.
 
@@ -260,7 +263,7 @@ func (t *transaction) stayingNotes() []string {
 		}
 		for _, s := range t.active.staying {
 			if is(s) {
-				out = append(out, fmt.Sprintf("thread %d (%s) stays in %s: that call goes on in the version that it began in until it ends; the functions that it calls from now on, and all later calls of %s, are of the version that is in force now",
+				out = append(out, fmt.Sprintf("thread %d (%s) stays in %s: that call goes on in the version that it began in until it ends; the functions that it calls from now on, and all later calls of %s, are of the version that is in force now; whether it notices that they write a variable which their former versions did not is not checked",
 					s.tid, threadName(t.p.PID, s.tid), name, name))
 			}
 		}
