@@ -158,6 +158,14 @@ func threadAge(pid, tid int) time.Duration {
 // longStay is how long a call lasts at least that waits for something: waiting for it is then not all that can be done.
 const longStay = time.Second
 
+// flagWord returns a name as it is typed behind a flag: one that is shown demangled has blanks then, and what a shell reads as its own.
+func flagWord(name string) string {
+	if strings.HasPrefix(name, "_Z") || strings.HasPrefix(name, "_R") { // Itanium C++ ABI 5.1, Rust RFC 2603
+		return "'" + name + "'"
+	}
+	return name
+}
+
 // help lists what can be done about busy threads.
 func (e *BusyError) help() []string {
 	var out []string
@@ -169,17 +177,17 @@ func (e *BusyError) help() []string {
 	for i := range e.Threads {
 		t := &e.Threads[i]
 		if t.Loop != "" && t.idle {
-			add(fmt.Sprintf("%s does not return while the program goes on: leave out --when-idle %s, or name what it calls", t.Func, t.Func))
+			add(fmt.Sprintf("%s does not return while the program goes on: leave out --when-idle %s, or name what it calls", t.Func, flagWord(t.Func)))
 			continue
 		}
 		if t.Loop == "" {
 			add("allow more time (--wait): the change is made the moment the function returns")
 			if t.Stay >= longStay && !t.idle {
-				add(fmt.Sprintf("where calls of %s that are under way may go on in the old version to their end: --allow-active %s", t.Func, t.Func))
+				add(fmt.Sprintf("where calls of %s that are under way may go on in the old version to their end: --allow-active %s", t.Func, flagWord(t.Func)))
 			}
 			continue
 		}
-		add(fmt.Sprintf("%s does not return while the program goes on: --allow-active %s lets that call go on in the old version, and changes all later ones", t.Func, t.Func))
+		add(fmt.Sprintf("%s does not return while the program goes on: --allow-active %s lets that call go on in the old version, and changes all later ones", t.Func, flagWord(t.Func)))
 		add("if the program ends and begins such threads by itself (a reload, a worker that is replaced): have it do so while hotpatch waits")
 		add(fmt.Sprintf("move what is to change out of %s into a function that it calls, and make the patch of that", t.Func))
 	}

@@ -150,7 +150,8 @@ func TestBusyReport(t *testing.T) {
 // TestBusyText says in one line who is in the way, however many there are, and advises what can be done about each.
 func TestBusyText(t *testing.T) {
 	may := BusyThread{TID: 7, Comm: "server", Func: "take", Where: "frame 2", Why: "it executes it", Stay: 1900 * time.Millisecond}
-	brief, loop, idle := may, may, may
+	brief, loop, idle, mangled := may, may, may, may
+	mangled.Func = "_ZN6server4takeEv"
 	brief.Stay = 10 * time.Millisecond
 	loop.Loop = loopStart
 	idle.Loop, idle.idle = loopStart, true
@@ -167,6 +168,8 @@ func TestBusyText(t *testing.T) {
 		{name: "many", e: BusyError{PID: 1, Threads: []BusyThread{loop, may}, More: 3}, help: "--allow-active take",
 			text: "process 1: busy: nothing has changed; thread 7 (server) has been for 1.9s in take (frame 2: it executes it), " +
 				"which does not return: the thread began with it; and 4 threads more"},
+		{name: "mangled", e: BusyError{PID: 1, Threads: []BusyThread{mangled}}, help: "--allow-active '_ZN6server4takeEv'",
+			text: "process 1: busy: nothing has changed; thread 7 (server) has been for 1.9s in _ZN6server4takeEv (frame 2: it executes it)"},
 		{name: "when idle", e: BusyError{PID: 1, Threads: []BusyThread{idle}}, help: "--when-idle take", unhelp: "--allow-active",
 			text: "process 1: busy: nothing has changed; thread 7 (server) has been for 1.9s in take (frame 2: it executes it), " +
 				"which does not return: the thread began with it"},
