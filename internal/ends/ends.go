@@ -165,7 +165,8 @@ func (f *function) define(name string, version int) string {
 	}
 	body := strings.NewReplacer("$A", a.name, "$T", qualified(a), "$N", fmt.Sprint(a.n), "$F", field(a),
 		"$B", b.name, "$U", qualified(b), "$M", fmt.Sprint(b.n), "$G", field(b),
-		"$K", fmt.Sprint(f.k%a.n), "$R", fmt.Sprint(f.k)).Replace(f.form.body)
+		"$K", fmt.Sprint(f.k%a.n), "$R", fmt.Sprint(f.k),
+		"$E", fmt.Sprint(edit), "$P", name).Replace(f.form.body)
 	return fmt.Sprintf("NOINLINE long %s(long x)\n{\n\tlong s = %d;\n\n%s\treturn s;\n}\n", name, edit, body)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,12 +87,12 @@ func try(t *testing.T, p *Program, c compiler) int {
 	return 0
 }
 
-// refused returns the functions of which a change is refused.
+// refused returns the functions of which a change is refused, or one of their tables.
 func refused(r *elfdiff.Result) []int {
 	var out []int
 	for _, c := range r.Changes {
 		var i int
-		if n, _ := fmt.Sscanf(c.Name, "f%d", &i); n == 1 && c.Verdict == patch.Refused {
+		if n, _ := fmt.Sscanf(strings.TrimPrefix(c.Name, "t"), "f%d", &i); n == 1 && c.Verdict == patch.Refused && !slices.Contains(out, i) {
 			out = append(out, i)
 		}
 	}

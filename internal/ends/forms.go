@@ -1,7 +1,8 @@
 package ends
 
 // form is how a function uses its objects. In the body, $A and $B are two arrays of $N elements of type $T and $M of type $U; $F
-// and $G select a number of an element; $K is an index of $A, and $R a number.
+// and $G select a number of an element; $K is an index of $A, $R a number, $E one that
+// the new version may have changed, and $P the function's name.
 type form struct {
 	name   string
 	writes bool // needs arrays that are not constant
@@ -49,5 +50,8 @@ var forms = [...]form{
 	{name: "switch", body: "\tstatic const int bonus[] = { 5, 9, $R };\n\tswitch (x) {\n\tcase 1: s += 17; break;\n\tcase 2: s += $R; break;\n\tcase 3: s += 88 + $K; break;\n\tcase 4: s -= 3; break;\n\tcase 5: s += 1234; break;\n\t}\n\tfor (const int *q = bonus; q < bonus + 3; q++)\n\t\ts = s * 3 + *q + $A[$K]$F;\n"},
 	{name: "local", body: "\tconst short local[] = { 4, 8, $R, 16, 23, 42, $K, 3, 3, 3, 7 };\n\tfor (const short *q = local; q < local + 11; q++)\n\t\ts = s * 3 + *q;\n\tif (x < 11)\n\t\ts += (local + 11)[-x];\n"},
 	{name: "text", body: "\tconst char *t = x == 3 ? \"number $R\" : \"other\";\n\ts += below($A + $N, 1);\n\ts += from(t, strlen(t));\n"},
+	{name: "table", body: "\tstatic const struct { long n; const void *begin, *end; } t$P = { $E, $A, $A + $N };\n\tconst struct { long n; const void *begin, *end; } *q = same(&t$P);\n\ts += q->n + between(q->begin, q->end);\n"},
+	{name: "table of an end", body: "\tstatic const struct { long n; const void *end; } t$P = { $E, $A + $N };\n\tconst struct { long n; const void *end; } *q = same(&t$P);\n\ts += q->n + below(q->end, 1);\n"},
+	{name: "table of a start", body: "\tstatic const struct { long n; const void *start; } t$P = { $E, $A };\n\tconst struct { long n; const void *start; } *q = same(&t$P);\n\ts += q->n + from(q->start, 1);\n"},
 	{name: "text end", body: "\tstatic const char t[] = \"text $R\";\n\tfor (const char *q = t + sizeof t - 1; q > t;)\n\t\ts = s * 3 + *--q;\n"},
 }
