@@ -140,10 +140,11 @@ func isScalarSize(n uint64) bool { return n <= maxScalar && n&(n-1) == 0 }
 // maxScalar is the size in bytes up to which an object counts as a scalar, which nothing walks through to its end.
 const maxScalar = 8
 
-// IsUnwalked reports whether an object is one that no program can walk through: what __func__ and its like stand for, and the guard of a
-// function-local static, which the source does not name (Itanium C++ ABI, 3.3.2 and 5.1.2).
+// IsUnwalked reports whether an object is one that no program can walk through: what __func__ and its like stand for, and what the compiler
+// makes and the source does not name: guards of function-local statics, virtual tables and their tables, type_info and its names (Itanium
+// C++ ABI, 3.3.2, 5.1.2 and 5.1.4.1).
 func IsUnwalked(name string) bool {
-	for _, prefix := range []string{"_ZGV", "__func__", "__FUNCTION__", "__PRETTY_FUNCTION__"} {
+	for _, prefix := range []string{"_ZGV", "_ZTV", "_ZTT", "_ZTC", "_ZTI", "_ZTS", "__func__", "__FUNCTION__", "__PRETTY_FUNCTION__"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

@@ -50,6 +50,8 @@ var inexact = []inexactness{
 			"__cxa_get_globals", "state", "_IO_strn_jumps", "__mbsrtowcs"},
 		kinds: []patch.ReasonKind{patch.ReasonReference, patch.ReasonTable, patch.ReasonConstant, patch.ReasonAdded, patch.ReasonRemoved, patch.ReasonUnused},
 		most:  4, why: "sections of static libraries in another order: the ends of tables that are neighbours, and names that several objects have"},
+	{values: map[string][]string{axisKind: {"static", "static-pie"}}, library: true, kinds: []patch.ReasonKind{patch.ReasonReference}, shown: besideOther, most: 15,
+		why: "sections of static libraries without debug information in another order: an address that is the end of one object or the start of another"},
 	{values: map[string][]string{axisKind: {"static", "static-pie"}, axisLinker: {"lld", "mold"}}, kinds: []patch.ReasonKind{patch.ReasonContent},
 		shown: func(x *finding) bool { return x.change.What == "data" }, most: 2,
 		why: "sections of static libraries in another order: bytes behind constants without names, to which nothing that can be seen refers"},
@@ -89,6 +91,13 @@ func withoutEnd(x *finding) bool {
 		}
 	}
 	return told
+}
+
+// besideOther reports whether nothing is told but that an address has other objects beside it.
+func besideOther(x *finding) bool {
+	return len(x.change.Reasons) > 0 && !slices.ContainsFunc(x.change.Reasons, func(r patch.Reason) bool {
+		return !strings.HasPrefix(r.Text, "an address that may be meant for ")
+	})
 }
 
 // inBoth reports whether both builds have functions of the name.
