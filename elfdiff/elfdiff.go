@@ -78,9 +78,8 @@
 //   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go);
 //   - a constant that moved as far as a line of the function did is a line number (linenumber.go): the function stays as it was;
 //   - in a program that is linked for a fixed address and has no relocations, a field is an address if the old build has another value that leads
-//     to the same thing (fixed.go): a number would have to be edited by just as much. A field whose value lies in no section is a number, also where
-//     a compiler made it of an address, as in p - list + 1000, which is (list - 1000) subtracted from p: that is wrong in silence if list moved
-//     (internal/ends, seed 1058);
+//     to the same thing (fixed.go): a number would have to be edited by just as much. A field whose value lies more than 64 KiB beside all segments is
+//     a number, also where a compiler made it of an address, as in p - list + 100000, which is (list - 100000) subtracted from p;
 //   - in a function whose labels are values, an indirect jump is taken to go to one of them, and not to pass their table on (image.PointerFlow);
 //   - in code that is not decoded, equal bytes at equal places are equal (rawcode.go);
 //   - a type is taken to live on the stacks of replaced functions only if no variable, member or local pointer leads to it in the DWARF data

@@ -150,11 +150,12 @@ func (im *Image) absolute(op *arch.Operand) bool {
 	if im.Type != elf.ET_EXEC || op.Seg || op.Arith || op.Size < 4 {
 		return false
 	}
-	return op.Value > 0 && (im.contains(arch.ImageAddr(op.Value)) || op.Kind == arch.OpDisp && im.isBeside(arch.ImageAddr(op.Value)))
+	return op.Value > 0 && (im.contains(arch.ImageAddr(op.Value)) || im.isBeside(arch.ImageAddr(op.Value)))
 }
 
-// maxBeside is how many bytes in front of or behind the loaded segments of a program that is linked for a fixed address a displacement may lie and still
-// be the base of an array, from which an index leads into it that never is zero.
+// maxBeside is how many bytes in front of or behind the loaded segments of a program that is linked for a fixed address a displacement or
+// an immediate may lie and still be made of an address: the base of an array, from which an index leads into it that never is zero, or what is
+// subtracted from a pointer.
 const maxBeside = 64 << 10
 
 // isBeside reports whether an address lies that near to a loaded segment.
