@@ -78,6 +78,9 @@ func (r *dynReader) readRelocs() error {
 				return fmt.Errorf("%v: relocation at %#x: symbol %d of %d", t.addr, uint64(at), rel.Sym, len(d.syms))
 			}
 			d.list = append(d.list, placedReloc{at, rel})
+			if rel.Sym >= len(d.syms) { // it names none
+				continue
+			}
 			if rel.Type == absoluteType(r.m.Machine) && rel.Addend == 0 {
 				d.words = append(d.words, dynSlot{Sym: rel.Sym, Type: rel.Type, Addr: at})
 			}
