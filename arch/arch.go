@@ -84,6 +84,12 @@ type Arch struct {
 	// is not known; nothing is guessed.
 	Effects func(code []byte, in *Inst) (Effects, bool)
 
+	// Transfer says what the first instruction of code, which in describes, does with the values in general registers.
+	Transfer func(t *Transfer, code []byte, in *Inst)
+
+	// Dynamic describes a type of dynamic relocation; false: it is not known.
+	Dynamic func(typ uint32) (DynReloc, bool)
+
 	Call   Convention
 	Jump   Jump
 	DWARF  DWARF
@@ -188,6 +194,29 @@ type Reloc struct {
 	// Put stores v in field (Size bytes), keeping the bits that are not part of the relocated
 	// field. A value that does not fit is an error.
 	Put func(field []byte, v int64) error
+}
+
+// DynKind says what a dynamic relocation makes the dynamic linker store. S is the symbol's address, A the addend, B the bias.
+type DynKind uint8
+
+const (
+	DynNone      DynKind = iota // nothing
+	DynAbs                      // S + A in a word of data
+	DynGlobDat                  // S + A in a slot of the GOT
+	DynJumpSlot                 // S + A in a slot of the PLT, at the first call
+	DynRelative                 // B + A
+	DynIRelative                // what the resolver at B + A returns
+	DynCopy                     // the object itself
+	DynTPOff                    // offset from the thread pointer
+	DynDTPMod                   // number of a module with TLS
+	DynDTPOff                   // offset in its block
+	DynTLSDesc                  // two words: a TLS descriptor
+)
+
+// DynReloc describes a type of dynamic relocation.
+type DynReloc struct {
+	Kind DynKind
+	Size int // bytes that are stored; 0: none, or of the symbol's size (DynCopy)
 }
 
 // PCReg returns the number under which an unwinder keeps the program counter.

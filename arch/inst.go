@@ -23,6 +23,8 @@ const (
 	// OpPC is a memory operand (or lea/adr) relative to the program counter. Value is
 	// relative to the instruction's first byte, as Inst.Target is.
 	OpPC
+	// OpPage is the address of a 4 KiB page (adrp): Value is added to the address of the page of the instruction's first byte.
+	OpPage
 	// OpAbs is a memory operand with a displacement and neither base nor
 	// index register, or moffs. Value is the sign-extended address (or the offset in the
 	// segment, if Seg is set).

@@ -10,9 +10,10 @@ import (
 // Body is one decoded atom of code. It must not be changed.
 type Body struct {
 	Atom    *Atom
-	Code    []byte // the atom's bytes; shared with the file
-	Insts   []Inst // by Off
-	Refs    []Ref  // by Inst, then by Off
+	Code    []byte    // the atom's bytes; shared with the file
+	Insts   []Inst    // by Off
+	Refs    []Ref     // by Inst, then by Off
+	Pages   []PageUse // by Ref
 	Tables  []*JumpTable
 	Escapes []Escape
 	Gaps    []Range // bytes that are in no instruction, by Off
@@ -92,10 +93,13 @@ const (
 	RefAddr                // the address is computed relative to the program counter (lea)
 	RefImm                 // absolute immediate or displacement (ET_EXEC, or thread pointer offsets)
 	RefTLS                 // thread-local: an offset from the thread pointer, or a slot that holds one
+	// RefPage is the address of a page (adrp), of which other instructions of the unit make addresses: their references say what is
+	// meant; see Body.Pages. By itself it names no place, unless PlaceUnknown says that some use is not known.
+	RefPage
 )
 
 func (k RefKind) String() string {
-	return [...]string{"call", "jump", "mem", "addr", "imm", "tls"}[k]
+	return [...]string{"call", "jump", "mem", "addr", "imm", "tls", "page"}[k]
 }
 
 // PlaceKind says what a reference leads to.
@@ -166,6 +170,13 @@ type Ref struct {
 	Width uint8 // bytes accessed; 0: unknown or none
 	Op    uint8 // index in arch.Inst.Ops, or BranchField
 	Place Place
+}
+
+// PageUse says that the field of a reference is added to the address of a page, or to an address made of one, that an instruction of the unit
+// makes. Of several, any may have been executed.
+type PageUse struct {
+	Ref  int32  // index in Body.Refs
+	Page Target // the instruction that makes it, with a RefPage; it may be in another part of the unit
 }
 
 // Target is a place in the code of a unit.
