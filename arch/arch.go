@@ -95,6 +95,9 @@ type Arch struct {
 	DWARF  DWARF
 	Relocs map[uint32]Reloc // by ELF relocation type
 
+	// UserEnd is where the addresses end that the kernel maps a program's memory at without being asked for more.
+	UserEnd Addr
+
 	// RedZone is the number of bytes below the stack pointer that a leaf
 	// function may use (System V ABI, x86-64 supplement, 3.2.2).
 	RedZone int

@@ -37,6 +37,7 @@ var Arch = &arch.Arch{
 	Jump:       jump,
 	DWARF:      dwarf,
 	Relocs:     relocs,
+	UserEnd:    1<<47 - 4096, // with 47 bits (Documentation/arch/x86/x86_64/5level-paging.rst)
 	RedZone:    128,
 }
 

@@ -31,14 +31,14 @@ func findRoom(a *arch.Arch, maps []ptrace.Mapping, taken []placedRange, low, hig
 		return 0, refuse("payload", fmt.Sprintf("module and payloads span %#x bytes", uint64(high-low)+size), "",
 			"the module is too large for a jump's reach of %#x bytes", a.Jump.Reach)
 	}
-	from, to := lowest, arch.Addr(maxUser)
+	from, to := lowest, a.UserEnd
 	if high > reach+lowest {
 		from = high - reach
 	}
 	if low < to-reach {
 		to = low + reach
 	}
-	gaps := freeGaps(maps, taken)
+	gaps := freeGaps(maps, taken, a.UserEnd)
 	up := arch.Addr(align - 1)
 	for i := len(gaps) - 1; i >= 0; i-- { // below: as high as possible
 		g := gaps[i]
@@ -64,15 +64,11 @@ func findRoom(a *arch.Arch, maps []ptrace.Mapping, taken []placedRange, low, hig
 		"", "no free address space within a jump's reach of the module")
 }
 
-// maxUser is the end of user addresses with 47 bits, which the kernel does not exceed without being asked
-// to (x86-64: Documentation/arch/x86/x86_64/5level-paging.rst).
-const maxUser = 1<<47 - 4096
-
 // gap is free address space, guards left out.
 type gap struct{ Start, End arch.Addr }
 
-// freeGaps returns what is free between the mappings, in increasing order.
-func freeGaps(maps []ptrace.Mapping, taken []placedRange) []gap {
+// freeGaps returns what is free between the mappings and below end, in increasing order.
+func freeGaps(maps []ptrace.Mapping, taken []placedRange, end arch.Addr) []gap {
 	var out []gap
 	at := lowest
 	for i := range maps {
@@ -84,7 +80,7 @@ func freeGaps(maps []ptrace.Mapping, taken []placedRange) []gap {
 		out = appendGap(out, at+guard, m.Start, room)
 		at = max(at, m.End)
 	}
-	out = appendGap(out, at+guard, maxUser, 0)
+	out = appendGap(out, at+guard, end, 0)
 	for _, t := range taken {
 		var next []gap
 		for _, g := range out {
