@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"hotpatch/arch"
+	"hotpatch/arch/arm64"
 	"hotpatch/arch/x86"
 )
 
@@ -14,6 +15,8 @@ func Lookup(m elf.Machine) (*arch.Arch, error) {
 	switch m {
 	case elf.EM_X86_64:
 		return x86.Arch, nil
+	case elf.EM_AARCH64:
+		return arm64.Arch, nil
 	}
-	return nil, fmt.Errorf("machine %v is not supported (supported: EM_X86_64)", m)
+	return nil, fmt.Errorf("machine %v is not supported (supported: EM_X86_64, EM_AARCH64)", m)
 }

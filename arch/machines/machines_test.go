@@ -11,6 +11,7 @@ func TestLookup(t *testing.T) {
 		want    string // "": not supported
 	}{
 		{machine: elf.EM_X86_64, want: "x86-64"},
+		{machine: elf.EM_AARCH64, want: "arm64"},
 		{machine: elf.EM_386},
 		{machine: elf.EM_NONE},
 	}

@@ -1,0 +1,57 @@
+package arm64
+
+import (
+	"debug/elf"
+	"fmt"
+
+	"hotpatch/arch"
+)
+
+// Arch is arm64: A64 code, little-endian, 64-bit pointers.
+var Arch = &arch.Arch{
+	Name:       "arm64",
+	Machine:    elf.EM_AARCH64,
+	PtrSize:    8,
+	MaxInst:    InstLen,
+	DecodeInto: DecodeInto,
+	Canon:      Canon,
+	IsNop:      IsNop,
+	CallBefore: callBefore,
+	Jump:       jump,
+	DWARF:      dwarf,
+	RedZone:    0, // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
+}
+
+var jump = arch.Jump{
+	Len:       InstLen,
+	Reach:     branchReach,
+	Encode:    encodeJump,
+	Recognize: recognizeJump,
+	IsPadding: isPadding,
+}
+
+// dwarfRegs are the registers that are tracked: numbers 0 to 32. No frame address and no return address depends on those of greater
+// numbers (vector registers, RA_SIGN_STATE, which is not a register).
+const dwarfRegs = 33
+
+// dwarf is the table of aadwarf64, 4.1; which registers calls preserve is AAPCS64, 6.1.1.
+var dwarf = arch.DWARF{
+	NumRegs: dwarfRegs,
+	SP:      SP,
+	RA:      LR,
+	PC:      32,
+	Names: func() (names []string) {
+		for i := range 31 {
+			names = append(names, fmt.Sprintf("x%d", i))
+		}
+		return append(names, "sp", "pc")
+	}(),
+	Saved: func() []bool {
+		saved := make([]bool, dwarfRegs)
+		for i := 19; i <= 29; i++ {
+			saved[i] = true
+		}
+		saved[SP] = true
+		return saved
+	}(),
+}
