@@ -113,9 +113,10 @@ func (a *Arch) Decode(code []byte) (in Inst, err error) {
 type Relaxation uint8
 
 const (
-	RelaxPC  Relaxation = iota // the symbol, relative to the program counter
-	RelaxAbs                   // the symbol's address as an immediate (images that are not position-independent)
-	RelaxTLS                   // a thread pointer offset (initial exec to local exec)
+	RelaxPC   Relaxation = iota // the symbol, relative to the program counter
+	RelaxAbs                    // the symbol's address as an immediate (images that are not position-independent)
+	RelaxTLS                    // a thread pointer offset (initial exec to local exec)
+	RelaxNear                   // the symbol, relative to the program counter, in one instruction instead of two (arm64: adr)
 )
 
 // CallSite describes the call in front of a return address.
@@ -175,8 +176,8 @@ type DWARF struct {
 }
 
 // RelocKind says what value a relocation stores. S is the symbol, A the addend,
-// P the place, G the address of a slot that holds S (the names of the ELF
-// processor supplements).
+// P the place, G the address of a slot that holds S, L that of a stub that leads to S (the names of the ELF processor supplements);
+// Page(x) is x with its low 12 bits clear (ELF for the Arm 64-bit Architecture, 5.7.3).
 type RelocKind uint8
 
 const (
@@ -185,7 +186,22 @@ const (
 	RelocPC              // S + A - P
 	RelocPLT             // L + A - P: S itself, or a stub that leads to it
 	RelocGOTPC           // G + A - P
+
+	RelocPage    // Page(S + A) - Page(P)
+	RelocGOTPage // Page(G + A) - Page(P)
+	RelocGOTAbs  // G + A, of which the field holds the part that RelocGOTPage does not tell
+
+	// The kinds below describe what --emit-relocs leaves of thread-local variables. No patch holds them: it reaches the slots of the
+	// running image by their addresses, and offsets are numbers. T is the address of slots that the dynamic linker fills with what
+	// finds the variable: an offset, a module and an offset, or a descriptor.
+	RelocTLSPage // Page(T + A) - Page(P)
+	RelocTLSAbs  // T + A, of which the field holds the low part
+	RelocTP      // S + A as an offset from the thread pointer
+	RelocDTP     // S + A as an offset in the module's block
 )
+
+// InPatch reports whether a patch may have a relocation of the kind, which [hotpatch/elfdiff/patch] then links.
+func (k RelocKind) InPatch() bool { return k > RelocNone && k <= RelocGOTAbs }
 
 // Reloc describes one relocation type.
 type Reloc struct {
@@ -195,7 +211,7 @@ type Reloc struct {
 	Size int // bytes of the field that is written
 
 	// Put stores v in field (Size bytes), keeping the bits that are not part of the relocated
-	// field. A value that does not fit is an error.
+	// field. A value that does not fit is an error, and so is an instruction that the relocation is not for.
 	Put func(field []byte, v int64) error
 }
 

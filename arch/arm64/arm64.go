@@ -15,11 +15,18 @@ var Arch = &arch.Arch{
 	MaxInst:    InstLen,
 	DecodeInto: DecodeInto,
 	Canon:      Canon,
+	Relax:      Relax,
+	Detour:     Detour,
+	Outline:    Outline,
+	Aligned:    Aligned,
 	IsNop:      IsNop,
+	Text:       text,
 	CallBefore: callBefore,
 	Jump:       jump,
 	DWARF:      dwarf,
-	RedZone:    0, // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
+	Relocs:     relocs,
+	UserEnd:    1 << 48, // with 48 bits (Documentation/arch/arm64/memory.rst)
+	RedZone:    0,       // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
 }
 
 var jump = arch.Jump{

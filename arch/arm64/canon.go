@@ -36,3 +36,8 @@ func branchBits(w uint32) uint32 {
 	}
 	return bitsImm19 // B.cond, CBZ, CBNZ
 }
+
+// isDirect reports whether an instruction with that flow has a displacement.
+func isDirect(f arch.Flow) bool {
+	return f == arch.FlowJump || f == arch.FlowBranch || f == arch.FlowCall
+}

@@ -33,8 +33,7 @@ func DecodeInto(in *arch.Inst, code []byte) error {
 	}
 	in.Len, in.Flow, in.Target = InstLen, d.Flow, d.Target
 	in.TLSBase, in.MayNop = d.Kind == ReadTP, w == nop
-	switch d.Flow {
-	case arch.FlowJump, arch.FlowBranch, arch.FlowCall:
+	if isDirect(d.Flow) {
 		in.BrSize = InstLen
 	}
 	if operandBits(&d, w) == 0 {
