@@ -90,6 +90,15 @@ type Arch struct {
 	// Dynamic describes a type of dynamic relocation; false: it is not known.
 	Dynamic func(typ uint32) (DynReloc, bool)
 
+	// Aim rewrites the displacement of a direct branch, of which in says where it is, so that it leads to a place relative to the
+	// instruction's first byte. A place out of its reach is an error.
+	Aim func(code []byte, in *Inst, to int64) error
+
+	// FieldReloc returns the type of the relocation that stores a value of some kind in an instruction, in operand op of in or, for BranchOp, as
+	// what it branches to; adjust is to be added to the addend, for what the processor counts from. It is false if the instruction has
+	// no such field, or one that is too short to lead from a patch to anywhere in the process.
+	FieldReloc func(code []byte, in *Inst, op int, kind RelocKind) (typ uint32, adjust int64, ok bool)
+
 	Call   Convention
 	Jump   Jump
 	DWARF  DWARF

@@ -50,6 +50,9 @@ type Operand struct {
 	Value int64
 }
 
+// BranchOp stands for the displacement of a branch where an operand is named by its index in Inst.Ops.
+const BranchOp = 255
+
 // Inst is a decoded instruction. It does not know its own address: targets are
 // relative to its first byte.
 type Inst struct {

@@ -163,33 +163,3 @@ func (e *emitter) carryBlock(i int) error {
 	b.sym = sym
 	return e.content(sec, uint64(b.shift), a)
 }
-
-// far carries a jump whose field is too short to reach out of the payload, by a longer one behind the end
-// of its function. Assemblers choose the short form for a tail call to a neighbour.
-func (e *emitter) far(sec int, part *image.Atom, inst *image.Inst, r *image.Ref, body *image.Body) error {
-	a := e.d.new.im.Arch
-	sym, addend, err := e.bind(&r.Place, body, 0)
-	if err != nil {
-		return err
-	}
-	jump, err := a.Jump.Encode(0, 0)
-	if err != nil {
-		return err
-	}
-	s := &e.sections[sec]
-	at := len(s.Data)
-	disp := int64(at) - int64(inst.End())
-	if r.Size != 1 || disp > 127 {
-		return fmt.Errorf("its field of %d bytes is too short to reach from the patch", r.Size)
-	}
-	s.Data = append(s.Data, jump...)
-	s.Size = uint64(len(s.Data))
-	e.symbols[e.bodies[part]].Size = s.Size
-	s.Data[r.Off] = byte(disp)
-	const field = 4 // bytes, at the jump's end
-	kind := arch.RelocPC
-	if e.symbols[sym].Kind == patch.SymImport {
-		kind = arch.RelocPLT
-	}
-	return e.relocate(sec, uint64(len(s.Data)-field), field, kind, sym, addend-field)
-}

@@ -24,6 +24,7 @@ type emitter struct {
 	slots    map[arch.ImageAddr]patch.Slot // old slots that the payload uses
 	proven   map[fieldKey]bool             // of the function at hand, see differ.provenFields
 	former   map[fieldKey]*image.Place     // of formerOf, see differ.counterparts
+	codeSize int64                         // see emitter.textBound
 	formerOf *funcChange
 }
 
@@ -122,19 +123,15 @@ func (e *emitter) reference(sec int, o *operandAt) error {
 	if place.Kind == image.PlaceNone || place.Kind == image.PlaceSelf && place.Atom == part && r.Kind != image.RefImm {
 		return nil
 	}
-	a := e.d.new.im.Arch
-	in, err := a.Decode(body.Code[inst.Off:])
+	in, err := e.d.new.im.Arch.Decode(body.Code[inst.Off:])
 	if err != nil {
 		return err
 	}
-	relative := r.Op == image.BranchField || in.Ops[r.Op].Kind == arch.OpPC
+	f := &field{sec: sec, off: inst.Off, ref: r, code: body.Code[inst.Off:inst.End()], in: &in}
 	if place.Kind == image.PlaceTLS {
-		return e.tls(sec, r, int64(inst.End()-r.Off), relative)
+		return e.tls(f)
 	}
-	if relative && r.Kind == image.RefJump && r.Size < 4 {
-		return e.far(sec, part, inst, r, body)
-	}
-	if b := e.copied(place); b != nil && relative && r.Kind == image.RefMem {
+	if b := e.copied(place); b != nil && f.relative() && r.Kind == image.RefMem {
 		return e.foreign(sec, part, body, inst, &in, b)
 	}
 	if place, err = e.weigh(o, place); err != nil {
@@ -151,31 +148,59 @@ func (e *emitter) reference(sec int, o *operandAt) error {
 	}
 	kind := arch.RelocAbs
 	switch {
-	case place.ViaSlot && relative:
+	case place.ViaSlot && f.relative():
 		kind, addend = arch.RelocGOTPC, 0
 	case place.ViaSlot:
 		return fmt.Errorf("it reads a GOT slot by its absolute address")
-	case e.symbols[sym].Kind == patch.SymImport && relative:
+	case e.symbols[sym].Kind == patch.SymImport && f.relative():
 		kind = arch.RelocPLT
-	case relative:
+	case f.relative():
 		kind = arch.RelocPC
 	}
-	if relative {
-		addend -= int64(inst.End() - r.Off)
+	if r.Op == image.BranchField && !e.reaches(f, kind, sym) {
+		return e.far(f, part, kind, sym, addend)
 	}
-	return e.relocate(sec, uint64(r.Off), int(r.Size), kind, sym, addend)
+	return e.relocateField(f, kind, sym, addend)
 }
 
+// field is a field of an instruction of the payload that names a place.
+type field struct {
+	sec  int
+	off  uint32 // of the instruction, in the section
+	ref  *image.Ref
+	code []byte // of the instruction, in the new build
+	in   *arch.Inst
+}
+
+// relative reports whether the field counts from the program counter.
+func (f *field) relative() bool {
+	return f.ref.Op == image.BranchField || f.in.Ops[f.ref.Op].Kind == arch.OpPC
+}
+
+// relocateField relocates a field of an instruction.
+func (e *emitter) relocateField(f *field, kind arch.RelocKind, sym int, addend int64) error {
+	typ, adjust, ok := e.d.new.im.Arch.FieldReloc(f.code, f.in, int(f.ref.Op), kind)
+	if !ok {
+		return fmt.Errorf("its field of %d bytes is too short to reach from the patch", f.ref.Size)
+	}
+	return e.relocateAs(typ, f.sec, uint64(f.ref.Off), sym, addend+adjust)
+}
+
+// relocate relocates a field of data.
 func (e *emitter) relocate(sec int, off uint64, size int, kind arch.RelocKind, sym int, addend int64) error {
 	typ, ok := relocType(e.d.new.im.Arch, kind, size)
 	if !ok {
 		return fmt.Errorf("its field of %d bytes is too short to reach from the patch", size)
 	}
-	s := &e.sections[sec]
-	if s.Kind == patch.Text && kind == arch.RelocAbs {
-		typ = signedReloc(e.d.new.im.Arch, typ)
+	return e.relocateAs(typ, sec, off, sym, addend)
+}
+
+// relocateAs adds a relocation, with zero in its field.
+func (e *emitter) relocateAs(typ uint32, sec int, off uint64, sym int, addend int64) error {
+	d, s := e.d.new.im.Arch.Relocs[typ], &e.sections[sec]
+	if err := d.Put(s.Data[off:off+uint64(d.Size)], 0); err != nil {
+		return err
 	}
-	clear(s.Data[off : off+uint64(size)])
 	s.Relocs = append(s.Relocs, patch.Reloc{Off: off, Type: typ, Sym: sym, Addend: addend})
 	return nil
 }
@@ -190,18 +215,6 @@ func relocType(a *arch.Arch, kind arch.RelocKind, size int) (uint32, bool) {
 		}
 	}
 	return best, found
-}
-
-// signedReloc returns the relocation type that does what typ does, but stores a signed value: some instructions extend the sign of
-// a field of 4 bytes, others do not, so that only addresses below 2 GiB are right for all.
-func signedReloc(a *arch.Arch, typ uint32) uint32 {
-	r := a.Relocs[typ]
-	for t, s := range a.Relocs {
-		if s.Kind == r.Kind && s.Size == r.Size && s.Size == 4 && s.Put(make([]byte, 4), -1) == nil {
-			return t
-		}
-	}
-	return typ
 }
 
 // carry puts an object into the payload, once.

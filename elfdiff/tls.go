@@ -13,10 +13,11 @@ import (
 
 // tls handles thread-local accesses: an offset from the thread pointer becomes that of the running layout, and
 // a slot is the old build's slot of the same variable.
-func (e *emitter) tls(sec int, r *image.Ref, toEnd int64, relative bool) error {
+func (e *emitter) tls(f *field) error {
+	r, sec := f.ref, f.sec
 	p := &r.Place
 	if p.ViaSlot {
-		if !relative {
+		if !f.relative() {
 			return fmt.Errorf("it reads a thread-local slot by its absolute address")
 		}
 		slot, ok := e.d.oldTLSSlot(p)
@@ -25,7 +26,7 @@ func (e *emitter) tls(sec int, r *image.Ref, toEnd int64, relative bool) error {
 		}
 		e.slots[slot.Addr] = slot
 		sym := e.symbol(patch.Symbol{Name: slot.Name + ".slot", Kind: patch.SymImage, Value: uint64(slot.Addr), Size: 8, Local: true})
-		return e.relocate(sec, uint64(r.Off), int(r.Size), arch.RelocPC, sym, -toEnd)
+		return e.relocateField(f, arch.RelocPC, sym, 0)
 	}
 	o, n := e.d.old.im.TLS, e.d.new.im.TLS
 	if p.Atom == nil {

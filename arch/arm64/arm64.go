@@ -22,6 +22,7 @@ var Arch = &arch.Arch{
 	IsNop:      IsNop,
 	Text:       text,
 	CallBefore: callBefore,
+	Aim:        aim,
 	Jump:       jump,
 	DWARF:      dwarf,
 	Relocs:     relocs,

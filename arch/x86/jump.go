@@ -103,3 +103,19 @@ func callBefore(code []byte) (arch.CallSite, bool) {
 	}
 	return site, found
 }
+
+// aim is [arch.Arch.Aim].
+func aim(code []byte, in *arch.Inst, to int64) error {
+	v := to - int64(in.Len)
+	switch in.BrSize {
+	case 1:
+		if v != int64(int8(v)) {
+			return fmt.Errorf("displacement %#x does not fit in 8 bits", v)
+		}
+		code[in.BrOff] = byte(v)
+		return nil
+	case 4:
+		return putInt32(code[in.BrOff:], v)
+	}
+	return fmt.Errorf("no direct branch with a displacement of 1 or 4 bytes")
+}

@@ -33,6 +33,29 @@ func relocTable(list []arch.Reloc) map[uint32]arch.Reloc {
 	return table
 }
 
+// fieldReloc is [arch.Arch.FieldReloc]. A field of 4 bytes with an address may be one of which the processor extends the sign, or
+// none: only what is right for both will do. What is relative counts from the end of the instruction.
+func fieldReloc(_ []byte, in *arch.Inst, op int, kind arch.RelocKind) (typ uint32, adjust int64, ok bool) {
+	off, size := int(in.BrOff), int(in.BrSize)
+	if op != arch.BranchOp {
+		off, size = int(in.Ops[op].Off), int(in.Ops[op].Size)
+	}
+	toEnd := int64(in.Len - off)
+	switch {
+	case kind == arch.RelocAbs && size == 8:
+		return uint32(elf.R_X86_64_64), 0, true
+	case kind == arch.RelocAbs && size == 4:
+		return uint32(elf.R_X86_64_32S), 0, true
+	case kind == arch.RelocPC && size == 4:
+		return uint32(elf.R_X86_64_PC32), -toEnd, true
+	case kind == arch.RelocPLT && size == 4:
+		return uint32(elf.R_X86_64_PLT32), -toEnd, true
+	case kind == arch.RelocGOTPC && size == 4:
+		return uint32(elf.R_X86_64_GOTPCREL), -toEnd, true
+	}
+	return 0, 0, false
+}
+
 func put64(field []byte, v int64) error {
 	if len(field) < 8 {
 		return fmt.Errorf("relocated field has %d bytes, needs 8", len(field))

@@ -33,6 +33,8 @@ var Arch = &arch.Arch{
 	Text:       text,
 	CallBefore: callBefore,
 	Effects:    Effects,
+	Aim:        aim,
+	FieldReloc: fieldReloc,
 	Call:       convention,
 	Jump:       jump,
 	DWARF:      dwarf,

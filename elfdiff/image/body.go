@@ -159,7 +159,7 @@ func (p *Place) Ambiguous() bool {
 }
 
 // BranchField is Ref.Op for the displacement of a branch.
-const BranchField = 255
+const BranchField = arch.BranchOp
 
 // Ref is a field of an instruction that names a place, or could.
 type Ref struct {
