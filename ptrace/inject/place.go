@@ -103,6 +103,17 @@ func appendGap(out []gap, start, end, room arch.Addr) []gap {
 	return append(out, gap{start, end - room})
 }
 
+// checkPages refuses kernels whose pages are larger than those by which payloads are laid out: two parts of one that differ in their
+// permissions would share a page. arm64 kernels may have pages of 16 or 64 KiB. pageSize is in bytes.
+func checkPages(pageSize int) error {
+	const page = int(^pageMask) + 1
+	if pageSize != page {
+		return refuse("kernel", fmt.Sprintf("pages of %d KiB", pageSize>>10), "boot a kernel with pages of 4 KiB",
+			"payloads are laid out for pages of %d KiB", page>>10)
+	}
+	return nil
+}
+
 // checkText refuses text that cannot be changed for this process alone: shared mappings, where a
 // write would reach other processes or the file, and huge pages of hugetlbfs, which have no copy on write
 // through ptrace.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -71,6 +72,9 @@ type planner struct {
 
 // planApply plans to apply files. A plan without steps has nothing to do: everything is applied.
 func (pl *planner) planApply(files []*patch.File) error {
+	if err := checkPages(os.Getpagesize()); err != nil {
+		return err
+	}
 	if err := pl.clearRemnants(); err != nil {
 		return err
 	}

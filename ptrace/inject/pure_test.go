@@ -474,3 +474,23 @@ func TestTextRel(t *testing.T) {
 		t.Errorf("%v, want a refusal", err)
 	}
 }
+
+// TestCheckPages asks about kernels with larger pages.
+func TestCheckPages(t *testing.T) {
+	tests := []struct {
+		name string
+		size int
+		want string // part of the refusal; "": none
+	}{
+		{name: "4 KiB", size: 4 << 10},
+		{name: "16 KiB", size: 16 << 10, want: "pages of 16 KiB"},
+		{name: "64 KiB", size: 64 << 10, want: "pages of 64 KiB"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if err := checkPages(test.size); (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
