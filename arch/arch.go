@@ -102,6 +102,7 @@ type Arch struct {
 	Call   Convention
 	Jump   Jump
 	DWARF  DWARF
+	Unwind Unwind
 	Relocs map[uint32]Reloc // by ELF relocation type
 
 	// UserEnd is where the addresses end that the kernel maps a program's memory at without being asked for more.
@@ -182,6 +183,10 @@ type DWARF struct {
 	PC      int      // number of the program counter, where RA is another register (arm64: 32); zero: RA is it
 	Names   []string // by number
 	Saved   []bool   // by number: preserved across calls by the ABI
+
+	// Pseudo registers, numbered beyond NumRegs; zero: there is none.
+	RASign int // says whether return addresses are signed (arm64: RA_SIGN_STATE, 34)
+	VG     int // length of a scalable vector in units of 64 bits (arm64: 46)
 }
 
 // RelocKind says what value a relocation stores. S is the symbol, A the addend,

@@ -25,6 +25,7 @@ var Arch = &arch.Arch{
 	Aim:        aim,
 	Jump:       jump,
 	DWARF:      dwarf,
+	Unwind:     unwind,
 	Relocs:     relocs,
 	UserEnd:    1 << 48, // with 48 bits (Documentation/arch/arm64/memory.rst)
 	RedZone:    0,       // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
@@ -48,6 +49,8 @@ var dwarf = arch.DWARF{
 	SP:      SP,
 	RA:      LR,
 	PC:      32,
+	RASign:  34,
+	VG:      46,
 	Names: func() (names []string) {
 		for i := range 31 {
 			names = append(names, fmt.Sprintf("x%d", i))

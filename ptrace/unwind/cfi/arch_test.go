@@ -19,14 +19,17 @@ var amd64 = &arch.Arch{
 	},
 }
 
-// arm64 is the same for arm64 (AADWARF64 4.1).
+// arm64 is the same for arm64 (AADWARF64 4.1; struct rt_sigframe).
 var arm64 = func() *arch.Arch {
 	a := &arch.Arch{Name: "arm64", Machine: elf.EM_AARCH64, PtrSize: 8,
-		DWARF: arch.DWARF{NumRegs: 33, SP: 31, RA: 30, PC: 32, Saved: make([]bool, 33)}}
+		DWARF: arch.DWARF{NumRegs: 33, SP: 31, RA: 30, PC: 32, Saved: make([]bool, 33), RASign: 34, VG: 46}}
 	for n := range 31 {
 		a.DWARF.Names = append(a.DWARF.Names, fmt.Sprintf("x%d", n))
 		a.DWARF.Saved[n] = n >= 19 && n <= 29
 	}
 	a.DWARF.Names = append(a.DWARF.Names, "sp", "pc")
+	for n := range 33 {
+		a.Unwind.Signal.Regs = append(a.Unwind.Signal.Regs, int64(312+8*n))
+	}
 	return a
 }()

@@ -58,6 +58,8 @@ var sampleSections = []struct {
 	{name: "remember", data: simple(cfaRememberState, cfaAdvanceLoc|4, cfaRestoreState, cfaRestore|16, cfaSetLoc, 0x20, 1, 0, 0, 0, 0, 0, 0)},
 	{name: "all augmentations", data: augmented()},
 	{name: "arm64", data: signedArm64},
+	{name: "arm64, vectors", data: arm64FDE(vectorFrame...)},
+	{name: "arm64, sign state", data: arm64FDE(cfaSetRAState, 3, 0x7f, cfaNegateRAStatePC, cfaValExpression, 34, 1, opLit0+1)},
 }
 
 // augmented is a section with a CIE "zPLRS" (personality in an indirect slot, as PIE
@@ -69,17 +71,6 @@ func augmented() []byte {
 	b.record(uint32(len(b.data))+4-c, 0, 0xff, 0xff, 0xff, 0x20, 0, 0, 0, 4, 0x10, 0, 0, 0)
 	return b.data
 }
-
-// signedArm64 is what clang 14 -target aarch64-linux-gnu -O2 -mbranch-protection=standard makes of
-// a function with a frame, at address 0x1000+0x1000.
-var signedArm64 = func() []byte {
-	var b builder
-	c := b.record(0, 1, 'z', 'R', 0, 1, 0x7c, 30, 1, encPCRel|encSdata4, cfaDefCFA, 31, 0)
-	b.record(uint32(len(b.data))+4-c, 0xe4, 0x0f, 0, 0, 0x48, 0, 0, 0, 0,
-		cfaAdvanceLoc|4, cfaNegateRAState,
-		cfaAdvanceLoc|16, cfaDefCFA, 29, 32, cfaOffset|19, 4, cfaOffset|30, 6, cfaOffset|29, 8)
-	return b.data
-}()
 
 // words is a memory of 8-byte words.
 type words map[arch.Addr]uint64
@@ -302,32 +293,6 @@ func TestRememberRestore(t *testing.T) {
 		row := rowAt(t, amd64, data, tt.pc)
 		if row.CFA.Off != tt.cfa || row.Regs[6].Kind != tt.rbp || row.Start != tt.start || row.End != tt.end {
 			t.Errorf("row %#x: %+v, want %+v", tt.pc, row, tt)
-		}
-	}
-}
-
-func TestArm64(t *testing.T) {
-	regs := Regs{}
-	for n := range NumMax {
-		regs.Set(n, 0x100*uint64(n))
-	}
-	entry := rowAt(t, arm64, signedArm64, 0x2000)
-	caller, cfa, err := entry.Step(&regs, words{})
-	if pc, _ := caller.Get(32); err != nil || pc != 30*0x100 || cfa != 31*0x100 || entry.RASigned {
-		t.Errorf("at the entry: pc %#x, cfa %#x, signed %v, %v; want x30 and sp", pc, cfa, entry.RASigned, err)
-	}
-	if row := rowAt(t, arm64, signedArm64, 0x2004); !row.RASigned || row.CFA.Reg != 31 {
-		t.Errorf("behind paciasp: %+v, want a signed return address", row)
-	}
-	body := rowAt(t, arm64, signedArm64, 0x2020)
-	fp := arch.Addr(29 * 0x100)
-	caller, cfa, err = body.Step(&regs, words{fp: 0xf, fp + 8: 0xabcd, fp + 16: 0x13})
-	if pc, _ := caller.Get(32); err != nil || pc != 0xabcd || cfa != fp+32 || !body.RASigned {
-		t.Errorf("in the body: pc %#x, cfa %#x, signed %v, %v", pc, cfa, body.RASigned, err)
-	}
-	for n, want := range map[int]uint64{19: 0x13, 29: 0xf, 30: 0xabcd, 31: uint64(cfa), 20: 0x1400} {
-		if got, ok := caller.Get(n); !ok || got != want {
-			t.Errorf("x%d of the caller = %#x, %v; want %#x", n, got, ok, want)
 		}
 	}
 }

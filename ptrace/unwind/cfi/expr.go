@@ -9,6 +9,9 @@ const (
 	maxExprStack = 64      // values
 )
 
+// maxRegNumber is the greatest register number that messages tell; no architecture has more.
+const maxRegNumber = 1 << 16
+
 // DWARF operations (DWARF 5, 7.7.1).
 const (
 	opAddr       = 0x03
@@ -161,9 +164,10 @@ func (e *evaluator) breg(n uint64) {
 	if e.err != nil {
 		return
 	}
-	v, ok := e.regs.Get(int(min(n, NumMax)))
-	if !ok {
-		e.err = &UnknownError{Reg: int(min(n, NumMax))}
+	i, ok := e.sec.slot(n)
+	v, known := e.regs.Get(i)
+	if !ok || !known {
+		e.err = &UnknownError{Reg: int(min(n, maxRegNumber))}
 		return
 	}
 	e.push(v + uint64(off))

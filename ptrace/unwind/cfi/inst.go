@@ -29,7 +29,9 @@ const (
 	cfaValOffset        = 0x14
 	cfaValOffsetSF      = 0x15
 	cfaValExpression    = 0x16
-	cfaNegateRAState    = 0x2d // arm64; on SPARC DW_CFA_GNU_window_save
+	cfaSetRAState       = 0x2b // arm64: DW_CFA_AARCH64_set_ra_state, DW_CFA_AARCH64_negate_ra_state_with_pc,
+	cfaNegateRAStatePC  = 0x2c // DW_CFA_AARCH64_negate_ra_state (0x2d is DW_CFA_GNU_window_save on SPARC)
+	cfaNegateRAState    = 0x2d
 	cfaGNUArgsSize      = 0x2e
 	cfaGNUNegOffset     = 0x2f // DW_CFA_GNU_negative_offset_extended
 	cfaAdvanceLoc       = 0x40
@@ -48,15 +50,15 @@ const (
 	opdU1           // 1, 2 or 4 bytes
 	opdU2
 	opdU4
-	opdLow   // the low six bits of the opcode
-	opdExpr  // block with a DWARF expression
-	opdPtr   // encoded as the FDE's start is
-	opdArm64 // none, and the instruction exists on arm64 only
+	opdLow  // the low six bits of the opcode
+	opdExpr // block with a DWARF expression
+	opdPtr  // encoded as the FDE's start is
 )
 
 // form describes a call frame instruction.
 type form struct {
 	known bool
+	signs bool // exists only where return addresses can be signed: arch.DWARF.RASign
 	args  [2]operand
 }
 
@@ -85,7 +87,9 @@ var forms = [256]form{
 	cfaValOffset:        {known: true, args: [2]operand{opdReg, opdU}},
 	cfaValOffsetSF:      {known: true, args: [2]operand{opdReg, opdS}},
 	cfaValExpression:    {known: true, args: [2]operand{opdReg, opdExpr}},
-	cfaNegateRAState:    {known: true, args: [2]operand{opdArm64}},
+	cfaSetRAState:       {known: true, signs: true, args: [2]operand{opdU, opdS}},
+	cfaNegateRAStatePC:  {known: true, signs: true},
+	cfaNegateRAState:    {known: true, signs: true},
 	cfaGNUArgsSize:      {known: true, args: [2]operand{opdU}},
 	cfaGNUNegOffset:     {known: true, args: [2]operand{opdReg, opdU}},
 	cfaAdvanceLoc:       {known: true, args: [2]operand{opdLow}},
@@ -115,6 +119,10 @@ func (r *reader) inst(c *CIE) inst {
 		r.fail(in.off, "unknown call frame instruction", b)
 		return in
 	}
+	if f.signs && r.sec.arch.DWARF.RASign == 0 {
+		r.fail(in.off, fmt.Sprintf("call frame instruction is not used on %v", r.sec.arch.Machine), b)
+		return in
+	}
 	for i, a := range f.args {
 		switch a {
 		case opdReg, opdU:
@@ -133,10 +141,6 @@ func (r *reader) inst(c *CIE) inst {
 			in.expr = r.block()
 		case opdPtr:
 			in.ptr = r.pointer(c.FDEEnc)
-		case opdArm64:
-			if r.sec.arch.Machine != arm64Machine {
-				r.fail(in.off, fmt.Sprintf("call frame instruction is not used on %v", r.sec.arch.Machine), b)
-			}
 		}
 	}
 	return in

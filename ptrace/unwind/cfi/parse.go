@@ -16,7 +16,7 @@ import (
 // Call frame programs of FDEs are looked at when they are needed, by [FDE.Row] and
 // [FDE.PtrFields].
 func Parse(a *arch.Arch, data []byte, addr arch.ImageAddr, order binary.ByteOrder) (*Table, error) {
-	if a.DWARF.NumRegs > NumMax || a.DWARF.RA >= a.DWARF.NumRegs || a.DWARF.SP >= a.DWARF.NumRegs {
+	if a.DWARF.NumRegs > VG || a.DWARF.RA >= a.DWARF.NumRegs || a.DWARF.SP >= a.DWARF.NumRegs {
 		return nil, &FormatError{Msg: "architecture has more registers than can be tracked", Val: a.DWARF.NumRegs}
 	}
 	p := parser{

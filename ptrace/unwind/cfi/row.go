@@ -1,18 +1,27 @@
 package cfi
 
-import (
-	"debug/elf"
+import "hotpatch/arch"
 
-	"hotpatch/arch"
-)
+// NumMax is the number of registers that rows and register sets hold. A register has the index of
+// its DWARF number, of which arm64 needs the most: x0-x30, sp and pc (number 32). Rules for registers of greater
+// numbers (vector registers) are read and left out: no return address depends on them, and no frame address
+// but on the vectors' length, the pseudo register arch.DWARF.VG, which has the index VG.
+const NumMax = 34
 
-const arm64Machine = elf.EM_AARCH64
+// VG is the index of the register arch.DWARF.VG in rows and register sets.
+const VG = NumMax - 1
 
-// NumMax is the largest number of registers that rows and register sets hold, by
-// DWARF number. arm64 needs the most: x0-x30, sp and pc (number 32). Rules for
-// registers of greater numbers (vector registers) are read and left out: no frame
-// address and no return address depends on them.
-const NumMax = 33
+// slot returns the index of a register in rows and register sets; false: it is not tracked.
+func (s *section) slot(reg uint64) (int, bool) {
+	d := &s.arch.DWARF
+	switch {
+	case reg < uint64(d.NumRegs):
+		return int(reg), true
+	case d.VG != 0 && reg == uint64(d.VG):
+		return VG, true
+	}
+	return 0, false
+}
 
 // maxRemembered bounds the stack of DW_CFA_remember_state. Compilers nest two.
 const maxRemembered = 8
@@ -47,13 +56,19 @@ type Row struct {
 	CFA        Rule           // RuleRegister or RuleExpr
 	Regs       [NumMax]Rule   // by DWARF number
 
-	// RASigned: the return address is signed (arm64, AADWARF64 4.4.1); Step gives
-	// it as it is stored.
-	RASigned    bool
+	// RASign is the pseudo register arch.DWARF.RASign, as bits of RASigned and RASignedPC; Step gives
+	// the return address as it is stored.
+	RASign      uint8
 	SignalFrame bool // the caller was interrupted at its pc, rather than calling in front of it
 
 	sec *section
 }
+
+// Bits of [Row].RASign (AADWARF64 4.1, RA_SIGN_STATE).
+const (
+	RASigned   = 1 << 0 // the return address is signed
+	RASignedPC = 1 << 1 // with the signing instruction's address as a second modifier (FEAT_PAuth_LR)
+)
 
 // Outermost reports whether the frame has no caller by the word of its row: the
 // return address is undefined, as at the start of a thread.
@@ -103,9 +118,9 @@ type machine struct {
 
 // state is what DW_CFA_remember_state keeps.
 type state struct {
-	cfa      Rule
-	regs     [NumMax]Rule
-	raSigned bool
+	cfa    Rule
+	regs   [NumMax]Rule
+	raSign uint8
 }
 
 // run executes the program [prog, end) of the section until it advances beyond pc.
@@ -158,14 +173,13 @@ func (m *machine) advance(r *reader, in *inst) (to arch.ImageAddr, moves bool) {
 
 // exec executes an instruction that does not advance.
 func (m *machine) exec(r *reader, in *inst) {
-	reg := in.arg[0]
 	switch in.op {
 	case cfaRememberState:
 		if m.depth == maxRemembered {
 			r.fail(in.off, "states are remembered too deeply; the limit is", maxRemembered)
 			return
 		}
-		m.remembered[m.depth] = state{cfa: m.row.CFA, regs: m.row.Regs, raSigned: m.row.RASigned}
+		m.remembered[m.depth] = state{cfa: m.row.CFA, regs: m.row.Regs, raSign: m.row.RASign}
 		m.depth++
 	case cfaRestoreState:
 		if m.depth == 0 {
@@ -174,22 +188,76 @@ func (m *machine) exec(r *reader, in *inst) {
 		}
 		m.depth--
 		s := &m.remembered[m.depth]
-		m.row.CFA, m.row.Regs, m.row.RASigned = s.cfa, s.regs, s.raSigned
+		m.row.CFA, m.row.Regs, m.row.RASign = s.cfa, s.regs, s.raSign
 	case cfaDefCFA, cfaDefCFASF, cfaDefCFARegister, cfaDefCFAOffset, cfaDefCFAOffsetSF, cfaDefCFAExpression:
 		m.defCFA(r, in)
-	case cfaNegateRAState:
-		m.row.RASigned = !m.row.RASigned
+	case cfaNegateRAState, cfaNegateRAStatePC, cfaSetRAState:
+		m.signRA(r, in)
 	case cfaRestore, cfaRestoreExtended:
-		if reg < NumMax {
-			m.row.Regs[reg] = m.cie.initial.Regs[reg]
+		if n, ok := r.sec.slot(in.arg[0]); ok {
+			m.row.Regs[n] = m.cie.initial.Regs[n]
+		} else if m.isRASign(in.arg[0]) {
+			m.row.RASign = m.cie.initial.RASign
 		}
 	case cfaNop, cfaGNUArgsSize:
 		// The size of pushed arguments matters only to who resumes at a landing pad.
 	default:
-		if rule, ok := m.regRule(r, in); ok && reg < NumMax {
-			m.row.Regs[reg] = rule
+		rule, ok := m.regRule(r, in)
+		if !ok {
+			return
+		}
+		if n, ok := r.sec.slot(in.arg[0]); ok {
+			m.row.Regs[n] = rule
+		} else if m.isRASign(in.arg[0]) {
+			m.ruleRASign(r, in, &rule)
 		}
 	}
+}
+
+// isRASign reports whether a DWARF number is that of the pseudo register which says whether return addresses are signed.
+func (m *machine) isRASign(reg uint64) bool {
+	d := &m.cie.table.sec.arch.DWARF
+	return d.RASign != 0 && reg == uint64(d.RASign)
+}
+
+// signRA executes the instructions that say whether the return address is signed (AADWARF64 4.4.1).
+func (m *machine) signRA(r *reader, in *inst) {
+	switch in.op {
+	case cfaNegateRAState:
+		m.row.RASign ^= RASigned
+	case cfaNegateRAStatePC:
+		m.row.RASign ^= RASigned | RASignedPC
+	case cfaSetRAState:
+		// The second operand says where the signing instruction stands, which only who checks the signature asks.
+		m.setRASign(r, in, in.arg[0])
+	}
+}
+
+// ruleRASign executes a register rule for RA_SIGN_STATE. AADWARF64 knows DW_CFA_val_expression; anything that is not a constant is an
+// error.
+func (m *machine) ruleRASign(r *reader, in *inst, rule *Rule) {
+	switch rule.Kind {
+	case RuleUndefined, RuleSameValue:
+		m.row.RASign = 0
+	case RuleValExpr:
+		e := evaluator{reader: r.sec.reader(uint64(rule.Off), uint64(rule.Off)+uint64(rule.len)), regs: &Regs{}, mem: nothing{}}
+		v, err := e.run()
+		if err != nil {
+			r.fail(in.off, "RA_SIGN_STATE is no constant; its expression has this many bytes", rule.len)
+			return
+		}
+		m.setRASign(r, in, v)
+	default:
+		r.fail(in.off, "RA_SIGN_STATE is given by the instruction", in.op)
+	}
+}
+
+func (m *machine) setRASign(r *reader, in *inst, v uint64) {
+	if v&^(RASigned|RASignedPC) != 0 {
+		r.fail(in.off, "unknown RA_SIGN_STATE", v)
+		return
+	}
+	m.row.RASign = uint8(v)
 }
 
 // regRule returns the rule that in sets for the register in.arg[0].
@@ -207,7 +275,11 @@ func (m *machine) regRule(r *reader, in *inst) (Rule, bool) {
 		return Rule{Kind: RuleValOffset, Off: m.factored(r, in, int64(in.arg[1]))}, true
 	case cfaRegister:
 		// A register that is not tracked is never known when the rule is applied.
-		return Rule{Kind: RuleRegister, Reg: uint8(min(in.arg[1], NumMax))}, true
+		n, ok := r.sec.slot(in.arg[1])
+		if !ok {
+			n = NumMax
+		}
+		return Rule{Kind: RuleRegister, Reg: uint8(n)}, true
 	case cfaExpression:
 		return m.exprRule(r, in, RuleExpr), true
 	case cfaValExpression:

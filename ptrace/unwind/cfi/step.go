@@ -21,7 +21,14 @@ type UintReader interface {
 	ReadUint(addr arch.Addr, size int) (uint64, error)
 }
 
-// Regs is the state of the registers in one frame, by DWARF number.
+// nothing is a memory of which nothing can be read.
+type nothing struct{}
+
+var errNoMemory = errors.New("there is no memory to read")
+
+func (nothing) ReadMem([]byte, arch.Addr) error { return errNoMemory }
+
+// Regs is the state of the registers in one frame, by DWARF number; see [NumMax].
 type Regs struct {
 	Val [NumMax]uint64
 	Has uint64 // bit n: Val[n] is known
@@ -74,12 +81,17 @@ func (r *Row) Step(regs *Regs, mem Memory) (caller Regs, cfa arch.Addr, err erro
 			return Regs{}, cfa, fmt.Errorf("register %s: %w", d.Names[n], err)
 		}
 	}
+	if d.VG != 0 {
+		if err := r.restore(VG, &caller, regs, mem, v); err != nil {
+			return Regs{}, cfa, fmt.Errorf("register VG: %w", err)
+		}
+	}
 	pc := d.PCReg()
-	if pc != d.RA {
-		// The return address is in a register of its own: that is where the caller goes on,
-		// and the caller's value of the register, unless the frame is a signal's.
-		if ra, ok := caller.Get(d.RA); ok && r.Regs[pc].Kind == RuleNone {
+	if pc != d.RA && r.Regs[pc].Kind == RuleNone {
+		// The return address is in a register of its own. The call has overwritten the caller's value of it.
+		if ra, ok := caller.Get(d.RA); ok {
 			caller.Set(pc, ra)
+			caller.forget(d.RA)
 		}
 	}
 	if _, ok := caller.Get(pc); !ok {
@@ -87,6 +99,9 @@ func (r *Row) Step(regs *Regs, mem Memory) (caller Regs, cfa arch.Addr, err erro
 	}
 	return caller, cfa, nil
 }
+
+// forget makes register n unknown.
+func (r *Regs) forget(n int) { r.Has &^= 1 << uint(n) }
 
 // restore computes register n of the caller.
 func (r *Row) restore(n int, caller, regs *Regs, mem Memory, cfa uint64) error {
@@ -101,7 +116,7 @@ func (r *Row) restore(n int, caller, regs *Regs, mem Memory, cfa uint64) error {
 			caller.Set(n, cfa)
 		case n == d.PCReg():
 			// Nobody's value: it is set from the return address.
-		case n < len(d.Saved) && d.Saved[n] || n == d.RA:
+		case n < len(d.Saved) && d.Saved[n] || n == d.RA || n == VG:
 			keep(n, caller, n, regs)
 		}
 	case RuleSameValue:
