@@ -105,6 +105,12 @@ type Arch struct {
 	Unwind Unwind
 	Relocs map[uint32]Reloc // by ELF relocation type
 
+	// MaxPage is the largest page size, in bytes, that Linux uses there.
+	MaxPage uint64
+
+	// Trap is an instruction that faults, with which gaps between code are filled.
+	Trap []byte
+
 	// UserEnd is where the addresses end that the kernel maps a program's memory at without being asked for more.
 	UserEnd Addr
 

@@ -23,12 +23,15 @@ var Arch = &arch.Arch{
 	Text:       text,
 	CallBefore: callBefore,
 	Aim:        aim,
+	FieldReloc: fieldReloc,
 	Jump:       jump,
 	DWARF:      dwarf,
 	Unwind:     unwind,
 	Relocs:     relocs,
-	UserEnd:    1 << 48, // with 48 bits (Documentation/arch/arm64/memory.rst)
-	RedZone:    0,       // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
+	MaxPage:    64 << 10,
+	Trap:       []byte{0, 0, 0, 0}, // udf #0
+	UserEnd:    1 << 48,            // with 48 bits (Documentation/arch/arm64/memory.rst)
+	RedZone:    0,                  // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
 }
 
 var jump = arch.Jump{

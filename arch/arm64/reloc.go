@@ -2,6 +2,7 @@ package arm64
 
 import (
 	"debug/elf"
+	"encoding/binary"
 
 	"hotpatch/arch"
 )
@@ -126,4 +127,61 @@ var threadRelocs = map[elf.R_AARCH64]putter{
 	559:                                   putLow(8),
 	570:                                   putWhole(16),
 	571:                                   putLow(16),
+}
+
+// fieldReloc is [arch.Arch.FieldReloc]. Of a reference in two parts, ADRP takes the kinds of pages and its partner those of addresses. ADR and
+// literals reach 1 MiB, which is too short: the patch may be farther from the image, and its data from its text.
+func fieldReloc(code []byte, in *arch.Inst, op int, kind arch.RelocKind) (typ uint32, adjust int64, ok bool) {
+	if len(code) < InstLen || op != arch.BranchOp && op >= in.NumOps {
+		return 0, 0, false
+	}
+	w := binary.LittleEndian.Uint32(code)
+	var t elf.R_AARCH64
+	switch {
+	case op == arch.BranchOp && (kind == arch.RelocPC || kind == arch.RelocPLT):
+		t = branchReloc(w, in, kind)
+	case op == arch.BranchOp:
+	case in.Ops[op].Kind == arch.OpPage && kind == arch.RelocPage:
+		t = elf.R_AARCH64_ADR_PREL_PG_HI21
+	case in.Ops[op].Kind == arch.OpPage && kind == arch.RelocGOTPage:
+		t = elf.R_AARCH64_ADR_GOT_PAGE
+	case in.Ops[op].Kind == arch.OpDisp && kind == arch.RelocAbs:
+		t = lowReloc(w)
+	case in.Ops[op].Kind == arch.OpDisp && kind == arch.RelocGOTAbs && lowReloc(w) == elf.R_AARCH64_LDST64_ABS_LO12_NC:
+		t = elf.R_AARCH64_LD64_GOT_LO12_NC
+	}
+	return uint32(t), 0, t != 0
+}
+
+// branchReloc returns the relocation type of a direct branch; 0: there is none.
+func branchReloc(w uint32, in *arch.Inst, kind arch.RelocKind) elf.R_AARCH64 {
+	switch {
+	case in.Flow == arch.FlowCall:
+		return elf.R_AARCH64_CALL26
+	case in.Flow == arch.FlowJump:
+		return elf.R_AARCH64_JUMP26
+	case kind != arch.RelocPC:
+	case branchBits(w) == bitsImm19:
+		return elf.R_AARCH64_CONDBR19
+	case branchBits(w) == bitsImm14:
+		return elf.R_AARCH64_TSTBR14
+	}
+	return 0
+}
+
+// lowReloc returns the type that stores the low 12 bits of an address in an instruction, by what it accesses; 0: it has no field for them.
+func lowReloc(w uint32) elf.R_AARCH64 {
+	in := Inst{Rd: NoReg, Rn: NoReg, Rm: NoReg}
+	if !decode(&in, w) {
+		return 0
+	}
+	for size, t := range map[int64]elf.R_AARCH64{
+		0: elf.R_AARCH64_ADD_ABS_LO12_NC, 1: elf.R_AARCH64_LDST8_ABS_LO12_NC, 2: elf.R_AARCH64_LDST16_ABS_LO12_NC, 4: elf.R_AARCH64_LDST32_ABS_LO12_NC,
+		8: elf.R_AARCH64_LDST64_ABS_LO12_NC, 16: elf.R_AARCH64_LDST128_ABS_LO12_NC,
+	} {
+		if isLow(&in, w, size) {
+			return t
+		}
+	}
+	return 0
 }

@@ -39,6 +39,8 @@ var Arch = &arch.Arch{
 	Jump:       jump,
 	DWARF:      dwarf,
 	Relocs:     relocs,
+	MaxPage:    4 << 10,
+	Trap:       []byte{0xcc}, // int3
 	UserEnd:    1<<47 - 4096, // with 47 bits (Documentation/arch/x86/x86_64/5level-paging.rst)
 	RedZone:    128,
 }

@@ -1,28 +1,10 @@
 package patch
 
 import (
-	"debug/elf"
 	"fmt"
 
 	"hotpatch/arch"
 )
-
-// traits is what a payload's layout needs to know of a machine beyond arch.Arch.
-type traits struct {
-	page uint64 // largest page size that Linux uses there: segments are apart on every kernel
-	trap []byte // fills gaps in text: an instruction that faults
-}
-
-// machineTraits returns the layout traits of a machine.
-func machineTraits(m elf.Machine) (traits, error) {
-	switch m {
-	case elf.EM_X86_64:
-		return traits{page: 4 << 10, trap: []byte{0xcc}}, nil // int3
-	case elf.EM_AARCH64:
-		return traits{page: 64 << 10, trap: []byte{0, 0, 0, 0}}, nil // udf #0
-	}
-	return traits{}, fmt.Errorf("no payload layout for machine %v", m)
-}
 
 // Segment is a part of a payload with one page protection.
 type Segment struct {
@@ -60,15 +42,11 @@ func LayoutOf(p *Patch, a *arch.Arch) (*Layout, error) {
 	if a.Machine != p.Machine {
 		return nil, fmt.Errorf("layout: patch is for %v, architecture is %s", p.Machine, a.Name)
 	}
-	t, err := machineTraits(p.Machine)
-	if err != nil {
-		return nil, err
-	}
 	if err := p.validatePayload(a); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
 	}
 	stubs, slots := p.indirect(a)
-	l := &Layout{Align: t.page, Sections: make([]uint64, len(p.Sections))}
+	l := &Layout{Align: a.MaxPage, Sections: make([]uint64, len(p.Sections))}
 	c := cursor{p: p, l: l}
 
 	c.begin(Text)
@@ -163,7 +141,7 @@ func (p *Patch) indirect(a *arch.Arch) (stubs, slots []int) {
 				if p.Symbols[r.Sym].Kind == SymImport {
 					need[r.Sym] |= stub | slot
 				}
-			case arch.RelocGOTPC:
+			case arch.RelocGOTPC, arch.RelocGOTPage, arch.RelocGOTAbs:
 				need[r.Sym] |= slot
 			}
 		}

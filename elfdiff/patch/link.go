@@ -115,16 +115,12 @@ func (k *linker) bytes(off, n uint64) []byte {
 
 // fill copies the sections. Of the data segment only what stands before .bss has content.
 func (k *linker) fill() error {
-	t, err := machineTraits(k.p.Machine)
-	if err != nil {
-		return err
-	}
 	for i, s := range k.layout.Segments {
 		k.out.Segments[i] = LinkedSegment{Kind: s.Kind, Addr: k.addr(s.Off), Size: s.Size, Data: make([]byte, k.contentSize(i))}
 	}
 	text := k.out.Segments[0].Data
 	for i := range text {
-		text[i] = t.trap[i%len(t.trap)]
+		text[i] = k.a.Trap[i%len(k.a.Trap)]
 	}
 	for i := range k.p.Sections {
 		if s := &k.p.Sections[i]; s.Kind != BSS {
@@ -268,6 +264,9 @@ func (k *linker) apply(section int, r *Reloc) error {
 	return e
 }
 
+// page is the address of the page of 4 KiB that an address is in, whatever pages the kernel has: Page(x) in ELF for the Arm 64-bit Architecture, 5.7.3.
+func page(addr int64) int64 { return addr &^ 0xfff }
+
 func (k *linker) value(kind arch.RelocKind, r *Reloc, p arch.Addr) (int64, error) {
 	s := k.out.SymAddr[r.Sym]
 	switch kind {
@@ -282,6 +281,12 @@ func (k *linker) value(kind arch.RelocKind, r *Reloc, p arch.Addr) (int64, error
 		return int64(s) + r.Addend - int64(p), nil
 	case arch.RelocGOTPC:
 		return int64(k.slot[r.Sym]) + r.Addend - int64(p), k.known(r.Sym)
+	case arch.RelocPage:
+		return page(int64(s)+r.Addend) - page(int64(p)), k.known(r.Sym)
+	case arch.RelocGOTPage:
+		return page(int64(k.slot[r.Sym])+r.Addend) - page(int64(p)), k.known(r.Sym)
+	case arch.RelocGOTAbs:
+		return int64(k.slot[r.Sym]) + r.Addend, k.known(r.Sym)
 	}
 	return 0, fmt.Errorf("relocation kind %d is not supported", kind)
 }

@@ -195,7 +195,10 @@ func TestLayoutArm64(t *testing.T) {
 		{Name: ".text.f", Kind: Text, Align: 4, Data: make([]byte, 8), Size: 8},
 		{Name: ".bss.b", Kind: BSS, Align: 8, Size: 100},
 	}}
-	a := &arch.Arch{Name: "arm64", Machine: elf.EM_AARCH64, PtrSize: 8}
+	a, err := machines.Lookup(p.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
 	l, err := LayoutOf(p, a)
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func TestLinkAsLd(t *testing.T) {
 	f := mustEncode(t, p)
 	pl := mustLink(t, f.Patch, base, fixedResolver{imports: map[string][2]arch.Addr{"strtoul": {1, 0}}})
 
-	linked := ldAt(t, f, pl)
+	linked := ldWith(t, f, pl, "", nil)
 	compared := 0
 	for i, s := range f.Sections {
 		if s.Kind == BSS {
@@ -58,8 +58,9 @@ func TestLinkAsLd(t *testing.T) {
 	}
 }
 
-// ldAt links a patch file with ld, every section where the payload has it.
-func ldAt(t *testing.T, f *File, pl *Payload) *elf.File {
+// ldWith links a patch file with ld, whose name a prefix precedes, every section where the payload has it, and sections that
+// ld makes where own says.
+func ldWith(t *testing.T, f *File, pl *Payload, prefix string, own map[string]arch.Addr) *elf.File {
 	t.Helper()
 	dir := t.TempDir()
 	object, script, out := filepath.Join(dir, "fix.patch"), filepath.Join(dir, "ld.script"), filepath.Join(dir, "out")
@@ -68,13 +69,16 @@ func ldAt(t *testing.T, f *File, pl *Payload) *elf.File {
 	for i, s := range f.Sections {
 		fmt.Fprintf(&lines, "  %s %#x : { *(%s) }\n", s.Name, uint64(pl.Base)+pl.Layout.Sections[i], s.Name)
 	}
+	for name, at := range own {
+		fmt.Fprintf(&lines, "  %s %#x : { *(%s) }\n", name, uint64(at), name)
+	}
 	lines.WriteString("  /DISCARD/ : { *(*) }\n}\n")
 	for path, content := range map[string][]byte{object: f.Raw, script: []byte(lines.String())} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("ld", "-z", "noexecstack", "--no-relax", "-e", "handle", "--defsym", "strtoul=1", "-T", script, "-o", out, object)
+	cmd := exec.Command(prefix+"ld", "-z", "noexecstack", "--no-warn-rwx-segments", "--no-relax", "-e", "handle", "--defsym", "strtoul=1", "-T", script, "-o", out, object)
 	if msg, err := cmd.CombinedOutput(); err != nil || len(msg) > 0 {
 		t.Fatalf("%v: %v\n%s", cmd.Args, err, msg)
 	}
@@ -86,12 +90,8 @@ func ldAt(t *testing.T, f *File, pl *Payload) *elf.File {
 	return linked
 }
 
-// TestRealObject carries what a compiler emits: sections, symbols and relocations of an object are
-// made a patch, whose disassembly must be that of the object.
-func TestRealObject(t *testing.T) {
-	dir := t.TempDir()
-	src, obj, file := filepath.Join(dir, "a.c"), filepath.Join(dir, "a.o"), filepath.Join(dir, "fix.patch")
-	const code = `
+// realSource has what compilers emit for most things: calls, jump tables, tables of strings, variables.
+const realSource = `
 #include <stdlib.h>
 extern int state[]; extern int old(int);
 static const char *const names[] = { "a", "b", "c" };
@@ -99,7 +99,13 @@ int added(int x) { switch (x) { case 1: return old(7); case 2: return state[x]; 
 int fresh; int limit = 7;
 int again(int x) { return added(x + limit) + fresh++; }
 `
-	if err := os.WriteFile(src, []byte(code), 0o600); err != nil {
+
+// TestRealObject carries what a compiler emits: sections, symbols and relocations of an object are
+// made a patch, whose disassembly must be that of the object.
+func TestRealObject(t *testing.T) {
+	dir := t.TempDir()
+	src, obj, file := filepath.Join(dir, "a.c"), filepath.Join(dir, "a.o"), filepath.Join(dir, "fix.patch")
+	if err := os.WriteFile(src, []byte(realSource), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cc := exec.Command("gcc", "-O2", "-fPIC", "-ffunction-sections", "-fdata-sections", "-c", src, "-o", obj)

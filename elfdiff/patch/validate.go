@@ -123,8 +123,10 @@ func (c *checker) relocations(s *Section) (int, string, any) {
 	for j, r := range s.Relocs {
 		d, ok := c.a.Relocs[r.Type]
 		switch {
-		case !ok || d.Kind == arch.RelocNone:
+		case !ok:
 			return j, "relocation type is not known for " + c.a.Name, uint64(r.Type)
+		case !d.Kind.InPatch():
+			return j, "relocation type is not one of a patch", d.Name
 		case s.Kind == BSS:
 			return j, "relocation of a section without content", r.Off
 		case r.Off > s.Size || uint64(d.Size) > s.Size-r.Off:
