@@ -1,8 +1,8 @@
 package references
 
 import (
-	"debug/elf"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -24,7 +24,7 @@ func (c *checker) wrong(a *image.Atom, field arch.ImageAddr, format string, args
 
 // function compares the fields of a function's instructions.
 func (c *checker) function(a *image.Atom) {
-	relocs := slices.DeleteFunc(slices.Clone(c.in(a.Addr, a.End())), func(r relocation) bool { return skipped(r.typ) })
+	relocs := slices.DeleteFunc(slices.Clone(c.in(a.Addr, a.End())), func(r relocation) bool { return r.role == marker })
 	body, err := c.im.Body(a)
 	if err != nil {
 		c.tally.References += len(relocs)
@@ -34,13 +34,17 @@ func (c *checker) function(a *image.Atom) {
 	refs := make(map[arch.ImageAddr]*image.Ref)
 	for i := range body.Refs {
 		r := &body.Refs[i]
-		if r.Place.Kind != image.PlaceNone {
+		if r.Place.Kind != image.PlaceNone && r.Kind != image.RefPage {
 			refs[a.Addr+arch.ImageAddr(r.Off)] = r
 		}
 	}
 	for i := range relocs {
 		r := &relocs[i]
 		c.tally.References++
+		if r.role == page || r.role == threadPage {
+			c.page(a, body, r)
+			continue
+		}
 		ref := refs[r.field]
 		delete(refs, r.field)
 		if ref == nil {
@@ -57,30 +61,83 @@ func (c *checker) function(a *image.Atom) {
 		// What stays within a section needs no relocation: the assembler has resolved it, and the field is the truth.
 		if s := c.im.SectionAt(ref.Place.Addr); s != nil && s.Exec() && s == c.im.SectionAt(field) {
 			c.tally.Local++
+		} else if c.anchored(relocs, ref) {
+			c.tally.Anchored++
 		} else if !ref.Place.Number && !c.rewritten(field) {
 			c.wrong(a, field, "%s at %#x, of which the linker knows nothing", describe(&ref.Place), uint64(ref.Place.Addr))
 		}
 	}
 }
 
-// skipped reports whether a relocation marks an instruction and is no reference of its own.
-func skipped(t elf.R_X86_64) bool {
-	return t == elf.R_X86_64_NONE || t == elf.R_X86_64_TLSDESC_CALL
+// anchored reports whether a reference counts from the address of another object, which the compiler has laid out in one section with the
+// reference's: gcc's section anchors. The address is one that a relocation of the function gives, and a distance that an instruction has room for.
+func (c *checker) anchored(relocs []relocation, ref *image.Ref) bool {
+	const reach = 1 << 16 // bytes: more than 4095 times the 16 of the largest access (Arm ARM, C6.2, "LDR (immediate)", unsigned offset)
+	s := c.im.SectionAt(ref.Place.Addr)
+	return ref.Kind == image.RefMem && s != nil && slices.ContainsFunc(relocs, func(r relocation) bool {
+		base := r.value + arch.ImageAddr(r.addend)
+		return r.role == address && r.sym == "" && c.im.SectionAt(base) == s && ref.Place.Addr-base+reach < 2*reach
+	})
 }
 
-// tls reports whether the linker may have replaced the instructions of a relocation by others (ELF Handling For TLS, 5).
-func tls(t elf.R_X86_64) bool {
-	switch t {
-	case elf.R_X86_64_TLSGD, elf.R_X86_64_TLSLD, elf.R_X86_64_GOTTPOFF, elf.R_X86_64_GOTPC32_TLSDESC, elf.R_X86_64_DTPOFF32, elf.R_X86_64_TPOFF32:
-		return true
+// page compares the page that an instruction makes with what its partners name: every one must be in it, and there must be one.
+func (c *checker) page(a *image.Atom, body *image.Body, r *relocation) {
+	k := body.InstAt(int64(r.field - a.Addr))
+	i := slices.IndexFunc(body.Refs, func(ref image.Ref) bool { return ref.Kind == image.RefPage && int(ref.Inst) == k })
+	switch {
+	case k < 0 || i < 0 && (r.role == threadPage || body.Insts[k].Nop): // the linker has rewritten it
+		c.tally.Dead++
+		return
+	case i < 0 || body.Refs[i].Place.Kind == image.PlaceUnknown:
+		c.tally.Unresolved++
+		return
 	}
-	return false
+	partners := 0
+	for p := range c.partners(a, r.field) {
+		partners++
+		if !c.inPage(p, r) && !c.names(p, r) && !(r.sym == "" && !r.undef && c.sameAddress(p, r)) {
+			c.wrong(a, r.field, "the page of %s at %#x, the linker says %s (%#x)%+d", describe(p), uint64(p.Addr), r.sym, uint64(r.value), r.addend)
+			return
+		}
+	}
+	if partners == 0 {
+		c.tally.Unresolved++
+		return
+	}
+	c.tally.Pages++
+}
+
+// inPage reports whether a place is in the page of the relocation's address.
+func (c *checker) inPage(p *image.Place, r *relocation) bool {
+	const size = 4096 // bytes, whatever the system's pages are (Arm ARM, C6.2, "ADRP")
+	return !p.ViaSlot && !r.undef && p.Addr/size == (r.value+arch.ImageAddr(r.addend))/size
+}
+
+// partners are the places of the references that the code of the unit makes of a page.
+func (c *checker) partners(a *image.Atom, field arch.ImageAddr) iter.Seq[*image.Place] {
+	return func(yield func(*image.Place) bool) {
+		head := a
+		if a.Parent != nil {
+			head = a.Parent
+		}
+		for _, part := range append([]*image.Atom{head}, head.Parts...) {
+			body, err := c.im.Body(part)
+			if err != nil {
+				continue
+			}
+			for _, u := range body.Pages {
+				if u.Page.Atom.Addr+arch.ImageAddr(u.Page.Off) == field && !yield(&body.Refs[u.Ref].Place) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // rewritten reports whether a field is in a thread-local access that the linker has rewritten: its fields are at other places than the relocations.
 func (c *checker) rewritten(field arch.ImageAddr) bool {
 	const reach = 16 // bytes of the longest rewritten sequence
-	return slices.ContainsFunc(c.in(field-reach, field+reach), func(r relocation) bool { return tls(r.typ) })
+	return slices.ContainsFunc(c.in(field-reach, field+reach), func(r relocation) bool { return r.role == thread || r.role == threadPage })
 }
 
 // missing counts a relocation at which no reference was found.
@@ -88,7 +145,7 @@ func (c *checker) missing(a *image.Atom, body *image.Body, r *relocation) {
 	off := uint32(r.field - a.Addr)
 	i := slices.IndexFunc(body.Insts, func(in image.Inst) bool { return in.Off <= off && off < in.End() })
 	switch {
-	case i < 0 || tls(r.typ):
+	case i < 0 || r.role == thread:
 		c.tally.Dead++
 	case body.Insts[i].Target >= 0: // a branch within the function, whose target is the instruction's own
 		c.tally.Address++
@@ -104,7 +161,7 @@ func (c *checker) object(a *image.Atom) {
 		refs[a.Addr+arch.ImageAddr(r.Off)] = r
 	}
 	for _, r := range c.in(a.Addr, a.End()) {
-		if r.typ != elf.R_X86_64_64 {
+		if r.role != word {
 			continue
 		}
 		c.tally.References++
@@ -170,15 +227,8 @@ func (c *checker) sameAddress(p *image.Place, r *relocation) bool {
 	return sameDistance(int64(placeAddr(p)-r.value), r)
 }
 
-// sameDistance reports whether d bytes behind the symbol are what the relocation says: S + A, and for a field relative to the end of its
-// instruction that end's distance from the field's start is part of A: 4 bytes and an immediate of 0, 1, 2 or 4.
-func sameDistance(d int64, r *relocation) bool {
-	switch d -= r.addend; r.typ {
-	case elf.R_X86_64_64, elf.R_X86_64_32, elf.R_X86_64_32S:
-		return d == 0
-	}
-	return d == 4 || d == 5 || d == 6 || d == 8
-}
+// sameDistance reports whether d bytes behind the symbol are what the relocation says: S + A, as its type counts.
+func sameDistance(d int64, r *relocation) bool { return r.role.skew(d - r.addend) }
 
 // names reports whether the place is the relocation's symbol. The place's addend is that of the relocation if both have the same address.
 func (c *checker) names(p *image.Place, r *relocation) bool {

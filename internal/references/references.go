@@ -30,14 +30,17 @@ type Tally struct {
 	Unresolved int // no place is told
 	Undecoded  int // in functions that are not decoded
 	Dead       int // in functions or bytes that no symbol or no path leads to
+	Pages      int // addresses of pages (adrp), in which the linker has what their partners were found to name
 	Local      int // further ones, within a section, which the assembler has resolved
+	Anchored   int // further ones, from the address of another object of the section, which the compiler has resolved
 	Wrong      []string
 }
 
 // relocation is what the linker kept for one field.
 type relocation struct {
 	field  arch.ImageAddr
-	typ    elf.R_X86_64
+	typ    uint32
+	role   role
 	sym    string         // "": a section, or a label of the compiler's
 	value  arch.ImageAddr // of the symbol, in the file that is looked at
 	addend int64
@@ -86,6 +89,9 @@ func read(plain, twin string) ([]relocation, *symbols, error) {
 		return nil, nil, err
 	}
 	defer q.Close()
+	if f.Machine != q.Machine {
+		return nil, nil, fmt.Errorf("%s is not the twin of %s: it is for %v", twin, plain, q.Machine)
+	}
 	if a, b := contents(f, ".text"), contents(q, ".text"); len(a) == 0 || len(a) != len(b) || f.Section(".text").Addr != q.Section(".text").Addr {
 		return nil, nil, fmt.Errorf("%s is not the twin of %s: .text has another size or address", twin, plain)
 	}
@@ -109,7 +115,7 @@ func read(plain, twin string) ([]relocation, *symbols, error) {
 		const size = 24 // bytes of an Elf64_Rela
 		for ; len(b) >= size; b = b[size:] {
 			info := binary.LittleEndian.Uint64(b[8:])
-			r := relocation{field: arch.ImageAddr(binary.LittleEndian.Uint64(b)), typ: elf.R_X86_64(uint32(info)),
+			r := relocation{field: arch.ImageAddr(binary.LittleEndian.Uint64(b)), typ: uint32(info), role: roleOf(q.Machine, uint32(info)),
 				addend: int64(binary.LittleEndian.Uint64(b[16:])), code: to.Flags&elf.SHF_EXECINSTR != 0}
 			if n := info >> 32; n > 0 && n <= uint64(len(syms)) {
 				r.name(&syms[n-1])

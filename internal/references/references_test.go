@@ -42,7 +42,7 @@ func TestCheck(t *testing.T) {
 			if r.Unresolved > 0 || r.References < b.least || r.Named == 0 || r.Static == 0 {
 				t.Errorf("%+v", *r)
 			}
-			if sum := r.Named + r.Static + r.Beside + r.Address + r.Ambiguous + r.Unresolved + r.Undecoded + r.Dead + len(r.Wrong); sum != r.References {
+			if sum := r.Named + r.Static + r.Beside + r.Address + r.Ambiguous + r.Unresolved + r.Undecoded + r.Dead + r.Pages + len(r.Wrong); sum != r.References {
 				t.Errorf("%d references, %d of them counted", r.References, sum)
 			}
 		})
@@ -68,7 +68,7 @@ func TestWrongIsNoticed(t *testing.T) {
 	text := f.Section(".text")
 	tried, noticed := 0, 0
 	for _, r := range relocs {
-		if r.typ != elf.R_X86_64_PC32 || r.sym == "" || r.undef || strings.HasPrefix(r.sym, "_") || uint64(r.field) < text.Addr || uint64(r.field) >= text.Addr+text.Size {
+		if r.typ != uint32(elf.R_X86_64_PC32) || r.sym == "" || r.undef || strings.HasPrefix(r.sym, "_") || uint64(r.field) < text.Addr || uint64(r.field) >= text.Addr+text.Size {
 			continue
 		}
 		tried++

@@ -4,15 +4,18 @@
 # A recipe under programs/ says where a program comes from and defines
 #
 #   fetch_tree      unpacks its source and sets $source, the directory with it in tree/
-#   compile FLAG... in a copy of the tree: compiles, with further flags for the compiler
+#   compile FLAG... in a copy of the tree: compiles, with further flags for the compiler. Where gcc is a cross compiler, HOST_TRIPLE
+#                   is its prefix and BUILD_CC is the machine's own compiler (see scripts/arm64.sh)
 #   objects         prints the object files that are linked, one a line
 #   link OUT FLAG...  links the objects named in the array $order, with further flags for the linker's driver
 #
 # Everything is kept below ${HOTPATCH_CACHE:-$XDG_CACHE_HOME/hotpatch}/oracles. Every -q twin is linked from the same objects.
 
 HOTPATCH_CACHE=${HOTPATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hotpatch}/oracles
+source scripts/arm64.sh
 source scripts/realworld.d/common.sh
 source scripts/realworld.d/fetch.sh
+target=
 say() { echo "${0##*/}: $*" >&2; }
 fail() {
 	say "$@"
@@ -32,10 +35,10 @@ debian_source() {
 	local package=$1 options version
 	source=$(find "$cache/src" -maxdepth 1 -name "$package-*" ! -name '*.new' 2>/dev/null | sort -V | tail -n 1)
 	[[ -n $source ]] && return
-	mkdir -p "$cache/apt/lists/partial" "$cache/apt/cache/archives/partial" "$cache/src"
-	write_sources
-	mapfile -t options < <(apt_options)
-	apt-get -qq "${options[@]}" update || fail "apt-get update failed with $cache/apt/sources.d"
+	mkdir -p "$cache/apt/$(own_release)/lists/partial" "$cache/apt/$(own_release)/cache/archives/partial" "$cache/src"
+	write_sources "$(own_release)"
+	mapfile -t options < <(apt_options "$(own_release)")
+	apt-get -qq "${options[@]}" update || fail "apt-get update failed with $cache/apt/$(own_release)/sources.d"
 	for version in $(apt-cache "${options[@]}" showsrc --only-source "$package" | sed -n 's/^Version: //p' | sort -ruV); do
 		source=$cache/src/$package-$version
 		rm -rf "$source.new" && mkdir -p "$source.new"
@@ -48,13 +51,13 @@ debian_source() {
 }
 
 # compiled PROGRAM NAME FLAG...: compiles a program with further flags in a directory of its own, once, and sets $tree to it. The recipe
-# and the compiler are in its name.
+# and the compiler are in its name. It is for the architecture that build_for was last called with.
 compiled() {
 	local program=$1 name=$2 key from=$SECONDS
 	shift 2
 	recipe "$program"
-	key=$({ cat "$recipes/$program.sh"; echo "$@"; gcc --version; } | sha256sum | cut -c1-12)
-	tree=$cache/$program-$key-$name
+	key=$({ cat "$recipes/$program.sh"; echo "$@"; gcc --version; [[ -z $target ]] || command -v gcc; } | sha256sum | cut -c1-12)
+	tree=$cache/${target:+$target-}$program-$key-$name
 	[[ -e $tree.done ]] && return
 	fetch_tree
 	rm -rf "$tree" && mkdir -p "$(dirname "$tree")" && cp -r "$source/tree" "$tree"

@@ -2,7 +2,7 @@
 fetch_tree() { debian_source openssl; }
 
 compile() {
-	./Configure linux-x86_64 shared -g "$@" && make build_generated && make -j2 libcrypto.so
+	./Configure "linux-$(gcc -dumpmachine | sed 's/-.*//')" shared -g "$@" && make build_generated && make -j2 libcrypto.so
 }
 
 objects() { find . -name 'libcrypto-shlib-*.o' -o -name 'libcrypto-lib-*.o' -newer configdata.pm | sort | awk -F/ '!seen[$NF]++'; }

@@ -27,14 +27,14 @@ func main() {
 
 func run(out io.Writer, args []string) error {
 	var t table.Table
-	t.Row("program", "references", "by name", "static", "beside", "by address", "ambiguous", "unresolved", "undecoded", "dead", "local", "wrong")
+	t.Row("program", "references", "by name", "static", "beside", "by address", "ambiguous", "unresolved", "undecoded", "dead", "pages", "local", "anchored", "wrong")
 	wrong := 0
 	for ; len(args) > 0; args = args[3:] {
 		r, err := references.Check(args[1], args[2])
 		if err != nil {
 			return err
 		}
-		t.Row(args[0], r.References, r.Named, r.Static, r.Beside, r.Address, r.Ambiguous, r.Unresolved, r.Undecoded, r.Dead, r.Local, len(r.Wrong))
+		t.Row(args[0], r.References, r.Named, r.Static, r.Beside, r.Address, r.Ambiguous, r.Unresolved, r.Undecoded, r.Dead, r.Pages, r.Local, r.Anchored, len(r.Wrong))
 		for _, w := range r.Wrong {
 			t.Note(w)
 		}
