@@ -87,6 +87,9 @@ type Arch struct {
 	// Transfer says what the first instruction of code, which in describes, does with the values in general registers.
 	Transfer func(t *Transfer, code []byte, in *Inst)
 
+	// Pieces is how addresses are made by several instructions; nil: one instruction holds a whole address.
+	Pieces *Pieces
+
 	// Dynamic describes a type of dynamic relocation; false: it is not known.
 	Dynamic func(typ uint32) (DynReloc, bool)
 

@@ -33,9 +33,10 @@ const (
 	TransferAddress              // Dst = the address that Mem describes: lea, adr, adrp, an addition of registers or a constant
 	TransferLoad                 // Dst = memory at Mem
 	TransferStore                // memory at Mem = Src, and Src2 behind it (pairs); NoReg: zero, a constant or a vector register
-	TransferCompare              // flags only: Src is compared with Src2, Imm, or memory at Mem
+	TransferCompare              // Src is compared with Src2, Imm, or memory at Mem; Dst = the difference
 	TransferArith                // Dst = some function of Src, Src2, Imm, memory at Mem
 	TransferSelect               // Dst = Src or Src2
+	TransferInsert               // Dst = Src with the bits of Mask replaced by Imm (movk)
 )
 
 // Mem is an operand in memory, or the address that an instruction computes.
@@ -44,10 +45,43 @@ type Mem struct {
 	Disp        int64 // bytes, that is added
 	// From says what Disp counts from where Base is NoReg.
 	From  MemFrom
-	Width uint8 // bytes accessed; 0: not known, or none
+	Width uint8 // bytes accessed, those of both registers of a pair; 0: not known, or none
 	Load  bool  // memory is read
 	Store bool  // memory is written, or may be
+	// Of Index, Extend is taken and shifted left by Scale bits.
+	Scale  uint8
+	Extend Extend
+	Minus  bool // Index is subtracted
 }
+
+// Extend says which part of a value counts: the low Bits bits, extended to 64; 0: all of it.
+type Extend struct {
+	Bits   uint8
+	Signed bool
+}
+
+// Of returns the part of v that counts, extended.
+func (e Extend) Of(v int64) int64 {
+	if e.Bits == 0 || e.Bits >= 64 {
+		return v
+	}
+	shift := 64 - e.Bits
+	if e.Signed {
+		return v << shift >> shift
+	}
+	return int64(uint64(v) << shift >> shift)
+}
+
+// Cond is the condition of a conditional branch, as far as unsigned comparisons go: of what the flags were set by with something else.
+type Cond uint8
+
+const (
+	CondOther      Cond = iota // another one, or it is no conditional branch
+	CondAbove                  // unsigned >
+	CondAboveEqual             // unsigned >=
+	CondBelow                  // unsigned <
+	CondBelowEqual             // unsigned <=
+)
 
 // MemFrom says what a displacement without a base register counts from.
 type MemFrom uint8
@@ -70,7 +104,32 @@ type Transfer struct {
 	Wide      bool // the operation is on the whole register (64 bits); else the rest becomes zero or stays
 	HasMem    bool
 	Mem       Mem
+	Dst2      Reg    // TransferLoad of a pair: gets what is behind that of Dst; see Pair
+	Pair      bool   // of a load or store: half of Mem.Width goes to Dst or comes from Src, the other half to Dst2 or from Src2
+	Vector    bool   // of a load or store: vector registers are filled or stored, and no general one but for the base's new value
+	Step      int64  // WriteBack: bytes
+	WriteBack bool   // Mem.Base gets the value Mem.Base + Step, too (pre- and post-indexed accesses)
+	Signed    bool   // TransferLoad: what is loaded is sign-extended; else the rest of Dst becomes zero
+	Mask      uint64 // TransferInsert
+	Limit     uint64 // Dst is at most that, unsigned, whatever went in; 0: not known
+	Flags     bool   // status flags get another value; TransferCompare: that of the comparison
+	Cond      Cond   // of a conditional branch
+	// Reads are all registers whose value the instruction uses, Src, Src2 and those of Mem among them; all, where that is not known. An
+	// architecture that makes addresses in pieces fills it in.
+	Reads Regs
 	// Writes are all registers that may get another value: Dst, and those that are written besides (writeback of a base, the second of a
 	// pair, implicit ones).
 	Writes Regs
+}
+
+// Pieces is how an architecture makes addresses by several instructions of which none holds the whole: what has to be known of it to follow
+// their values from one to the next.
+type Pieces struct {
+	SP      Reg
+	Saved   Regs // keep their values over calls (AAPCS64, 6.1.1)
+	Args    Regs // hold arguments and results
+	Results Regs // a function returns its result in these; others that it changes are without meaning behind a call
+	Veneers Regs // the linker may change them on the way into any function (AAPCS64, 6.1.1: IP0, IP1)
+	// TPPage is what the pieces of an offset from the thread pointer are multiples of, but for the last.
+	TPPage int64
 }
