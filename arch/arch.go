@@ -97,6 +97,15 @@ type Arch struct {
 	// instruction's first byte. A place out of its reach is an error.
 	Aim func(code []byte, in *Inst, to int64) error
 
+	// Displace rewrites an instruction whose operand is an OpDisp so that it has another displacement, and does the same otherwise. It is an error
+	// if no form of it, of the same length, can hold that.
+	Displace func(code []byte, in *Inst, disp int64) error
+
+	// Widen returns the instructions in whose place a linker put the first one or two of code, because what they name is near: an OpPage and, of two, one
+	// that adds to it, with zero in their fields, as many bytes as they replace. It is false if code does not begin with such.
+	// Nil: linkers leave instructions as long as they were, and one is one.
+	Widen func(code []byte) (wide []byte, ok bool)
+
 	// FieldReloc returns the type of the relocation that stores a value of some kind in an instruction, in operand op of in or, for BranchOp, as
 	// what it branches to; adjust is to be added to the addend, for what the processor counts from. It is false if the instruction has
 	// no such field, or one that is too short to lead from a patch to anywhere in the process.

@@ -47,6 +47,7 @@ type Operand struct {
 	Write bool  // the memory operand is (also) written, or it is not known not to be
 	Seg   bool  // through a segment base that is not flat (fs, gs): thread-local
 	Arith bool  // immediate of and/or/xor/test/imul and the like: never an address
+	Part  bool  // an immediate that makes a number, or a part of one of which other instructions hold the rest (movz, movk)
 	Value int64
 }
 

@@ -23,6 +23,8 @@ var Arch = &arch.Arch{
 	Text:       text,
 	CallBefore: callBefore,
 	Aim:        aim,
+	Displace:   displace,
+	Widen:      widen,
 	FieldReloc: fieldReloc,
 	Transfer:   Transfer,
 	Dynamic:    Dynamic,

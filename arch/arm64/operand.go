@@ -18,9 +18,10 @@ import (
 //	ADD, SUB (immediate, 64 bits)       OpDisp, Addr; Value is negative for SUB
 //	load or store, Rn + immediate       OpDisp; Value in bytes, whatever the scale
 //	the same, post-indexed              OpDisp, Addr: what the base becomes; nothing is accessed there
+//	MOVZ, MOVN, MOVK                    OpImm, Arith, Part; Value is the immediate where it stands in the register, of MOVN inverted
 //
 // Loads and stores without such an immediate have no operand: those with a register as an index, exclusive, ordered and atomic ones, those
-// of structures (LD1 and the like). MOVZ, MOVN and MOVK have none either: their immediates are a part of the canonical bytes.
+// of structures (LD1 and the like).
 func DecodeInto(in *arch.Inst, code []byte) error {
 	*in = arch.Inst{}
 	if len(code) < InstLen {
@@ -41,6 +42,12 @@ func DecodeInto(in *arch.Inst, code []byte) error {
 	}
 	op := arch.Operand{Kind: arch.OpDisp, Size: InstLen, Value: d.Imm}
 	switch {
+	case isMoveWide(w):
+		op.Kind, op.Arith, op.Part = arch.OpImm, true, true
+		op.Value = int64(field(w, 5, 16)) << (16 * field(w, 21, 2))
+		if w>>29&3 == 0 { // MOVN
+			op.Value = ^op.Value
+		}
 	case d.Kind == PCRel:
 		op.Kind, op.Addr = arch.OpPC, true
 	case d.Kind == Page:
@@ -80,6 +87,9 @@ func operandBits(in *Inst, w uint32) uint32 {
 		return bitsImm12
 	case Memory:
 	default:
+		if isMoveWide(w) {
+			return bitsImm16
+		}
 		return 0
 	}
 	switch group := field(w, 28, 2); {

@@ -198,10 +198,11 @@ func putHigh(field []byte, v int64) error {
 // bitsImm16 is the immediate of MOVZ, MOVN and MOVK.
 const bitsImm16 = 0x001fffe0
 
-// isMovw reports whether a word is a MOVN, MOVZ or MOVK, the opcode in bits 29 and 30, which is opc if that is not negative, and writes group.
-func isMovw(w uint32, group uint) bool {
-	return w&0x1f800000 == 0x12800000 && field(w, 29, 2) != 1 && uint(field(w, 21, 2)) == group
-}
+// isMoveWide reports whether a word is a MOVN, MOVZ or MOVK: opcodes 0, 2 and 3 in bits 29 and 30 (Arm ARM, C4.1.65).
+func isMoveWide(w uint32) bool { return w&0x1f800000 == 0x12800000 && field(w, 29, 2) != 1 }
+
+// isMovw is isMoveWide for one that writes a certain group of 16 bits.
+func isMovw(w uint32, group uint) bool { return isMoveWide(w) && uint(field(w, 21, 2)) == group }
 
 // putMovw stores bits 16*group to 16*group+15 of a value in a MOVZ or MOVK. If checked is set the value has no further ones.
 func putMovw(group uint, checked bool) putter {

@@ -149,6 +149,8 @@ func fieldReloc(code []byte, in *arch.Inst, op int, kind arch.RelocKind) (typ ui
 		t = lowReloc(w)
 	case in.Ops[op].Kind == arch.OpDisp && kind == arch.RelocGOTAbs && lowReloc(w) == elf.R_AARCH64_LDST64_ABS_LO12_NC:
 		t = elf.R_AARCH64_LD64_GOT_LO12_NC
+	case kind == arch.RelocTP:
+		t = threadReloc(code)
 	}
 	return uint32(t), 0, t != 0
 }

@@ -59,3 +59,26 @@ func TestAim(t *testing.T) {
 		}
 	}
 }
+
+func TestDisplace(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		code []byte
+		disp int64
+		want []byte // nil: there is no such form
+	}{
+		{name: "mov 0x100(%rdi), %eax", code: []byte{0x8b, 0x87, 0, 1, 0, 0}, disp: -8, want: []byte{0x8b, 0x87, 0xf8, 0xff, 0xff, 0xff}},
+		{name: "movl $1, 0x100(%rdi)", code: []byte{0xc7, 0x87, 0, 1, 0, 0, 1, 0, 0, 0}, disp: 0x210,
+			want: []byte{0xc7, 0x87, 0x10, 2, 0, 0, 1, 0, 0, 0}},
+		{name: "too large", code: []byte{0x8b, 0x87, 0, 1, 0, 0}, disp: 1 << 31},
+		{name: "one byte", code: []byte{0x8b, 0x47, 8}, disp: 16},
+	} {
+		in, err := Arch.Decode(c.code)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if err := displace(c.code, &in, c.disp); (err == nil) != (c.want != nil) || c.want != nil && !slices.Equal(c.code, c.want) {
+			t.Errorf("%s: % x, %v; want % x", c.name, c.code, err, c.want)
+		}
+	}
+}

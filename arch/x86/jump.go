@@ -119,3 +119,13 @@ func aim(code []byte, in *arch.Inst, to int64) error {
 	}
 	return fmt.Errorf("no direct branch with a displacement of 1 or 4 bytes")
 }
+
+// displace is [arch.Arch.Displace]. A displacement of one byte is no operand.
+func displace(code []byte, in *arch.Inst, disp int64) error {
+	for i := range in.NumOps {
+		if op := &in.Ops[i]; op.Kind == arch.OpDisp && op.Size == 4 {
+			return putInt32(code[op.Off:], disp)
+		}
+	}
+	return fmt.Errorf("no instruction with a displacement of 4 bytes")
+}

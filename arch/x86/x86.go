@@ -34,6 +34,7 @@ var Arch = &arch.Arch{
 	CallBefore: callBefore,
 	Effects:    Effects,
 	Aim:        aim,
+	Displace:   displace,
 	FieldReloc: fieldReloc,
 	Call:       convention,
 	Jump:       jump,
