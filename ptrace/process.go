@@ -27,6 +27,7 @@ type Process struct {
 
 	borrowed atomic.Int64 // ns: the longest time that a thread was borrowed
 	byWords  atomic.Bool  // a write went by words, see WritesWords
+	pac      atomic.Pointer[PACMasks]
 
 	mu     sync.Mutex // guards the next two
 	tracer *tracer    // nil before the first use

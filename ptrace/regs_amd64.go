@@ -49,6 +49,9 @@ const (
 // regSize is what NT_PRSTATUS has for a 64-bit thread, in bytes.
 const regSize = regWords * 8
 
+// requestsForRegs is how many ptrace requests a stop makes for the registers of a thread.
+const requestsForRegs = 1
+
 // codeSegment64 is __USER_CS, the code segment of a 64-bit thread (asm/segment.h).
 const codeSegment64 = 0x33
 
@@ -76,9 +79,6 @@ func (r *Regs) PC() arch.Addr { return arch.Addr(r.word[regRIP]) }
 
 // SP is the stack pointer.
 func (r *Regs) SP() arch.Addr { return arch.Addr(r.word[regRSP]) }
-
-// TLSBase is the thread pointer, fs_base.
-func (r *Regs) TLSBase() arch.Addr { return arch.Addr(r.word[regFSBase]) }
 
 // Syscall returns the number of the system call that the thread is in; false if it is
 // in none (orig_rax is negative).
@@ -116,14 +116,6 @@ func (r *Regs) call(pc arch.Addr, nr uintptr, args [6]uint64) {
 	}
 }
 
-// The kernel's internal results of an interrupted call (linux/errno.h).
-const (
-	eRestartSys      = 512 // ERESTARTSYS
-	eRestartNoIntr   = 513 // ERESTARTNOINTR
-	eRestartNoHand   = 514 // ERESTARTNOHAND
-	eRestartResblock = 516 // ERESTART_RESTARTBLOCK
-)
-
 // unattended returns what the kernel makes of the registers of a stopped thread when it lets the thread go on without
 // a signal (arch_do_signal_or_restart in arch/x86/kernel/signal.c): a call that is to be restarted is
 // made again from its instruction, or goes on through its restart block.
@@ -149,10 +141,18 @@ func (r *Regs) native() bool { return r.word[regCS] == codeSegment64 }
 // syscallInst is the instruction that enters the kernel: syscall (AMD64 manual volume 3).
 var syscallInst = []byte{0x0f, 0x05}
 
-// errnoOf splits the raw result of a system call.
-func errnoOf(v uint64) (uint64, syscall.Errno) {
-	if v > ^uint64(4095) {
-		return 0, syscall.Errno(-int64(v))
-	}
-	return v, 0
+// threadPointer is fs_base of a stopped thread.
+func threadPointer(t *tracee) arch.Addr { return arch.Addr(t.regs.word[regFSBase]) }
+
+// readPACMasks: there are no authentication codes on x86-64.
+func readPACMasks(int) (PACMasks, syscall.Errno) { return PACMasks{}, 0 }
+
+// skipCall makes a thread that is stopped at the entry of a system call leave it at once, without its being made: regs say that it is in
+// none.
+func skipCall(tid int, regs *Regs) syscall.Errno {
+	_, e := regset(unix.PTRACE_SETREGSET, tid, regs)
+	return e
 }
+
+// loseInCall says what a system call would take from a stopped thread that is in none: nothing but rcx and r11.
+func loseInCall(int) string { return "" }

@@ -125,7 +125,7 @@ func (r *Remote) abandon(cause error, regs *Regs, first bool, end time.Time) err
 			return cause
 		}
 	case entry:
-		if _, e := regset(unix.PTRACE_SETREGSET, r.t.tid, regs); e != 0 { // they say that it is in no call
+		if skipCall(r.t.tid, regs) != 0 {
 			break
 		}
 		if _, err := r.step(end); err == nil {

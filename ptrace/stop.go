@@ -277,7 +277,7 @@ func (tr *tracer) show(s *Stopped) int {
 		if !t.worker {
 			n++
 			th.NoUser = t.regs.PC() == 0 && t.regs.SP() == 0
-			th.FSBase = t.regs.TLSBase()
+			th.FSBase = threadPointer(t)
 		}
 		s.Threads = append(s.Threads, th)
 	}

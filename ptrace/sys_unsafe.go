@@ -68,8 +68,13 @@ func ptracePeek(tid int, addr arch.Addr) (uint64, syscall.Errno) {
 // number of bytes that the kernel moved, by which a 32-bit thread is known.
 func regset(req, tid int, r *Regs) (int, syscall.Errno) {
 	const ntPRStatus = 1
-	iov := unix.Iovec{Base: (*byte)(unsafe.Pointer(r)), Len: uint64(unsafe.Sizeof(*r))}
-	_, e := ptraceAt(req, tid, ntPRStatus, unsafe.Pointer(&iov))
+	return regsetBytes(req, tid, ntPRStatus, unsafe.Slice((*byte)(unsafe.Pointer(r)), unsafe.Sizeof(*r)))
+}
+
+// regsetBytes is PTRACE_GETREGSET or PTRACE_SETREGSET with any register set (NT_* of linux/elf.h).
+func regsetBytes(req, tid, note int, buf []byte) (int, syscall.Errno) {
+	iov := unix.Iovec{Base: &buf[0], Len: uint64(len(buf))}
+	_, e := ptraceAt(req, tid, uintptr(note), unsafe.Pointer(&iov))
 	return int(iov.Len), e
 }
 

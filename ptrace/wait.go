@@ -74,6 +74,11 @@ func (tr *tracer) readRegs(t *tracee) error {
 		return tr.p.fail("stop", t.tid, ErrForeignABI, "it runs 32-bit code", nil)
 	}
 	t.dying = false // also if execve has given it a new life
+	if tr.p.pac.Load() == nil {
+		if m, e := readPACMasks(t.tid); e == 0 {
+			tr.p.pac.Store(&m)
+		}
+	}
 	return nil
 }
 

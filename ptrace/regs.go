@@ -1,0 +1,47 @@
+package ptrace
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// The kernel's internal results of an interrupted call (linux/errno.h).
+const (
+	eRestartSys      = 512 // ERESTARTSYS
+	eRestartNoIntr   = 513 // ERESTARTNOINTR
+	eRestartNoHand   = 514 // ERESTARTNOHAND
+	eRestartResblock = 516 // ERESTART_RESTARTBLOCK
+)
+
+// errnoOf splits the raw result of a system call.
+func errnoOf(v uint64) (uint64, syscall.Errno) {
+	if v > ^uint64(4095) {
+		return 0, syscall.Errno(-int64(v))
+	}
+	return v, 0
+}
+
+// PACMasks are the bits of an address that its authentication code takes (arm64, FEAT_PAuth): set in neither of them is what is left of an
+// address that has been stripped. Both are zero where the processor or the kernel has no such codes, and on other architectures.
+type PACMasks struct {
+	Data uint64
+	Code uint64 // of return addresses, for one
+}
+
+// Strip returns a return address, or another address of code in user space, without its authentication code.
+func (m PACMasks) Strip(code uint64) uint64 { return code &^ m.Code }
+
+// PACMasks returns the masks of the process, which the kernel tells of a stopped thread. They are known once a thread of the process has
+// been stopped, and may then be asked for in a stop as well; before that, one is stopped for a moment.
+func (p *Process) PACMasks() (PACMasks, error) {
+	if m := p.pac.Load(); m != nil {
+		return *m, nil
+	}
+	if err := p.Borrow(func(*Remote) error { return nil }); err != nil {
+		return PACMasks{}, err
+	}
+	if m := p.pac.Load(); m != nil {
+		return *m, nil
+	}
+	return PACMasks{}, fmt.Errorf("process %d: no thread told the masks of pointer authentication", p.PID)
+}
