@@ -177,6 +177,9 @@ type Ref struct {
 type PageUse struct {
 	Ref  int32  // index in Body.Refs
 	Page Target // the instruction that makes it, with a RefPage; it may be in another part of the unit
+	// Whole: what the field is added to is a whole address, made of the page by another reference's field (adrp, add). It then holds a distance,
+	// which no relocation tells; else the low 12 bits of the address.
+	Whole bool
 }
 
 // Target is a place in the code of a unit.
