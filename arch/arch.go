@@ -164,6 +164,16 @@ type Jump struct {
 	// in front of a jump: a landing pad such as endbr64 or bti c, or zero.
 	Landing func(code []byte) int
 
+	// Signing says how the landing pad that code begins with signs the return address (arm64: paciasp). Nil: none does.
+	Signing func(code []byte) Signing
+
+	// Enter returns where a jump has to lead that stands behind a landing pad which signs as from says, so that the body at entry finds what
+	// a call of it would give it; body is how that one's own landing pad signs. Nil: to entry. Use [Jump.Lead].
+	Enter func(entry Addr, from, body Signing) (Addr, error)
+
+	// Head is code that stands right in front of each body in a payload: Enter may lead to it. Empty: there is none.
+	Head []byte
+
 	// Encode returns the jump that, placed at from, leads to to. A target out
 	// of reach is an error; a displacement is never truncated.
 	Encode func(from, to Addr) ([]byte, error)
@@ -191,6 +201,32 @@ type Jump struct {
 	// IsPadding reports whether all of b is what compilers and linkers put
 	// between functions (NOPs, int3, zero bytes), so that no execution depends on it.
 	IsPadding func(b []byte) bool
+}
+
+// Signing says how code has signed the return address, by the time that control comes behind a landing pad.
+type Signing uint8
+
+const (
+	NotSigned Signing = iota
+	SignedA           // with instruction key A and the stack pointer (paciasp)
+	SignedB           // with instruction key B and the stack pointer (pacibsp)
+	SignedPC          // with the place of the instruction as well (paciasppc, pacibsppc)
+)
+
+// Signs is Signing where that may be nil.
+func (j *Jump) Signs(code []byte) Signing {
+	if j.Signing == nil {
+		return NotSigned
+	}
+	return j.Signing(code)
+}
+
+// Lead is Enter where that may be nil.
+func (j *Jump) Lead(entry Addr, from, body Signing) (Addr, error) {
+	if j.Enter == nil {
+		return entry, nil
+	}
+	return j.Enter(entry, from, body)
 }
 
 // DWARF holds the register numbering of .eh_frame for the architecture.

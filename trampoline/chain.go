@@ -15,6 +15,8 @@ type Version struct {
 	Entry arch.Addr `json:"entry"` // where callers are led
 	Site  arch.Addr `json:"site"`  // where its own jump goes once it is superseded: behind the landing pad of Entry
 	Orig  []byte    `json:"orig"`  // the bytes at Site as the payload was linked, as many as a jump has
+
+	Signs arch.Signing `json:"signs,omitempty"` // what the landing pad does to the return address, of which Site is behind
 }
 
 // NewVersion describes a body of a payload. text holds its linked bytes from entry on, with
@@ -25,7 +27,7 @@ func NewVersion(a *arch.Arch, id patch.ID, entry arch.Addr, text []byte) (Versio
 		return Version{}, fmt.Errorf("version of patch %s at %#x: %d bytes leave no room for a jump", id.Short(), entry, len(text))
 	}
 	return Version{
-		Patch: id, Entry: entry, Site: entry + arch.Addr(off), Orig: slices.Clone(text[off : off+a.Jump.Len]),
+		Patch: id, Entry: entry, Site: entry + arch.Addr(off), Orig: slices.Clone(text[off : off+a.Jump.Len]), Signs: a.Jump.Signs(text),
 	}, nil
 }
 
@@ -44,6 +46,8 @@ type Chain struct {
 	Site     arch.Addr `json:"site"` // of version 0
 	Orig     []byte    `json:"orig"` // the bytes at Site before the first jump, as many as a jump has
 	Versions []Version `json:"versions"`
+
+	Signs arch.Signing `json:"signs,omitempty"` // what the landing pad in front of Site does to the return address
 }
 
 // Newest returns the number of the version that callers reach: 0 if nothing is applied.
@@ -86,7 +90,7 @@ func (c *Chain) Revert(a *arch.Arch, n int) (*Chain, []Write, error) {
 }
 
 func (c *Chain) with(versions []Version) *Chain {
-	return &Chain{Name: c.Name, Site: c.Site, Orig: c.Orig, Versions: versions}
+	return &Chain{Name: c.Name, Site: c.Site, Orig: c.Orig, Versions: versions, Signs: c.Signs}
 }
 
 // difference returns the writes that turn the bytes of c into those of next, version 0's first. gone is the
@@ -137,11 +141,17 @@ func (c *Chain) Bytes(a *arch.Arch) ([]Place, error) {
 	return places, nil
 }
 
+// lead returns where the jump of a version leads whose landing pad signs as from says, to enter v.
+func lead(a *arch.Arch, from arch.Signing, v *Version) (arch.Addr, error) {
+	return a.Jump.Lead(v.Entry, from, v.Signs)
+}
+
 // place returns what stands at the site of version n.
 func (c *Chain) place(a *arch.Arch, n int) (Place, error) {
-	site, orig := c.Site, c.Orig
+	site, orig, signs := c.Site, c.Orig, c.Signs
 	if n > 0 {
-		site, orig = c.Versions[n-1].Site, c.Versions[n-1].Orig
+		v := &c.Versions[n-1]
+		site, orig, signs = v.Site, v.Orig, v.Signs
 	}
 	if len(orig) != a.Jump.Len {
 		return Place{}, fmt.Errorf("%d original bytes at %#x, a jump has %d", len(orig), site, a.Jump.Len)
@@ -149,12 +159,16 @@ func (c *Chain) place(a *arch.Arch, n int) (Place, error) {
 	if n == len(c.Versions) {
 		return Place{site, orig}, nil
 	}
-	to := c.Versions[len(c.Versions)-1].Entry
+	next := &c.Versions[len(c.Versions)-1]
 	if n > 0 {
-		to = c.Versions[n].Entry
+		next = &c.Versions[n]
+	}
+	to, err := lead(a, signs, next)
+	if err != nil {
+		return Place{}, err
 	}
 	w, err := Plan(a, site, len(orig), to)
-	if err != nil && n > 0 {
+	if err != nil && n > 0 && signs == c.Signs {
 		// Two payloads may lie on either side of the module, out of each other's
 		// reach. Version 0 reaches both and leads to the newest.
 		w, err = Plan(a, site, len(orig), c.Site)
@@ -175,7 +189,7 @@ func (c *Chain) Leads(a *arch.Arch, running []byte) (int, error) {
 	}
 	to, jump := a.Jump.Recognize(c.Site, running)
 	for i := range c.Versions {
-		if jump && to == c.Versions[i].Entry {
+		if at, err := lead(a, c.Signs, &c.Versions[i]); jump && err == nil && to == at {
 			return i + 1, nil
 		}
 	}

@@ -23,7 +23,7 @@ import (
 // function was shown not to be active. But they, and those of others, keep the first instructions from being moved ([patch.Site.Take]): who
 // comes that way is in the midst of something, where flags and the stack below the stack pointer may be in use.
 //
-// The jump stands right behind a landing pad. A branch from outside exactly to
+// The jump stands right behind a landing pad, which has done by then whatever it does ([arch.Jump.Enter]). A branch from outside exactly to
 // that place enters the function and meets the jump; one into the middle of the jump would run half an
 // instruction. Where the function is too short, padding behind it is used. If there is no
 // room the error is a [*patch.Refusal].
@@ -36,6 +36,9 @@ func PlanSite(a *arch.Arch, entry arch.ImageAddr, body, pad []byte, interior, ow
 	landing := a.Jump.Landing(body)
 	if landing > len(body) {
 		return refuse(hexBytes(body), "", "the function ends inside its landing pad")
+	}
+	if _, err := a.Jump.Lead(arch.Addr(entry), a.Jump.Signs(body), arch.NotSigned); err != nil {
+		return refuse(hexBytes(body), "restart with the new build", "a jump behind its landing pad cannot lead to another body: %v", err)
 	}
 	need := landing + a.Jump.Len
 	for _, off := range interior {

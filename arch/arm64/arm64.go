@@ -29,6 +29,8 @@ var Arch = &arch.Arch{
 	Transfer:   Transfer,
 	Dynamic:    Dynamic,
 	Pieces:     &pieces,
+	Effects:    Effects,
+	Call:       convention,
 	Jump:       jump,
 	DWARF:      dwarf,
 	Unwind:     unwind,
@@ -37,14 +39,6 @@ var Arch = &arch.Arch{
 	Trap:       []byte{0, 0, 0, 0}, // udf #0
 	UserEnd:    1 << 48,            // with 48 bits (Documentation/arch/arm64/memory.rst)
 	RedZone:    0,                  // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
-}
-
-var jump = arch.Jump{
-	Len:       InstLen,
-	Reach:     branchReach,
-	Encode:    encodeJump,
-	Recognize: recognizeJump,
-	IsPadding: isPadding,
 }
 
 // dwarfRegs are the registers that are tracked: numbers 0 to 32. No frame address and no return address depends on those of greater

@@ -50,14 +50,14 @@ func LayoutOf(p *Patch, a *arch.Arch) (*Layout, error) {
 	c := cursor{p: p, l: l}
 
 	c.begin(Text)
-	c.place(Text, minFuncSize)
+	c.place(Text, minFuncSize, len(a.Jump.Head))
 	c.off = alignUp(c.off, minFuncSize)
 	l.Stubs = c.words(stubs, uint64(a.Jump.StubLen), 8)
 	c.end(0)
 
 	c.begin(ROData)
-	c.place(ROData, 0)
-	c.place(EHFrame, 0)
+	c.place(ROData, 0, 0)
+	c.place(EHFrame, 0, 0)
 	if l.EHFrameSize > 0 {
 		c.off += frameTerminator
 		l.EHFrameSize += frameTerminator
@@ -65,9 +65,9 @@ func LayoutOf(p *Patch, a *arch.Arch) (*Layout, error) {
 	c.end(1)
 
 	c.begin(Data)
-	c.place(Data, 0)
+	c.place(Data, 0, 0)
 	l.Slots = c.words(slots, uint64(a.PtrSize), uint64(a.PtrSize))
-	c.place(BSS, 0)
+	c.place(BSS, 0, 0)
 	c.end(2)
 
 	if l.Size = alignUp(c.off, l.Align); l.Size > maxPayload {
@@ -98,14 +98,14 @@ func (c *cursor) end(i int) {
 	c.l.Segments[i] = c.seg
 }
 
-// place lays out all sections of a kind, each with at least room bytes and that alignment.
-func (c *cursor) place(k Kind, room uint64) {
+// place lays out all sections of a kind, each with at least room bytes and that alignment, and head bytes in front of it.
+func (c *cursor) place(k Kind, room uint64, head int) {
 	for i := range c.p.Sections {
 		s := &c.p.Sections[i]
 		if s.Kind != k {
 			continue
 		}
-		c.off = alignUp(c.off, max(s.Align, room, 1))
+		c.off = alignUp(c.off+uint64(head), max(s.Align, room, 1))
 		c.l.Sections[i] = c.off
 		if k == EHFrame && s.Size > 0 {
 			c.l.EHFrame, c.l.EHFrameSize = c.off, s.Size

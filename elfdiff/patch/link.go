@@ -123,8 +123,12 @@ func (k *linker) fill() error {
 		text[i] = k.a.Trap[i%len(k.a.Trap)]
 	}
 	for i := range k.p.Sections {
-		if s := &k.p.Sections[i]; s.Kind != BSS {
-			copy(k.bytes(k.layout.Sections[i], s.Size), s.Data)
+		s, off := &k.p.Sections[i], k.layout.Sections[i]
+		if s.Kind != BSS {
+			copy(k.bytes(off, s.Size), s.Data)
+		}
+		if head := uint64(len(k.a.Jump.Head)); s.Kind == Text && head > 0 {
+			copy(k.bytes(off-head, head), k.a.Jump.Head)
 		}
 	}
 	if k.layout.EHFrameSize > 0 {

@@ -204,12 +204,35 @@ func TestLayoutArm64(t *testing.T) {
 		t.Fatal(err)
 	}
 	const page = 64 << 10
-	want := [3]Segment{{Kind: Text, Size: 16}, {Kind: ROData, Off: page}, {Kind: Data, Off: page, Size: 100}}
+	want := [3]Segment{{Kind: Text, Size: 32}, {Kind: ROData, Off: page}, {Kind: Data, Off: page, Size: 100}}
 	if l.Align != page || l.Size != 2*page || l.Segments != want {
 		t.Errorf("%+v", l)
 	}
 	if _, err := LayoutOf(samplePatch(t), a); err == nil {
 		t.Error("an x86-64 patch was laid out for arm64")
+	}
+}
+
+// TestHeads: in front of each body there is the code that a jump to it may need.
+func TestHeads(t *testing.T) {
+	p := &Patch{Machine: elf.EM_AARCH64, Sections: []Section{
+		{Name: ".text.f", Kind: Text, Align: 4, Data: make([]byte, 20), Size: 20},
+		{Name: ".text.g", Kind: Text, Align: 64, Data: make([]byte, 8), Size: 8},
+		{Name: ".rodata", Kind: ROData, Align: 8, Data: make([]byte, 8), Size: 8},
+	}, Symbols: []Symbol{{Name: "f", Size: 20, Func: true}, {Name: "g", Section: 1, Size: 8, Func: true}, {Name: "r", Section: 2, Size: 8}}}
+	a, err := machines.Lookup(p.Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pl := mustLink(t, p, testBase, sampleResolver())
+	head := uint64(len(a.Jump.Head))
+	if want := []uint64{16, 64, 64 << 10}; head == 0 || !reflect.DeepEqual(pl.Layout.Sections, want) {
+		t.Fatalf("sections at %#x, want %#x", pl.Layout.Sections, want)
+	}
+	for i, at := range pl.SymAddr[:2] {
+		if got := pl.Bytes(at-arch.Addr(head), head); !bytes.Equal(got, a.Jump.Head) {
+			t.Errorf("in front of body %d: %x, want %x", i, got, a.Jump.Head)
+		}
 	}
 }
 

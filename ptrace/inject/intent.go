@@ -295,7 +295,8 @@ const maxLanding = 16
 
 // classify finds the writes that are made before go, because nothing leads there before: to bodies that come into force with it.
 func (pl *planner) classify() {
-	begins := make(map[arch.Addr]bool) // bodies that jumps of the plan lead to
+	begins := make(map[arch.Addr]bool) // bodies that jumps of the plan lead to, or the heads in front of them
+	before := maxLanding + arch.Addr(len(pl.arch.Jump.Head))
 	for i := range pl.writes {
 		w := &pl.writes[i]
 		if to, ok := pl.arch.Jump.Recognize(w.Addr, w.New); ok && w.Kind == writeJump {
@@ -305,7 +306,7 @@ func (pl *planner) classify() {
 	for i := range pl.writes {
 		w := &pl.writes[i]
 		w.early = w.early || pl.future(w.Addr)
-		for pad := arch.Addr(0); pad < maxLanding && w.Kind == writeStale && !w.early; pad++ {
+		for pad := arch.Addr(0); pad < before && w.Kind == writeStale && !w.early; pad++ {
 			w.early = begins[w.Addr-pad]
 		}
 	}

@@ -166,10 +166,11 @@ func (w *write) decisive() bool { return w.Kind != writeStale && !w.early }
 type body struct {
 	Name    string             `json:"name"`
 	How     patch.How          `json:"how"`
-	Entry   arch.Addr          `json:"entry"`          // of version 0: the function's address for ever
-	Site    arch.Addr          `json:"site,omitempty"` // changed functions: of version 0's jump
-	Orig    []byte             `json:"orig,omitempty"` // what was there before the first jump
-	Take    int                `json:"take,omitempty"` // how many bytes from Site on can be moved; see patch.Site
+	Entry   arch.Addr          `json:"entry"`           // of version 0: the function's address for ever
+	Site    arch.Addr          `json:"site,omitempty"`  // changed functions: of version 0's jump
+	Orig    []byte             `json:"orig,omitempty"`  // what was there before the first jump
+	Signs   arch.Signing       `json:"signs,omitempty"` // what the landing pad in front of Site does
+	Take    int                `json:"take,omitempty"`  // how many bytes from Site on can be moved; see patch.Site
 	Fixed   string             `json:"fixed,omitempty"`
 	Version trampoline.Version `json:"version"`       // changed functions
 	Old     []placedRange      `json:"old,omitempty"` // the newest body before this patch, with its parts

@@ -191,7 +191,7 @@ func (b *bodyPlan) jump(i int, fn *patch.Func, bd *body) error {
 	if bd.Version, err = trampoline.NewVersion(a, b.s.link.file.ID, bd.New.Addr, text); err != nil {
 		return err
 	}
-	bd.Site, bd.Orig = chain.Site, chain.Orig
+	bd.Site, bd.Orig, bd.Signs = chain.Site, chain.Orig, chain.Signs
 	bd.Take, bd.Fixed = b.movable(fn, bd)
 	_, writes, err := chain.Apply(a, bd.Version)
 	if err != nil {
@@ -229,7 +229,7 @@ func (b *bodyPlan) chain(fn *patch.Func, bd *body) (*trampoline.Chain, error) {
 				continue
 			}
 			if c == nil {
-				c = &trampoline.Chain{Name: fn.Name, Site: o.Site, Orig: o.Orig}
+				c = &trampoline.Chain{Name: fn.Name, Site: o.Site, Orig: o.Orig, Signs: o.Signs}
 			}
 			c.Versions = append(c.Versions, o.Version)
 		}
@@ -247,17 +247,18 @@ func (b *bodyPlan) chain(fn *patch.Func, bd *body) (*trampoline.Chain, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &trampoline.Chain{Name: fn.Name, Site: v.Site, Orig: v.Orig}, nil
+		return &trampoline.Chain{Name: fn.Name, Site: v.Site, Orig: v.Orig, Signs: v.Signs}, nil
 	}
 	if err := b.site(fn, bd); err != nil {
 		return nil, err
 	}
 	site := bd.Entry + arch.Addr(fn.Jump.Off)
-	orig, err := b.pl.read(site, a.Jump.Len)
+	code, err := b.pl.read(bd.Entry, int(fn.Jump.Off)+a.Jump.Len)
 	if err != nil {
 		return nil, err
 	}
-	return &trampoline.Chain{Name: fn.Name, Site: site, Orig: bytes.Clone(orig)}, nil
+	orig := bytes.Clone(code[fn.Jump.Off:])
+	return &trampoline.Chain{Name: fn.Name, Site: site, Orig: orig, Signs: a.Jump.Signs(code[:fn.Jump.Off])}, nil
 }
 
 // site checks the place that the diff found for the jump.
