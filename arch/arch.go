@@ -111,6 +111,22 @@ type Arch struct {
 	// no such field, or one that is too short to lead from a patch to anywhere in the process.
 	FieldReloc func(code []byte, in *Inst, op int, kind RelocKind) (typ uint32, adjust int64, ok bool)
 
+	// Link describes a type of link-time relocation, as --emit-relocs keeps them; false: it is not known.
+	Link func(typ uint32) (LinkReloc, bool)
+
+	// PLTStub describes the stub of the procedure linkage table whose indirect jump starts at off in code, which lies at at: slot holds the
+	// address that it jumps to, and starts are where calls may enter it, as offsets in code. It is false if the jump is not through
+	// a slot whose address the code has as a constant.
+	PLTStub func(code []byte, at ImageAddr, off int) (slot ImageAddr, starts []int, ok bool)
+
+	// Unlocked reports whether the first instruction of code does the same without its first byte, a prefix that makes it atomic, and may
+	// therefore be entered behind that. Nil: no instruction has such a prefix.
+	Unlocked func(code []byte) bool
+
+	// TLSGeneral reports whether an instruction that takes the address of the module's own pair of TLS slots is spelled as the ABI has it for
+	// general dynamic access, which tells it from local dynamic access. Nil: no spelling does.
+	TLSGeneral func(code []byte) bool
+
 	Call   Convention
 	Jump   Jump
 	DWARF  DWARF
@@ -125,6 +141,10 @@ type Arch struct {
 
 	// UserEnd is where the addresses end that the kernel maps a program's memory at without being asked for more.
 	UserEnd Addr
+
+	// TCB is how many bytes above the thread pointer the first block of thread-local storage, the program's, begins at the earliest: the thread
+	// control block (variant I of "ELF Handling For Thread-Local Storage", 3). Zero: that block ends at the thread pointer (variant II).
+	TCB int
 
 	// RedZone is the number of bytes below the stack pointer that a leaf
 	// function may use (System V ABI, x86-64 supplement, 3.2.2).
@@ -298,6 +318,7 @@ const (
 	DynDTPMod                   // number of a module with TLS
 	DynDTPOff                   // offset in its block
 	DynTLSDesc                  // two words: a TLS descriptor
+	DynOther                    // something else: a distance, a size
 )
 
 // DynReloc describes a type of dynamic relocation.

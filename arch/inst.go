@@ -65,5 +65,8 @@ type Inst struct {
 	BrOff   uint8 // offset of the branch displacement field
 	BrSize  uint8 // bytes of it; 0 if there is none
 	TLSBase bool  // loads the thread pointer (mov %fs:0, %reg; mrs tpidr_el0)
-	MayNop  bool  // worth asking [Arch.IsNop]; false: it is none
+	// TLSMem: memory is accessed through the thread pointer's segment and a register, or the thread pointer is added from there
+	// (add %fs:0, %reg).
+	TLSMem bool
+	MayNop bool // worth asking [Arch.IsNop]; false: it is none
 }

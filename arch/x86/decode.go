@@ -332,6 +332,7 @@ func (e *encoding) describe(code []byte, in *arch.Inst) {
 	}
 	if e.seg == segFS || e.rep == 0xf3 {
 		in.TLSBase = e.loadsThreadPointer(in)
+		in.TLSMem = e.seg == segFS && (e.m == map1 && e.op == 0x03 || e.memory() && !e.rip && !e.absolute)
 	}
 }
 

@@ -97,7 +97,7 @@ type Import struct {
 	Version string // required version, or ""
 	Weak    bool
 	Func    bool           // STT_FUNC, or called through a stub
-	Type    uint32         // dynamic relocation type that fills Slot
+	Kind    arch.DynKind   // of the dynamic relocation that fills Slot
 	Slot    arch.ImageAddr // of the GOT slot; 0 if the reference does not go through one
 	// Local is the atom that the slot leads to if this very image defines the symbol (a preemptible symbol of a shared
 	// library, or an IRELATIVE slot's resolver); nil otherwise.
@@ -107,9 +107,10 @@ type Import struct {
 // DynReloc is a word of data that the dynamic linker relocates.
 type DynReloc struct {
 	Addr       arch.ImageAddr
-	Addend     int64 // RELATIVE: the image address that is stored
-	*DynSymbol       // without a name for RELATIVE and IRELATIVE; never nil
-	Type       uint32
+	Addend     int64  // RELATIVE: the image address that is stored
+	*DynSymbol        // without a name for RELATIVE and IRELATIVE; never nil
+	Type       uint32 // zero for a packed one (SHT_RELR)
+	Kind       arch.DynKind
 	Size       uint8 // bytes that are written; 0 for COPY
 }
 
@@ -129,11 +130,12 @@ type DynSymbol struct {
 
 // LinkReloc is a relocation that --emit-relocs kept.
 type LinkReloc struct {
-	Addr   arch.ImageAddr // of the field
-	Type   uint32
-	Sym    string // "" for a section symbol
-	Value  arch.ImageAddr
-	Addend int64
+	Addr           arch.ImageAddr // of the field
+	Type           uint32
+	arch.LinkReloc        // what the type stands for
+	Sym            string // "" for a section symbol
+	Value          arch.ImageAddr
+	Addend         int64
 	// Section is set where the relocation names a section symbol or a compiler's own label (.L*): Value then
 	// says only an address, not an object.
 	Section bool

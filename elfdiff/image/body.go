@@ -219,7 +219,6 @@ type Escape struct {
 type DataRef struct {
 	Off  uint64 // from the atom's start
 	Size uint8  // bytes
-	Type uint32 // relocation type: of the dynamic relocation, else of the link-time one
 	// Relative: the field holds the distance from the atom's start to the place, as in clang's relative lookup tables. As
 	// a relocation of its own place it has Off added to the addend.
 	Relative bool

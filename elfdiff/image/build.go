@@ -43,7 +43,7 @@ func (d *Decoder) instructions(i int) {
 		p.nth[off] = int32(len(b.Insts))
 		b.Insts = append(b.Insts, Inst{Off: uint32(off), Target: -1, Len: uint8(di.Len), Flow: di.Flow, TLSBase: di.TLSBase, Unseen: s == byteUnseen})
 		b.order = append(b.order, p.at[off])
-		if p.code[off] != lockPrefix { // behind which another instruction may start
+		if next := off + 1; next < len(p.state) && p.state[next] == byteInside { // else another instruction may start behind a prefix
 			off += di.Len - 1
 		}
 	}
@@ -103,14 +103,13 @@ func (d *Decoder) checkLargeModel() error {
 	for i := range d.parts {
 		b := &d.parts[i].body
 		for k := range b.Insts {
-			in := &b.Insts[k]
-			code := b.Code[in.Off:in.End()]
-			if len(code) != 10 || code[0]&0xf8 != 0x48 || code[1]&0xf8 != 0xb8 { // movabs $imm64, %reg
+			op := &d.insts[b.order[k]].Ops[0]
+			if op.Kind != arch.OpImm || op.Size != 8 {
 				continue
 			}
-			v := arch.ImageAddr(order.Uint64(code[2:]))
+			in, v := &b.Insts[k], arch.ImageAddr(op.Value)
 			if len(bases) > maxBases || slices.ContainsFunc(bases, func(base arch.ImageAddr) bool { return d.im.contains(base + v) }) {
-				return &DecodeError{Atom: b.Atom, Off: in.Off, Code: head(code), Msg: "a 64-bit distance of the large code model cannot be told from a number"}
+				return &DecodeError{Atom: b.Atom, Off: in.Off, Code: head(b.Code[in.Off:in.End()]), Msg: "a 64-bit distance of the large code model cannot be told from a number"}
 			}
 		}
 	}

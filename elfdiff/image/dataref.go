@@ -1,7 +1,6 @@
 package image
 
 import (
-	"debug/elf"
 	"fmt"
 	"slices"
 
@@ -67,7 +66,7 @@ func stored(dyn []DynReloc, links []LinkReloc) []arch.ImageAddr {
 		}
 	}
 	for i := range dyn {
-		if elf.R_X86_64(dyn[i].Type) == elf.R_X86_64_RELATIVE {
+		if dyn[i].Kind == arch.DynRelative {
 			used = append(used, arch.ImageAddr(dyn[i].Addend))
 		}
 	}
@@ -77,22 +76,22 @@ func stored(dyn []DynReloc, links []LinkReloc) []arch.ImageAddr {
 
 // dynRef resolves a dynamically relocated word.
 func (im *Image) dynRef(r *DynReloc, link *LinkReloc, used []arch.ImageAddr) DataRef {
-	ref := DataRef{Size: r.Size, Type: r.Type}
-	switch typ := elf.R_X86_64(r.Type); {
-	case typ == elf.R_X86_64_RELATIVE:
+	ref := DataRef{Size: r.Size}
+	switch {
+	case r.Kind == arch.DynRelative:
 		sym := ""
 		if link != nil && !link.Section {
 			sym = link.Sym
 		}
 		ref.Place = im.addressPlace(arch.ImageAddr(r.Addend), sym, &evidence{used: used})
-	case typ == elf.R_X86_64_IRELATIVE:
+	case r.Kind == arch.DynIRelative:
 		a := im.AtomAt(arch.ImageAddr(r.Addend))
 		ref.Place = Place{Kind: PlaceAtom, Atom: a, Addr: arch.ImageAddr(r.Addend), Proven: true}
 		if a == nil || a.Addr != ref.Place.Addr {
 			ref.Place = Place{Kind: PlaceUnknown, Addr: arch.ImageAddr(r.Addend), Why: "IFUNC resolver without a symbol"}
 		}
 	case r.Sym != "":
-		imp := &Import{Name: r.Sym, Version: r.Version, Weak: r.Weak, Func: r.Func, Type: r.Type}
+		imp := &Import{Name: r.Sym, Version: r.Version, Weak: r.Weak, Func: r.Func, Kind: r.Kind}
 		if r.Defined {
 			imp.Local = im.symbolAtom(r)
 		}
@@ -105,19 +104,15 @@ func (im *Image) dynRef(r *DynReloc, link *LinkReloc, used []arch.ImageAddr) Dat
 
 // linkRef resolves a field that only a link-time relocation tells of.
 func (im *Image) linkRef(l *LinkReloc, start arch.ImageAddr, used []arch.ImageAddr) DataRef {
-	ref := DataRef{Type: l.Type}
 	v := l.Value + arch.ImageAddr(l.Addend)
 	// start + (S + A - P), for a table of offsets from its own start.
 	relative := v - (l.Addr - start)
-	switch elf.R_X86_64(l.Type) {
-	case elf.R_X86_64_64:
-		ref.Size = 8
-	case elf.R_X86_64_32, elf.R_X86_64_32S:
-		ref.Size = 4
-	case elf.R_X86_64_PC32, elf.R_X86_64_PLT32:
-		ref.Size, ref.Relative, v = 4, true, relative
-	default:
+	if l.Kind != arch.LinkAddress || l.Form != arch.FormWhole && l.Form != arch.FormPC {
 		return DataRef{}
+	}
+	ref := DataRef{Size: uint8(l.Size), Relative: l.Form == arch.FormPC}
+	if ref.Relative {
+		v = relative
 	}
 	sym := l.Sym
 	if l.Undef {

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"runtime"
@@ -345,8 +344,8 @@ func (d *Decoder) follow(t Target, state uint8) error {
 			}
 			p.state[k] = byteInside
 		}
-		if in.NumOps > 0 || in.BrSize > 0 || in.Flow == arch.FlowJumpInd || isLegacyPrefix(p.code[off]) {
-			d.note(Target{t.Atom, off}, p.code[off:end], in)
+		if in.NumOps > 0 || in.BrSize > 0 || in.Flow == arch.FlowJumpInd || in.TLSBase || in.TLSMem {
+			d.note(Target{t.Atom, off}, in)
 		}
 		switch in.Flow {
 		case arch.FlowJump, arch.FlowJumpInd, arch.FlowReturn, arch.FlowStop:
@@ -357,26 +356,15 @@ func (d *Decoder) follow(t Target, state uint8) error {
 	return nil
 }
 
-// lockPrefix makes a read-modify-write instruction of x86-64 atomic (Intel SDM vol. 2, 2.1.1).
-const lockPrefix = 0xf0
-
 // behindLock reports whether off is the second entry of a locked instruction that starts in front of it: the same instruction
 // without its prefix. glibc jumps there while the process has one thread only.
 func (p *part) behindLock(a *arch.Arch, off uint32) bool {
-	if off == 0 || p.code[off-1] != lockPrefix || p.state[off-1] != byteStart && p.state[off-1] != byteUnseen {
-		return false
-	}
-	whole, err := a.Decode(p.code[off-1:])
-	if err != nil {
-		return false
-	}
-	rest, err := a.Decode(p.code[off:])
-	return err == nil && a.Machine == elf.EM_X86_64 && rest.Len == whole.Len-1 && rest.Flow == arch.FlowNext && whole.Flow == arch.FlowNext
+	return a.Unlocked != nil && off > 0 && (p.state[off-1] == byteStart || p.state[off-1] == byteUnseen) && a.Unlocked(p.code[off-1:])
 }
 
 // note records what an instruction refers to.
-func (d *Decoder) note(t Target, code []byte, in *arch.Inst) {
-	d.tls.any = d.tls.any || in.TLSBase || fsRegister(code)
+func (d *Decoder) note(t Target, in *arch.Inst) {
+	d.tls.any = d.tls.any || in.TLSBase || in.TLSMem
 	at := t.Atom.Addr + arch.ImageAddr(t.Off)
 	if in.BrSize > 0 {
 		if to, _, ok := d.locate(at + arch.ImageAddr(in.Target)); ok {

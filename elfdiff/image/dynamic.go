@@ -58,7 +58,7 @@ func (d *dynamic) findBlocks() {
 		if i > 0 && d.relocs[i-1].Addr == r.Addr || r.Sym != "" {
 			continue
 		}
-		if typ := elf.R_X86_64(r.Type); typ == elf.R_X86_64_DTPMOD64 || typ == elf.R_X86_64_TLSDESC {
+		if r.Kind == arch.DynDTPMod || r.Kind == arch.DynTLSDesc {
 			d.blocks[r.Addr] = true
 		}
 	}
@@ -156,23 +156,18 @@ func (im *Image) readRela(f *file, s *elf.Section) error {
 			}
 			r.DynSymbol = &im.dyn.syms[sym]
 		}
-		r.Size = dynRelocSize(r.Type)
+		r.Kind, r.Size = im.dynKind(r.Type)
 		im.dyn.relocs = append(im.dyn.relocs, r)
 	}
 	return nil
 }
 
-// dynRelocSize returns the bytes that an x86-64 dynamic relocation writes.
-func dynRelocSize(typ uint32) uint8 {
-	switch elf.R_X86_64(typ) {
-	case elf.R_X86_64_NONE, elf.R_X86_64_COPY:
-		return 0
-	case elf.R_X86_64_32, elf.R_X86_64_32S, elf.R_X86_64_PC32, elf.R_X86_64_SIZE32:
-		return 4
-	case elf.R_X86_64_TLSDESC:
-		return 16
+// dynKind describes a type of dynamic relocation, and the bytes that it writes. One that is not known is taken to write a word.
+func (im *Image) dynKind(typ uint32) (arch.DynKind, uint8) {
+	if r, ok := im.Arch.Dynamic(typ); ok {
+		return r.Kind, uint8(r.Size)
 	}
-	return 8
+	return arch.DynOther, uint8(im.Arch.PtrSize)
 }
 
 // readRelr reads packed relative relocations: an even word is the address of a word to
@@ -214,7 +209,7 @@ func (im *Image) addRelr(f *file, s *elf.Section, addr uint64) error {
 		return &FormatError{f.path, s.Offset, "section " + s.Name + " relocates more words than the file has; address", addr}
 	}
 	im.dyn.relocs = append(im.dyn.relocs, DynReloc{
-		Addr: arch.ImageAddr(addr), Type: uint32(elf.R_X86_64_RELATIVE), Addend: int64(order.Uint64(b)), Size: 8, DynSymbol: noSymbol})
+		Addr: arch.ImageAddr(addr), Kind: arch.DynRelative, Addend: int64(order.Uint64(b)), Size: 8, DynSymbol: noSymbol})
 	return nil
 }
 
@@ -255,7 +250,7 @@ func (im *Image) joinDynamic() {
 		}
 	}
 	for i := range im.dyn.relocs {
-		if r := &im.dyn.relocs[i]; elf.R_X86_64(r.Type) == elf.R_X86_64_COPY {
+		if r := &im.dyn.relocs[i]; r.Kind == arch.DynCopy {
 			for _, a := range im.Covering(r.Addr) {
 				a.Copy = true
 			}

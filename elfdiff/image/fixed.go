@@ -22,8 +22,8 @@ func (im *Image) findFixedWords() {
 		}
 		for off := -uint64(s.Addr) % word; off+word <= s.Size; off += word {
 			if v := arch.ImageAddr(order.Uint64(s.Data[off:])); v != 0 && im.contains(v) {
-				im.links = append(im.links, LinkReloc{Addr: s.Addr + arch.ImageAddr(off), Type: uint32(elf.R_X86_64_64), Value: v,
-					Section: true, Number: true})
+				im.links = append(im.links, LinkReloc{Addr: s.Addr + arch.ImageAddr(off), LinkReloc: arch.LinkReloc{Kind: arch.LinkAddress, Size: word},
+					Value: v, Section: true, Number: true})
 			}
 		}
 	}

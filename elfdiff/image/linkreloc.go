@@ -51,7 +51,7 @@ func (im *Image) readLinkSection(f *file, s *elf.Section) error {
 			return &FormatError{f.path, s.Offset + uint64(off), "relocation of symbol number", info >> 32}
 		}
 		r := LinkReloc{Addr: arch.ImageAddr(order.Uint64(b)), Type: uint32(info), Addend: int64(order.Uint64(b[16:]))}
-		if r.Type == uint32(elf.R_X86_64_NONE) {
+		if r.LinkReloc, _ = im.Arch.Link(r.Type); r.Kind == arch.LinkNone {
 			continue
 		}
 		sym := syms[info>>32*elf.Sym64Size:]

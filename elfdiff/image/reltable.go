@@ -1,7 +1,6 @@
 package image
 
 import (
-	"debug/elf"
 	"strings"
 
 	"hotpatch/arch"
@@ -79,7 +78,7 @@ func (im *Image) RelativeRefs(a *Atom) []DataRef {
 		if im.SectionAt(to) == nil {
 			break
 		}
-		refs = append(refs, DataRef{Off: uint64(off), Size: 4, Type: uint32(elf.R_X86_64_PC32), Relative: true,
+		refs = append(refs, DataRef{Off: uint64(off), Size: 4, Relative: true,
 			Place: im.addressPlace(to, "", &evidence{})})
 	}
 	return refs

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"debug/elf"
 	"fmt"
 	"slices"
 
@@ -94,7 +93,7 @@ func (im *Image) codePlace(to arch.ImageAddr) Place {
 
 // importPlace is the place of a stub or slot. A resolver's slot (IRELATIVE) stands for the IFUNC itself.
 func (im *Image) importPlace(imp *Import, addr arch.ImageAddr, slot bool) Place {
-	if elf.R_X86_64(imp.Type) == elf.R_X86_64_IRELATIVE {
+	if imp.Kind == arch.DynIRelative {
 		return Place{Kind: PlaceAtom, Atom: imp.Local, Addr: addr, ViaSlot: slot, Proven: true}
 	}
 	return Place{Kind: PlaceImport, Import: imp, Addr: addr, ViaSlot: slot, Proven: true}

@@ -191,8 +191,7 @@ func (im *Image) scanData() {
 		if s := im.SectionAt(l.Addr); l.Number || l.Undef || l.TLS || s == nil || s.Exec() {
 			continue
 		}
-		switch elf.R_X86_64(l.Type) {
-		case elf.R_X86_64_64, elf.R_X86_64_32, elf.R_X86_64_32S:
+		if l.Kind == arch.LinkAddress && l.Form == arch.FormWhole {
 			v := l.Value + arch.ImageAddr(l.Addend)
 			x.addrs = append(x.addrs, v)
 			im.noteLabel(v, l.Addr)

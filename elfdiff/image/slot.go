@@ -26,8 +26,8 @@ func (im *Image) slotPlace(v arch.ImageAddr) (Place, bool) {
 	}
 	if imp := im.slots[v]; imp != nil {
 		p := im.importPlace(imp, v, true)
-		switch elf.R_X86_64(imp.Type) {
-		case elf.R_X86_64_TPOFF64, elf.R_X86_64_DTPMOD64, elf.R_X86_64_DTPOFF64, elf.R_X86_64_TLSDESC:
+		switch imp.Kind {
+		case arch.DynTPOff, arch.DynDTPMod, arch.DynDTPOff, arch.DynTLSDesc:
 			p.Kind, p.Atom = PlaceTLS, imp.Local
 		}
 		return p, true
@@ -62,19 +62,19 @@ func (im *Image) slotPlace(v arch.ImageAddr) (Place, bool) {
 
 // localSlot resolves a slot that a relocation without a symbol fills.
 func (im *Image) localSlot(r *DynReloc) (Place, bool) {
-	switch elf.R_X86_64(r.Type) {
-	case elf.R_X86_64_RELATIVE:
+	switch r.Kind {
+	case arch.DynRelative:
 		p := im.exactPlace(arch.ImageAddr(r.Addend))
 		p.Addr, p.ViaSlot = r.Addr, true
 		p.Proven = p.Kind == PlaceAtom
 		return p, true
-	case elf.R_X86_64_TPOFF64, elf.R_X86_64_DTPOFF64, elf.R_X86_64_TLSDESC:
+	case arch.DynTPOff, arch.DynDTPOff, arch.DynTLSDesc:
 		a := im.TLSAt(im.TLS.Addr + arch.ImageAddr(r.Addend))
 		if a == nil {
 			break
 		}
 		return Place{Kind: PlaceTLS, Atom: a, Addend: int64(im.TLS.Addr) + r.Addend - int64(a.Addr), Addr: r.Addr, ViaSlot: true, Proven: true}, true
-	case elf.R_X86_64_DTPMOD64:
+	case arch.DynDTPMod:
 		// The module's own number (local dynamic): no object yet; offsets follow in the code. Or a variable of
 		// the module (general dynamic), see [resolver.generalDynamic].
 		return Place{Kind: PlaceTLS, Addr: r.Addr, ViaSlot: true, Proven: true}, true
@@ -82,14 +82,14 @@ func (im *Image) localSlot(r *DynReloc) (Place, bool) {
 	return Place{Kind: PlaceUnknown, Addr: r.Addr, Why: fmt.Sprintf("GOT slot %#x with relocation type %d", uint64(r.Addr), r.Type)}, true
 }
 
-// ModuleOffset returns the offset in the module's TLS block that the pair of slots at a relocation of type DTPMOD64 without a symbol
+// ModuleOffset returns the offset in the module's TLS block that the pair of slots at a relocation of kind DynDTPMod without a symbol
 // holds: a variable's for general dynamic access, zero for local dynamic access, which adds its own.
 func (im *Image) ModuleOffset(r *DynReloc) (uint64, bool) {
-	if elf.R_X86_64(r.Type) != elf.R_X86_64_DTPMOD64 || r.Sym != "" {
+	if r.Kind != arch.DynDTPMod || r.Sym != "" {
 		return 0, false
 	}
 	if next, ok := im.DynReloc(r.Addr + 8); ok {
-		return uint64(next.Addend), elf.R_X86_64(next.Type) == elf.R_X86_64_DTPOFF64 && next.Sym == ""
+		return uint64(next.Addend), next.Kind == arch.DynDTPOff && next.Sym == ""
 	}
 	b, ok := im.Bytes(r.Addr+8, 8)
 	if !ok {
@@ -98,12 +98,11 @@ func (im *Image) ModuleOffset(r *DynReloc) (uint64, bool) {
 	return order.Uint64(b), true
 }
 
-// generalDynamic completes the place of a slot of the module's own number where the code is that of general dynamic access: lea with an
-// operand size prefix, by which the ABI tells it from local dynamic access (System V ABI, "ELF Handling For Thread-Local Storage", 4.1.6 and 4.2.6).
+// generalDynamic completes the place of a slot of the module's own number where the code is that of general dynamic access, as far as the ABI
+// tells it from local dynamic access.
 func (im *Image) generalDynamic(p *Place, code []byte) {
-	const dataPrefix = 0x66
 	r, ok := im.DynReloc(p.Addr)
-	if p.Kind != PlaceTLS || p.Atom != nil || p.Import != nil || !ok || code[0] != dataPrefix {
+	if p.Kind != PlaceTLS || p.Atom != nil || p.Import != nil || !ok || im.Arch.TLSGeneral == nil || !im.Arch.TLSGeneral(code) {
 		return
 	}
 	if off, ok := im.ModuleOffset(&r); ok && off < im.TLS.MemSize {

@@ -1,8 +1,6 @@
 package image
 
 import (
-	"bytes"
-	"debug/elf"
 	"strings"
 
 	"hotpatch/arch"
@@ -32,7 +30,7 @@ func (im *Image) addImport(imp Import) *Import {
 
 // findStubs decodes the PLT sections. A stub is an indirect jump through a slot, with a landing
 // pad in front of it or not; the slot's dynamic relocation names it. That holds for lazy
-// and bound stubs, with or without endbr64 and bnd, in .plt, .plt.sec, .plt.got and .iplt.
+// and bound stubs in .plt, .plt.sec, .plt.got and .iplt.
 func (im *Image) findStubs() {
 	im.stubs = make(map[arch.ImageAddr]*Import)
 	for _, s := range im.Sections {
@@ -47,9 +45,6 @@ func (im *Image) findStubs() {
 	}
 }
 
-// endbr64 is the landing pad of x86-64 (Intel SDM vol. 2, ENDBR64).
-var endbr64 = []byte{0xf3, 0x0f, 0x1e, 0xfa}
-
 func (im *Image) stubsIn(s *Section) {
 	for off := 0; off < len(s.Data); {
 		in, err := im.Arch.Decode(s.Data[off:])
@@ -57,35 +52,26 @@ func (im *Image) stubsIn(s *Section) {
 			off++
 			continue
 		}
-		at := s.Addr + arch.ImageAddr(off)
-		if op := in.Ops[0]; in.Flow == arch.FlowJumpInd && in.NumOps > 0 && op.Kind == arch.OpPC {
-			if slot := im.slots[at+arch.ImageAddr(op.Value)]; slot != nil {
-				imp := *slot
-				imp.Func = true
-				stub := im.addImport(imp)
-				im.stubs[at] = stub
-				for _, n := range stubHeads(s.Data[:off]) {
-					im.stubs[at-arch.ImageAddr(n)] = stub
-				}
-			}
+		if in.Flow == arch.FlowJumpInd {
+			im.addStub(s, off)
 		}
 		off += in.Len
 	}
 }
 
-// stubHeads returns how many bytes in front of a stub's jump it may start: at a landing pad, and at the move of the stub's number into a
-// register with which mold's stubs begin (41 bb: mov imm32, %r11d).
-func stubHeads(front []byte) []int {
-	var heads []int
-	n := 0
-	if at := len(front) - 6; at >= 0 && front[at] == 0x41 && front[at+1] == 0xbb {
-		n = 6
-		heads = append(heads, n)
+// addStub adds the stub whose jump is at offset off of a section, if its slot is known.
+func (im *Image) addStub(s *Section, off int) {
+	at, starts, ok := im.Arch.PLTStub(s.Data, s.Addr, off)
+	slot := im.slots[at]
+	if !ok || slot == nil {
+		return
 	}
-	if bytes.HasSuffix(front[:len(front)-n], endbr64) {
-		heads = append(heads, n+len(endbr64))
+	imp := *slot
+	imp.Func = true
+	stub := im.addImport(imp)
+	for _, start := range starts {
+		im.stubs[s.Addr+arch.ImageAddr(start)] = stub
 	}
-	return heads
 }
 
 // Stub returns what the PLT stub at addr leads to.
@@ -123,17 +109,16 @@ func (im *Image) readSlot(addr arch.ImageAddr) (Import, bool) {
 	if !ok {
 		return Import{}, false
 	}
-	imp := Import{Name: r.Sym, Version: r.Version, Weak: r.Weak, Func: r.Func, Type: r.Type, Slot: addr}
-	switch elf.R_X86_64(r.Type) {
-	case elf.R_X86_64_IRELATIVE:
+	imp := Import{Name: r.Sym, Version: r.Version, Weak: r.Weak, Func: r.Func, Kind: r.Kind, Slot: addr}
+	switch r.Kind {
+	case arch.DynIRelative:
 		imp.Func = true
 		imp.Local = im.AtomAt(arch.ImageAddr(r.Addend))
 		if imp.Local != nil {
 			imp.Name = imp.Local.Name
 		}
 		return imp, imp.Local != nil
-	case elf.R_X86_64_GLOB_DAT, elf.R_X86_64_JMP_SLOT, elf.R_X86_64_64,
-		elf.R_X86_64_TPOFF64, elf.R_X86_64_DTPMOD64, elf.R_X86_64_DTPOFF64, elf.R_X86_64_TLSDESC:
+	case arch.DynGlobDat, arch.DynJumpSlot, arch.DynAbs, arch.DynTPOff, arch.DynDTPMod, arch.DynDTPOff, arch.DynTLSDesc:
 		if r.Sym == "" {
 			return Import{}, false
 		}

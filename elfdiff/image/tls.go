@@ -47,10 +47,10 @@ func (r *resolver) tlsOperand(code []byte, op *arch.Operand, link *LinkReloc) (P
 
 // linkedTLS resolves an operand whose link-time relocation is known.
 func (r *resolver) linkedTLS(op *arch.Operand, link *LinkReloc) (Place, RefKind) {
-	switch elf.R_X86_64(link.Type) {
-	case elf.R_X86_64_TPOFF32, elf.R_X86_64_DTPOFF32:
+	switch link.Kind {
+	case arch.LinkTPOff, arch.LinkDTPOff:
 		return r.im.tlsNamed(link, op.Value), RefTLS
-	case elf.R_X86_64_GOTTPOFF, elf.R_X86_64_TLSGD, elf.R_X86_64_GOTPC32_TLSDESC:
+	case arch.LinkTPOffSlot, arch.LinkTLSPair, arch.LinkTLSDesc:
 		// The linker relaxed the access to local exec, but kept the type.
 		if op.Kind != arch.OpPC {
 			return r.im.tlsNamed(link, op.Value), RefTLS
@@ -187,21 +187,11 @@ func (im *Image) blockPlace(off int64) Place {
 	return Place{}
 }
 
-// fsRegister reports whether an instruction addresses memory by the thread pointer's segment and a register, or reads
-// the thread pointer to add it.
-func fsRegister(code []byte) bool {
-	if len(code) == 0 || !isLegacyPrefix(code[0]) {
-		return false
-	}
-	x, ok := parseX86(code)
-	return ok && x.fs && (x.base >= 0 || x.index >= 0 || x.opcode == 0x03)
-}
-
 // tlsNamed resolves a thread-local reference whose symbol a link-time relocation names.
 func (im *Image) tlsNamed(l *LinkReloc, v int64) Place {
 	for a := range im.index.names.named(l.Sym) {
 		if a.Kind == TLSObject && (a.Addr == im.TLS.Addr+l.Value || a.Addr == l.Value) {
-			return Place{Kind: PlaceTLS, Atom: a, Addend: tlsAddend(l), Proven: true}
+			return Place{Kind: PlaceTLS, Atom: a, Addend: l.Addend + int64(l.Behind), Proven: true}
 		}
 	}
 	p := im.tlsPlace(v)
@@ -209,24 +199,18 @@ func (im *Image) tlsNamed(l *LinkReloc, v int64) Place {
 	return p
 }
 
-// tlsAddend is the offset from the symbol. Types that were relative to the program counter before
-// relaxation carry the distance to the instruction's end in their addend.
-func tlsAddend(l *LinkReloc) int64 {
-	switch elf.R_X86_64(l.Type) {
-	case elf.R_X86_64_TPOFF32, elf.R_X86_64_DTPOFF32:
-		return l.Addend
-	}
-	return l.Addend + 4
-}
-
-// tlsPlace resolves an offset from the thread pointer. The TLS block of a program ends at the thread pointer
-// (System V ABI, "ELF Handling For Thread-Local Storage", variant II), so the offsets of its objects are negative.
+// tlsPlace resolves an offset from the thread pointer. Only of a program is it known where its block is: it begins behind the thread control block,
+// or it ends at the thread pointer, so that the offsets of its objects are negative ("ELF Handling For Thread-Local Storage", variants I and II).
 func (im *Image) tlsPlace(off int64) Place {
-	block := int64(alignUp(im.TLS.MemSize, im.TLS.Align))
-	if off >= 0 || off < -block || block == 0 || im.Type == elf.ET_DYN && !im.PIE && len(im.Needed) > 0 {
+	size := int64(alignUp(im.TLS.MemSize, im.TLS.Align))
+	start := -size // of the block, from the thread pointer
+	if tcb := im.Arch.TCB; tcb > 0 {
+		start = int64(alignUp(uint64(tcb), im.TLS.Align))
+	}
+	if off < start || off-start >= size || size == 0 || im.Type == elf.ET_DYN && !im.PIE && len(im.Needed) > 0 {
 		return Place{}
 	}
-	at := im.TLS.Addr + arch.ImageAddr(off+block)
+	at := im.TLS.Addr + arch.ImageAddr(off-start)
 	a := im.TLSAt(at)
 	if a == nil {
 		return Place{}
