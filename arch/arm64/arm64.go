@@ -28,6 +28,8 @@ var Arch = &arch.Arch{
 	FieldReloc: fieldReloc,
 	Transfer:   Transfer,
 	Dynamic:    Dynamic,
+	Link:       link,
+	PLTStub:    pltStub,
 	Pieces:     &pieces,
 	Effects:    Effects,
 	Call:       convention,
@@ -38,6 +40,7 @@ var Arch = &arch.Arch{
 	MaxPage:    64 << 10,
 	Trap:       []byte{0, 0, 0, 0}, // udf #0
 	UserEnd:    1 << 48,            // with 48 bits (Documentation/arch/arm64/memory.rst)
+	TCB:        16,                 // ELF Handling For Thread-Local Storage, variant I; glibc's tcbhead_t, whose two words aaelf64 reserves
 	RedZone:    0,                  // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
 }
 
