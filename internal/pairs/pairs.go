@@ -118,8 +118,14 @@ func (p *Pair) set(t testing.TB, key, value string) {
 	}
 }
 
-// Build compiles both versions: ordinary position independent executables. C++ sources are for the compiler's C++ driver.
+// Build is [Pair.BuildFor] for this machine.
 func (p *Pair) Build(t testing.TB, cc string, flags ...string) (old, new string) {
+	t.Helper()
+	return p.BuildFor(t, victim.Native(t), cc, flags...)
+}
+
+// BuildFor compiles both versions: ordinary position independent executables. C++ sources are for the compiler's C++ driver.
+func (p *Pair) BuildFor(t testing.TB, target victim.Target, cc string, flags ...string) (old, new string) {
 	t.Helper()
 	if strings.HasSuffix(p.Sources[0], ".cc") {
 		cc = map[string]string{"gcc": "g++", "clang": "clang++"}[cc]
@@ -128,21 +134,27 @@ func (p *Pair) Build(t testing.TB, cc string, flags ...string) (old, new string)
 	if strings.HasPrefix(cc, "clang") { // which keeps the order by itself
 		flags = slices.DeleteFunc(flags, func(f string) bool { return f == "-fno-toplevel-reorder" })
 	}
-	old = victim.Build(t, cc, p.Sources, append([]string{"-DV=1"}, flags...)...)
-	new = victim.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, flags...), p.Flags2...)...)
+	old = target.Build(t, cc, p.Sources, append([]string{"-DV=1"}, flags...)...)
+	new = target.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, flags...), p.Flags2...)...)
 	return old, new
 }
 
-// BuildLibrary compiles both versions of a shared library. VERSIONS in its flags stands for its version script.
+// BuildLibrary is [Pair.BuildLibraryFor] for this machine.
 func (p *Pair) BuildLibrary(t testing.TB, cc string, flags ...string) (old, new string) {
+	t.Helper()
+	return p.BuildLibraryFor(t, victim.Native(t), cc, flags...)
+}
+
+// BuildLibraryFor compiles both versions of a shared library. VERSIONS in its flags stands for its version script.
+func (p *Pair) BuildLibraryFor(t testing.TB, target victim.Target, cc string, flags ...string) (old, new string) {
 	t.Helper()
 	script := filepath.Join(victim.Root(t), "testdata", "libs", p.Name+".map")
 	all := append([]string{"-O2", "-g", "-fPIC", "-shared", "-Wl,--build-id", "-Wl,-soname,lib" + p.Name + ".so.1"}, flags...)
 	for _, f := range p.Flags {
 		all = append(all, strings.ReplaceAll(f, "VERSIONS", script))
 	}
-	old = victim.Build(t, cc, p.Sources, append([]string{"-DV=1"}, all...)...)
-	new = victim.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, all...), p.Flags2...)...)
+	old = target.Build(t, cc, p.Sources, append([]string{"-DV=1"}, all...)...)
+	new = target.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, all...), p.Flags2...)...)
 	return old, new
 }
 

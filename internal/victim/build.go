@@ -30,10 +30,16 @@ func Root(t testing.TB) string {
 	}
 }
 
+// Build is [Target.Build] for this machine.
+func Build(t testing.TB, cc string, sources []string, flags ...string) string {
+	t.Helper()
+	return Native(t).Build(t, cc, sources, flags...)
+}
+
 // Build compiles and links sources (paths below testdata/) with cc and the flags, and
 // returns the program's path. Results are cached by content in the user's cache directory.
 // A missing compiler fails the test.
-func Build(t testing.TB, cc string, sources []string, flags ...string) string {
+func (g Target) Build(t testing.TB, cc string, sources []string, flags ...string) string {
 	t.Helper()
 	root := Root(t)
 	key := []string{fmt.Sprintf("%q", sources)}
@@ -45,7 +51,7 @@ func Build(t testing.TB, cc string, sources []string, flags ...string) string {
 		args = append(args, p)
 	}
 	base := strings.TrimSuffix(filepath.Base(sources[0]), filepath.Ext(sources[0]))
-	dir := Cached(t, cc, append(key, flags...), func(dir string) []string {
+	dir := g.Cached(t, cc, append(key, flags...), func(dir string) []string {
 		return append(append([]string{"-o", filepath.Join(dir, base)}, args...), flags...)
 	})
 	return filepath.Join(dir, base)
@@ -69,21 +75,28 @@ func Contents(t testing.TB, source string) string {
 	return all.String()
 }
 
+// Cached is [Target.Cached] for this machine.
+func Cached(t testing.TB, cc string, key []string, arguments func(dir string) []string) string {
+	t.Helper()
+	return Native(t).Cached(t, cc, key, arguments)
+}
+
 // Cached returns a directory with what one run of a compiler makes, from the user's cache directory if it was made before by the same
 // version of the compiler with the same key. The arguments are made for the directory that the compiler is to write to and is
 // started in; it gets another name when it is complete.
-func Cached(t testing.TB, cc string, key []string, arguments func(dir string) []string) string {
+func (g Target) Cached(t testing.TB, cc string, key []string, arguments func(dir string) []string) string {
 	t.Helper()
-	version, err := exec.Command(cc, "--version").Output()
+	version, err := g.Command(cc, "--version").Output()
 	if err != nil {
-		t.Fatalf("compiler %s: %v (scripts/setup installs what the tests need)", cc, err)
+		t.Fatalf("compiler %s for %s: %v (scripts/setup installs what the tests need)", cc, g, err)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
 	}
 	cache = filepath.Join(cache, "hotpatch-test")
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%q", cc, version, key))
+	tool := g.Tool(cc)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%q", strings.Join(tool, " "), version, key))
 	dir := filepath.Join(cache, hex.EncodeToString(sum[:])[:24])
 	if _, err := os.Stat(dir); err == nil {
 		return dir
@@ -100,7 +113,7 @@ func Cached(t testing.TB, cc string, key []string, arguments func(dir string) []
 	if err := os.Chmod(work, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	Run(t, work, cc, arguments(work)...)
+	Run(t, work, tool[0], append(tool[1:], arguments(work)...)...)
 	if err := os.Rename(work, dir); err != nil {
 		if _, there := os.Stat(dir); there != nil {
 			t.Fatal(err)

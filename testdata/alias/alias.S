@@ -4,11 +4,19 @@
 	.type one, @function
 	.type two, @function
 	.type alias, @function
+#ifdef __aarch64__
+one:	add w0, w0, #1
+	ret
+	.size one, .-one
+two:	add w0, w0, w0
+	ret
+#else
 one:	lea 1(%rdi), %eax
 	ret
 	.size one, .-one
 two:	lea (%rdi,%rdi), %eax
 	ret
+#endif
 	.size two, .-two
 #if V == 1
 	.set alias, one

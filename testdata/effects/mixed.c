@@ -1,5 +1,5 @@
-// Arithmetic of many kinds, to be executed step by step: integers of all sizes, bits, floating point, vectors up to AVX2 where the processor
-// has them.
+// Arithmetic of many kinds, to be executed step by step: integers of all sizes, bits, floating point, vectors, up to AVX2 where an x86-64
+// processor has them, and with the instructions of Armv8.2 where an arm64 one has.
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -56,6 +56,11 @@ __attribute__((noinline)) static void floats(double x, float y)
 	}
 
 VECTORS(plain, __attribute__((optimize("O3"))))
+#ifdef __aarch64__
+#include <sys/auxv.h>
+VECTORS(later, __attribute__((optimize("O3"), target("arch=armv8.2-a+fp16+dotprod"))))
+static int has_later(void) { return (getauxval(AT_HWCAP) & (HWCAP_ASIMDHP | HWCAP_ASIMDDP)) == (HWCAP_ASIMDHP | HWCAP_ASIMDDP); }
+#else
 VECTORS(sse4, __attribute__((optimize("O3"), target("sse4.2,popcnt"))))
 VECTORS(avx2, __attribute__((optimize("O3"), target("avx2,fma,bmi,bmi2,lzcnt,popcnt"))))
 
@@ -64,6 +69,7 @@ __attribute__((noinline, target("bmi,bmi2,lzcnt,popcnt"))) static void bits(uint
 	sink += (a & ~b) + (a & (a - 1)) + (a & -a) + (a ^ (a - 1)) + (a << (b & 63)) + (a >> (b & 63)) + (uint64_t)__builtin_clzll(a | 1);
 	sink += (uint64_t)__builtin_ctzll(b | 1) + (uint64_t)(((__uint128_t)a * b) >> 64) + ((a >> 17) | (a << 47));
 }
+#endif
 
 int main(void)
 {
@@ -72,19 +78,26 @@ int main(void)
 	int i[64];
 	short s[64];
 	char c[64], text[128];
+#ifndef __aarch64__
 	__builtin_cpu_init();
+#endif
 	for (int k = 0; k < 64; k++)
 		f[k] = (float)k, d[k] = k * 0.5, i[k] = k * k, s[k] = (short)(k * 31), c[k] = (char)k;
 	for (uint64_t k = 1; k < 40; k++) {
 		integers(k * 0x9e3779b97f4a7c15, k << 20 | 5);
 		floats((double)k * 0.75, (float)k / 7);
 		plain(f, d, i, s, c);
+#ifdef __aarch64__
+		if (has_later())
+			later(f, d, i, s, c);
+#else
 		if (__builtin_cpu_supports("sse4.2"))
 			sse4(f, d, i, s, c);
 		if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) {
 			avx2(f, d, i, s, c);
 			bits(k * 0x9e3779b97f4a7c15, k);
 		}
+#endif
 		snprintf(text, sizeof text, "%g %a %ld %s", dsink, (double)f[k], (long)sink, "text");
 		sink += strlen(text) + (uint64_t)memcmp(text, c, 5) + (strchr(text, 'x') != NULL);
 	}

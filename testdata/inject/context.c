@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,10 +100,16 @@ static void *drainer(void *arg)
 	return NULL;
 }
 
+#ifdef __aarch64__
+#define PC(uc) ((uc)->uc_mcontext.pc)
+#else
+#define PC(uc) ((uintptr_t)(uc)->uc_mcontext.gregs[REG_RIP])
+#endif
+
 static void handler(int sig, siginfo_t *info, void *uc)
 {
 	(void)sig, (void)info;
-	if (((ucontext_t *)uc)->uc_mcontext.gregs[REG_RIP] != (greg_t)drain || caught)
+	if (PC((ucontext_t *)uc) != (uintptr_t)drain || caught)
 		return;
 	caught = 1;
 	puts("waiting");

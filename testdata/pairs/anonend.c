@@ -17,7 +17,7 @@ NOINLINE int sum(void)
 	const int *p, *end;
 	int t = 0, k = V;
 
-	__asm__("lea .Ltable(%%rip), %0\n\tlea .Lend(%%rip), %1" : "=r"(p), "=r"(end));
+	__asm__(ADDRESS("%0", ".Ltable") ADDRESS("%1", ".Lend") : "=r"(p), "=r"(end));
 	while (p != end)
 		t += *p++ * k;
 	return t;
@@ -26,7 +26,7 @@ NOINLINE const int *other(void)
 {
 	const int *p;
 
-	__asm__("lea .Lend(%%rip), %0" : "=r"(p));
+	__asm__(ADDRESS("%0", ".Lend") : "=r"(p));
 	return p;
 }
 

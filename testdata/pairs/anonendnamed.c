@@ -16,7 +16,7 @@ NOINLINE int sum(void)
 	const int *p, *end = behind;
 	int t = 0, k = V;
 
-	__asm__("lea .Ltable(%%rip), %0" : "=r"(p));
+	__asm__(ADDRESS("%0", ".Ltable") : "=r"(p));
 	__asm__("" : "+r"(end));
 	while (p != end)
 		t += *p++ * k;

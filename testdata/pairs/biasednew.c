@@ -22,7 +22,11 @@ NOINLINE int letter(long c)
 	base = front;
 	n = (int)c;
 #else
+#ifdef __aarch64__
+	__asm__(ADDRESS("%0", "letters-64") "ldr %w1, [%0, %2, lsl #2]" : "=&r"(base), "=r"(n) : "r"(c));
+#else
 	__asm__("lea letters-64(%%rip), %0\n\tmov (%0,%2,4), %1" : "=&r"(base), "=r"(n) : "r"(c));
+#endif
 #endif
 	return n + V * 100 + (base == 0);
 }

@@ -18,9 +18,15 @@ NOINLINE int sum(void)
 {
 	int total, n;
 
+#ifdef __aarch64__
+	__asm__(ADDRESS("x16", "walked") "mov %w0, #0\n"
+		"1:\tadd x16, x16, #4\n\tldr %w1, [x16, #-4]\n\tadd %w0, %w0, %w1\n\tcbnz %w1, 1b"
+		: "=&r"(total), "=&r"(n) : : "x16");
+#else
 	__asm__("lea walked(%%rip), %%rcx\n\txor %0, %0\n"
 		"1:\tadd $4, %%rcx\n\tmov -4(%%rcx), %1\n\tadd %1, %0\n\ttest %1, %1\n\tjne 1b"
 		: "=&r"(total), "=&r"(n) : : "rcx", "cc");
+#endif
 	return total * V;
 }
 

@@ -17,7 +17,12 @@ NOINLINE int sum(long i)
 	const int *end;
 	int n = V;
 
+#ifdef __aarch64__
+	__asm__(ADDRESS("%0", "front+64") "0:\tldr w16, [%0, %1, lsl #2]\n\tadd %w2, %w2, w16\n\tadds %1, %1, #1\n\tb.ne 0b"
+		: "=&r"(end), "+r"(i), "+r"(n) : : "x16", "cc");
+#else
 	__asm__("lea front+64(%%rip), %0\n0:\tadd (%0,%1,4), %2\n\tadd $1, %1\n\tjne 0b" : "=&r"(end), "+r"(i), "+r"(n));
+#endif
 	return n;
 }
 

@@ -12,7 +12,7 @@ NOINLINE int first(void)
 {
 	void *const *start;
 
-	asm("lea .Lblob(%%rip), %0" : "=r"(start));
+	asm(ADDRESS("%0", ".Lblob") : "=r"(start));
 	return (start[0] == start[1]) * V;
 }
 
@@ -20,7 +20,7 @@ NOINLINE int middle(void)
 {
 	const char *half;
 
-	asm("lea .Lblob+12(%%rip), %0" : "=r"(half));
+	asm(ADDRESS("%0", ".Lblob+12") : "=r"(half));
 	return *half;
 }
 

@@ -21,7 +21,11 @@ void answer(void)
 {
 	long sum = 0, *end;
 
+#ifdef __aarch64__
+	__asm__(ADDRESS("%0", "list+64") : "=r"(end) : "m"(list));
+#else
 	__asm__("lea %c1+64(%%rip), %0" : "=r"(end) : "i"(list), "m"(list)); // as clang -Os writes it
+#endif
 	for (long *p = list; p != end; p++)
 		sum += V * ++*p;
 	printf("%ld\n", sum);

@@ -19,7 +19,7 @@ NOINLINE int last(void)
 {
 	const unsigned char *end;
 
-	__asm__("lea stack+64(%%rip), %0" : "=r"(end));
+	__asm__(ADDRESS("%0", "stack+64") : "=r"(end));
 	return below(end) + V;
 }
 

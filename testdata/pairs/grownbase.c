@@ -15,7 +15,11 @@ NOINLINE static int letter(long c)
 	int n;
 
 	// As gcc -O2 writes letters[c - 48].
+#ifdef __aarch64__
+	__asm__(ADDRESS("%0", "letters-192") "ldr %w1, [%0, %2, lsl #2]" : "=&r"(base), "=r"(n) : "r"(c));
+#else
 	__asm__("lea %c3-192(%%rip), %0\n\tmov (%0,%2,4), %1" : "=&r"(base), "=r"(n) : "r"(c), "i"(letters));
+#endif
 	return n;
 }
 

@@ -15,7 +15,13 @@ NOINLINE static void last(void)
 {
 	int *end;
 
+#if defined __aarch64__ && V == 1
+	__asm__(ADDRESS("%0", "list+32") : "=r"(end));
+#elif defined __aarch64__
+	__asm__(ADDRESS("%0", "list+64") : "=r"(end));
+#else
 	__asm__("lea %c1(%%rip), %0" : "=r"(end) : "i"(list + V * 8));
+#endif
 	mark(end);
 }
 

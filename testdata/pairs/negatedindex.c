@@ -18,7 +18,12 @@ NOINLINE int fromend(long n)
 	int s = V;
 
 	// As gcc -O2 writes (front + 16)[-n].
+#ifdef __aarch64__
+	__asm__("neg %1, %1\n\t" ADDRESS("%0", "front+64") "ldr w16, [%0, %1, lsl #2]\n\tadd %w2, %w2, w16"
+		: "=&r"(end), "+r"(n), "+r"(s) : : "x16");
+#else
 	__asm__("neg %1\n\tlea front+64(%%rip), %0\n\tadd (%0,%1,4), %2" : "=&r"(end), "+r"(n), "+r"(s));
+#endif
 	return s;
 }
 

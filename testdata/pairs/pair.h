@@ -23,6 +23,15 @@ __attribute__((noinline)) void answer(void);
 #define NOINLINE __attribute__((noipa))
 #endif
 
+// ADDRESS is the assembly that puts the address of a place into a register, VALUE that which loads the word there.
+#ifdef __aarch64__
+#define ADDRESS(reg, place) "adrp " reg ", " place "\n\tadd " reg ", " reg ", :lo12:" place "\n\t"
+#define VALUE(reg, place) "adrp " reg ", " place "\n\tldr " reg ", [" reg ", :lo12:" place "]\n\t"
+#else
+#define ADDRESS(reg, place) "lea " place "(%%rip), " reg "\n\t"
+#define VALUE(reg, place) "mov " place "(%%rip), " reg "\n\t"
+#endif
+
 int main(void)
 {
 	char line[256];

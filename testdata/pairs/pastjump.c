@@ -21,9 +21,15 @@ NOINLINE int down(void)
 	long left;
 	int n = V - 1;
 
+#ifdef __aarch64__
+	__asm__(ADDRESS("%0", "front+64") "mov %1, #16\n\tb 1f\n\tnop\n"
+		"0:\tldr w16, [%0, #-4]\n\tadd %w2, %w2, w16\n\tsub %0, %0, #4\n\tsub %1, %1, #1\n"
+		"1:\tcbnz %1, 0b" : "=&r"(p), "=&r"(left), "+r"(n) : : "x16");
+#else
 	__asm__("lea front+64(%%rip), %0\n\tmov $16, %1\n\tjmp 1f\n\tnop\n"
 		"0:\tadd -4(%0), %2\n\tsub $4, %0\n\tdec %1\n"
 		"1:\ttest %1, %1\n\tjne 0b" : "=&r"(p), "=&r"(left), "+r"(n));
+#endif
 	return n;
 }
 
@@ -34,9 +40,15 @@ NOINLINE int up(void)
 	const int *p;
 	int x;
 
+#ifdef __aarch64__
+	__asm__(ADDRESS("%0", "between") "mov %w1, #1\n\tb 1f\n\tnop\n"
+		"0:\tldr %w1, [%0, #4]\n\tadd %0, %0, #4\n\tadd %w2, %w2, %w1\n"
+		"1:\tcbnz %w1, 0b" : "=&r"(p), "=&r"(x), "+r"(n));
+#else
 	__asm__("lea between(%%rip), %0\n\tmov $1, %1\n\tjmp 1f\n\tnop\n"
 		"0:\tmov 4(%0), %1\n\tadd $4, %0\n\tadd %1, %2\n"
 		"1:\ttest %1, %1\n\tjne 0b" : "=&r"(p), "=&r"(x), "+r"(n));
+#endif
 #endif
 	return n;
 }

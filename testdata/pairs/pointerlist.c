@@ -30,7 +30,7 @@ NOINLINE static int help(void)
 {
 	const char *const *list;
 
-	__asm__("lea .Llist(%%rip), %0" : "=r"(list));
+	__asm__(ADDRESS("%0", ".Llist") : "=r"(list));
 	return total(list);
 }
 
@@ -38,7 +38,7 @@ NOINLINE static int length(void)
 {
 	const char *other;
 
-	__asm__("mov .Lother(%%rip), %0" : "=r"(other));
+	__asm__(VALUE("%0", ".Lother") : "=r"(other));
 	return strlen(other);
 }
 

@@ -22,12 +22,12 @@ NOINLINE int behind(void)
 #if V == 1
 	long number;
 
-	__asm__("mov .Lbehind(%%rip), %0" : "=r"(number));
+	__asm__(VALUE("%0", ".Lbehind") : "=r"(number));
 	return (char)number;
 #else
 	const char *text;
 
-	__asm__("lea .Lbehind(%%rip), %0" : "=r"(text));
+	__asm__(ADDRESS("%0", ".Lbehind") : "=r"(text));
 	return *text;
 #endif
 }

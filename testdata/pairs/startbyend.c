@@ -25,7 +25,11 @@ NOINLINE int all(void)
 	const int *start, *end;
 
 	// As gcc -Os writes sum(front, front + 16).
+#ifdef __aarch64__
+	__asm__(ADDRESS("%1", "front+64") "sub %0, %1, #64" : "=r"(start), "=&r"(end));
+#else
 	__asm__("lea front+64(%%rip), %1\n\tlea -64(%1), %0" : "=r"(start), "=&r"(end));
+#endif
 	return sum(start, end) + V;
 }
 

@@ -18,14 +18,14 @@ NOINLINE int last(void)
 {
 	const int *end;
 
-	__asm__("lea table+24(%%rip), %0" : "=r"(end));
+	__asm__(ADDRESS("%0", "table+24") : "=r"(end));
 	return below(end) + V;
 }
 NOINLINE const char *text(void)
 {
 	const char *p;
 
-	__asm__("lea .Ltext(%%rip), %0" : "=r"(p));
+	__asm__(ADDRESS("%0", ".Ltext") : "=r"(p));
 	return p;
 }
 

@@ -22,7 +22,12 @@ NOINLINE int sum(void)
 	int n = V - 1;
 
 	// As clang -O2 writes a loop over the whole of an array.
+#ifdef __aarch64__
+	__asm__(ADDRESS("%0", "front+64") "mov %1, #-16\n0:\tldr w16, [%0, %1, lsl #2]\n\tadd %w2, %w2, w16\n\tadds %1, %1, #1\n\tb.ne 0b"
+		: "=&r"(end), "=&r"(i), "+r"(n) : : "x16", "cc");
+#else
 	__asm__("lea front+64(%%rip), %0\n\tmov $-16, %1\n0:\tadd (%0,%1,4), %2\n\tinc %1\n\tjne 0b" : "=&r"(end), "=&r"(i), "+r"(n));
+#endif
 	return n;
 }
 
