@@ -12,7 +12,7 @@ import (
 )
 
 // guestRoot is where scripts/guest has unpacked Debian's arm64 packages.
-func guestRoot(t *testing.T) string {
+func guestRoot(t testing.TB) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 //	adrp x0, page of sym                                     (NOP)
 //	add  x0, x0, low of sym                                  adr x0, sym
 //
-// The caller has to know that the two are a pair: that the ADRP is where the value of the base register comes from, wherever it stands. lld and mold
-// relax only neighbours, and take back a RelaxPC to RelaxNear if the place is within 1 MiB; GNU ld and gold do none of this. Images
-// for a fixed address have the same forms as others.
+// The caller has to know that the two are a pair: that the ADRP is where the value of the base register comes from, wherever it stands. lld
+// relaxes only neighbours, and goes on from RelaxPC to RelaxNear if the place is within 1 MiB; mold 1.10 relaxes the second pair
+// alone; GNU ld and gold do none of this. Images for a fixed address have the same forms as others.
 //
 // There is no RelaxTLS. Linkers turn initial exec into MOVZ and MOVK, and a TLS descriptor's four instructions into either, with the
 // offset as immediates, which are a part of the canonical bytes: such functions compare as different.
