@@ -17,9 +17,12 @@ const (
 // outlineMark follows the word in an outline, so that it is never the canonical bytes of another instruction.
 const outlineMark = 'o'
 
+// oneSource marks instructions that read one register as both of their sources: CINC is such a CSINC, MOV of a vector such an ORR.
+const oneSource = 1 << 4
+
 // Outline appends what the instruction that in describes does, without its general or vector registers and without where in the
-// stack frame it does it: [arch.Arch.Outline]. That is its canonical bytes with the registers cleared, and which of them have the number 31:
-// the zero register and the stack pointer make another instruction of it.
+// stack frame it does it: [arch.Arch.Outline]. That is its canonical bytes with the registers cleared, which of them have the number 31, and
+// whether both sources are one: the zero register, the stack pointer and equal sources make another instruction of it.
 func Outline(dst, code []byte, in *arch.Inst) (outline []byte, covers [2]bool) {
 	w := binary.LittleEndian.Uint32(code)
 	regs := registerBits(w)
@@ -35,6 +38,9 @@ func Outline(dst, code []byte, in *arch.Inst) (outline []byte, covers [2]bool) {
 		if regs&mask != 0 && w&mask == mask {
 			special |= 1 << i
 		}
+	}
+	if regs&bitsRm != 0 && regs&bitsRn != 0 && field(w, 5, 5) == field(w, 16, 5) {
+		special |= oneSource
 	}
 	covers[0] = in.NumOps == 1 && in.Ops[0].Kind == arch.OpDisp && regs&bitsRn != 0 && w&bitsRn == bitsRn
 	return append(dst, outlineMark, special), covers

@@ -158,6 +158,7 @@ func fieldReloc(code []byte, in *arch.Inst, op int, kind arch.RelocKind) (typ ui
 // branchReloc returns the relocation type of a direct branch; 0: there is none.
 func branchReloc(w uint32, in *arch.Inst, kind arch.RelocKind) elf.R_AARCH64 {
 	switch {
+	case !isDirect(in.Flow):
 	case in.Flow == arch.FlowCall:
 		return elf.R_AARCH64_CALL26
 	case in.Flow == arch.FlowJump:

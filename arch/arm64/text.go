@@ -94,10 +94,10 @@ func ownText(w uint32, in *Inst) string {
 		return "mrs " + general64(uint8(w&31), "xzr") + ", tpidr_el0"
 	case w&0xfffff01f == nop:
 		return hintNames[field(w, 5, 7)]
-	case w&0xfe1ff800 == 0xd61f0800:
-		return signedBranch(w)
 	case w&0xfffffbff == 0xd65f0bff:
 		return [...]string{"retaa", "retab"}[w>>10&1]
+	case w&0xfe1ff800 == 0xd61f0800:
+		return signedBranch(w)
 	case w&0x3fa07c00 == 0x08a07c00:
 		return atomicText(w, "cas")
 	case w&0x3f208c00 == 0x38200000:
