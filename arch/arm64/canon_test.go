@@ -54,7 +54,7 @@ func FuzzCanon(f *testing.F) {
 		f.Add(w, uint32(0x40), uint32(nop))
 	}
 	f.Fuzz(func(t *testing.T, w, flip, behind uint32) {
-		for _, mask := range []uint32{1<<32 - 1, bitsImm26, bitsImm19, bitsImm14, bitsImm9B, bitsADR, bitsImm12, bitsImm9, bitsImm9S, bitsImm7} {
+		for _, mask := range []uint32{1<<32 - 1, bitsImm26, bitsImm19, bitsImm14, bitsImm9B, bitsADR, bitsImm12, bitsImm9, bitsImm9S, bitsImm7, bitsImm16} {
 			checkSameCanon(t, w, w^flip&mask)
 		}
 		code := append(codeOf(w), codeOf(behind)...)
@@ -68,7 +68,7 @@ func FuzzCanon(f *testing.F) {
 		if alone, err := Arch.Decode(code[:InstLen]); err != nil || alone != in || !bytes.Equal(canon, Canon(nil, code[:InstLen], &in)) {
 			t.Fatalf("%08x: %+v, alone %+v, %v", w, in, alone, err)
 		}
-		for _, form := range []arch.Relaxation{arch.RelaxPC, arch.RelaxAbs, arch.RelaxTLS, arch.RelaxNear} {
+		for _, form := range []arch.Relaxation{arch.RelaxPC, arch.RelaxAbs, arch.RelaxTLS} {
 			if got, ok := Relax(nil, code, &in, form); ok != (len(got) == InstLen) {
 				t.Fatalf("%08x: relaxed to % x, %v", w, got, ok)
 			}
@@ -83,7 +83,7 @@ func FuzzCanon(f *testing.F) {
 	})
 }
 
-// relaxSource loads the addresses of two places in the two ways that linkers relax.
+// relaxSource loads the addresses of two places, and a thread-local offset, in the ways that linkers relax, and one that they leave.
 const relaxSource = `
 	.globl _start
 _start:
@@ -93,70 +93,78 @@ _start:
 	add x4, x4, :lo12:here
 	adrp x5, :got:here
 	ldr x6, [x5, :got_lo12:here]
+	adrp x7, :gottprel:mine
+	ldr x7, [x7, :gottprel_lo12:mine]
 	ret
+	.section .tdata, "awT"
+	.globl mine
+mine:	.xword 1
 	.bss
 	.space DISTANCE
 	.globl here
 here:	.space 8
 `
 
-// TestRelaxAsLinkers: what lld and mold make of loads from the GOT is what Relax says that they do.
+// none stands for no relaxation.
+const none arch.Relaxation = 255
+
+// TestRelaxAsLinkers: what linkers make of loads from the GOT is what Relax says that they do, once Widen has taken back what
+// depends on distance.
 func TestRelaxAsLinkers(t *testing.T) {
+	unrelaxed := [4]arch.Relaxation{none, none, none, none}
+	left := [4]arch.Relaxation{none, none, none, arch.RelaxTLS}
 	tests := []struct {
 		name     string
 		linker   string
 		distance string // bytes to the place
-		forms    []arch.Relaxation
+		near     int    // pairs that become one instruction
+		forms    [4]arch.Relaxation
 	}{
-		{name: "lld, near", linker: "ld.lld", distance: "16", forms: []arch.Relaxation{arch.RelaxNear, arch.RelaxNear}},
-		{name: "lld, far", linker: "ld.lld", distance: "0x200000", forms: []arch.Relaxation{arch.RelaxPC, none}},
-		{name: "mold, near", linker: "mold", distance: "16", forms: []arch.Relaxation{none, arch.RelaxNear}},
-		{name: "mold, far", linker: "mold", distance: "0x200000", forms: []arch.Relaxation{none, none}},
-		{name: "ld", linker: "aarch64-linux-gnu-ld", distance: "16", forms: []arch.Relaxation{none, none}},
-		{name: "gold", linker: "aarch64-linux-gnu-ld.gold", distance: "16", forms: []arch.Relaxation{none, none}},
+		{name: "lld, near", linker: "ld.lld", distance: "16", near: 2, forms: [4]arch.Relaxation{arch.RelaxPC, none, none, arch.RelaxTLS}},
+		{name: "lld, far", linker: "ld.lld", distance: "0x200000", forms: [4]arch.Relaxation{arch.RelaxPC, none, none, arch.RelaxTLS}},
+		{name: "mold, near", linker: "mold", distance: "16", near: 1, forms: unrelaxed},
+		{name: "mold, far", linker: "mold", distance: "0x200000", forms: unrelaxed},
+		{name: "ld", linker: "aarch64-linux-gnu-ld", distance: "16", forms: left},
+		{name: "gold", linker: "aarch64-linux-gnu-ld.gold", distance: "16", forms: left},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			compiled, linked := linkRelaxed(t, test.distance, test.linker)
-			for pair, form := range append(test.forms, none) {
-				checkPair(t, compiled[pair*8:], linked[pair*8:], form)
+			near := 0
+			for pair, form := range test.forms {
+				after := linked[pair*2*InstLen:][:2*InstLen]
+				if wide, ok := widen(after); ok {
+					near++
+					after = wide
+				}
+				for i := 0; i < 2*InstLen; i += InstLen {
+					checkRelaxed(t, compiled[pair*2*InstLen+i:], after[i:], form)
+				}
+			}
+			if near != test.near {
+				t.Errorf("%d pairs became one instruction, want %d", near, test.near)
 			}
 		})
 	}
 }
 
-// none stands for no relaxation.
-const none arch.Relaxation = 255
-
-// checkPair compares an ADRP and what follows it, as compiled and as linked.
-func checkPair(t *testing.T, compiled, linked []byte, form arch.Relaxation) {
+// checkRelaxed compares an instruction as compiled and as linked.
+func checkRelaxed(t *testing.T, before, after []byte, form arch.Relaxation) {
 	t.Helper()
-	for i := range 2 {
-		before, after := compiled[i*InstLen:], linked[i*InstLen:]
-		in, err := Arch.Decode(before)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := Arch.Decode(after)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if form == arch.RelaxNear && i == 0 {
-			if !IsNop(after, &got) {
-				t.Errorf("%s: not a nop", text(after, 0, nil))
-			}
-			continue
-		}
-		want := Canon(nil, before, &in)
-		if form != none {
-			var ok bool
-			if want, ok = Relax(nil, before, &in, form); !ok {
-				t.Errorf("%s: not relaxed", text(before, 0, nil))
-			}
-		}
-		if canon := Canon(nil, after, &got); !bytes.Equal(canon, want) {
-			t.Errorf("%s became %s: % x, want % x", text(before, 0, nil), text(after, 0, nil), canon, want)
-		}
+	in, err := Arch.Decode(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Arch.Decode(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, ok := Canon(nil, before, &in), true
+	if form != none {
+		want, ok = Relax(nil, before, &in, form)
+	}
+	if canon := Canon(nil, after, &got); !ok || !bytes.Equal(canon, want) {
+		t.Errorf("%s became %s: % x, want % x, %v", text(before, 0, nil), text(after, 0, nil), canon, want, ok)
 	}
 }
 
@@ -200,7 +208,8 @@ func TestRelaxRefuses(t *testing.T) {
 		{name: "ldr x0, [x1, #8]", word: 0xf9400420},
 		{name: "ldr w0, [x0, #8]", word: 0xb9400800},
 		{name: "str x0, [x0, #8]", word: 0xf9000400},
-		{name: "add x0, x1, #8", word: 0x91002020},
+		{name: "adrp xzr, .", word: 0x9000001f},
+		{name: "add x0, x0, #8", word: 0x91002000},
 		{name: "sub x0, x0, #8", word: 0xd1002000},
 		{name: "add sp, sp, #64", word: 0x910103ff},
 		{name: "bl .+8", word: 0x94000002},
@@ -211,7 +220,7 @@ func TestRelaxRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, form := range []arch.Relaxation{arch.RelaxPC, arch.RelaxAbs, arch.RelaxTLS, arch.RelaxNear} {
+			for _, form := range []arch.Relaxation{arch.RelaxPC, arch.RelaxAbs, arch.RelaxTLS} {
 				if got, ok := Relax(nil, codeOf(test.word), &in, form); ok {
 					t.Errorf("form %d: % x", form, got)
 				}

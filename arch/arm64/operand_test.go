@@ -55,7 +55,9 @@ func TestOperands(t *testing.T) {
 		{name: "ld1 {v0.16b}, [x0], #16", word: 0x4cdf7000},
 		{name: "ldxr x0, [x1]", word: 0xc85f7c20},
 		{name: "ldadd w0, w1, [x2]", word: 0xb8200041},
-		{name: "movz x0, #5", word: 0xd28000a0},
+		{name: "movz x0, #5", word: 0xd28000a0, want: arch.Operand{Kind: arch.OpImm, Size: 4, Arith: true, Part: true, Value: 5}},
+		{name: "movk x0, #5, lsl #32", word: 0xf2c000a0, want: arch.Operand{Kind: arch.OpImm, Size: 4, Arith: true, Part: true, Value: 5 << 32}},
+		{name: "movn x0, #5", word: 0x928000a0, want: arch.Operand{Kind: arch.OpImm, Size: 4, Arith: true, Part: true, Value: -6}},
 		{name: "bl .+8", word: 0x94000002},
 	}
 	for _, test := range tests {

@@ -9,42 +9,40 @@ import (
 // Relax appends the canonical bytes that the instruction would have if the linker had relaxed it: [arch.Arch.Relax]. Linkers relax
 // pairs of instructions, of which this tells one at a time:
 //
-//	as compiled                 RelaxPC, RelaxAbs            RelaxNear
-//	adrp x0, page of slot       adrp x0, page of sym         (NOP, which is no part of a canonical form)
-//	ldr  x0, [x0, low of slot]  add  x0, x0, low of sym      adr x0, sym
+//	               as compiled                  relaxed
+//	RelaxPC, Abs   adrp x0, page of slot        adrp x0, page of sym
+//	               ldr  x0, [x0, low of slot]   add  x0, x0, low of sym
+//	RelaxTLS       adrp x0, page of slot        movz x0, offset >> 16, lsl 16
+//	               ldr  x0, [x0, low of slot]   movk x0, offset & 0xffff
 //
-//	adrp x0, page of sym                                     (NOP)
-//	add  x0, x0, low of sym                                  adr x0, sym
-//
-// The caller has to know that the two are a pair: that the ADRP is where the value of the base register comes from, wherever it stands. lld
-// relaxes only neighbours, and goes on from RelaxPC to RelaxNear if the place is within 1 MiB; mold 1.10 relaxes the second pair
-// alone; GNU ld and gold do none of this. Images for a fixed address have the same forms as others.
-//
-// There is no RelaxTLS. Linkers turn initial exec into MOVZ and MOVK, and a TLS descriptor's four instructions into either, with the
-// offset as immediates, which are a part of the canonical bytes: such functions compare as different.
+// The caller has to know that the two are a pair: that the ADRP is where the value of the base register comes from, wherever it stands. The
+// former is lld's, where they are neighbours; GNU ld, gold and mold 1.10 leave them. The latter is done to
+// programs by all but mold. Images for a
+// fixed address have the same forms as others. What is relaxed further because the place is near, [arch.Arch.Widen] takes back. A TLS
+// descriptor's four instructions are relaxed to the latter with NOPs, which no single one of them tells: such functions differ.
 func Relax(dst, code []byte, in *arch.Inst, form arch.Relaxation) ([]byte, bool) {
-	if in.NumOps == 0 || form == arch.RelaxTLS {
-		return dst, false
-	}
 	const (
-		add = 0x91000000 // ADD Xd, Xn, #0
-		adr = 0x10000000 // ADR Xd, .
+		add   = 0x91000000 // ADD Xd, Xn, #0
+		movz1 = 0xd2a00000 // MOVZ Xd, #0, LSL #16
+		movk0 = 0xf2800000 // MOVK Xd, #0
 	)
 	w := binary.LittleEndian.Uint32(code)
-	rd, same := field(w, 0, 5), field(w, 0, 5) == field(w, 5, 5)
-	isLoad := w&0xffc00000 == 0xf9400000 && same // LDR Xd, [Xd, #imm]
-	isAdd := w&0xffc00000 == add && same
+	rd := w & bitsRd
+	isLoad := w&0xffc00000 == 0xf9400000 && field(w, 5, 5) == rd // LDR Xd, [Xd, #imm]
+	isPage := in.NumOps == 1 && in.Ops[0].Kind == arch.OpPage
 	switch {
-	case rd == 31: // XZR, or SP
-	case form == arch.RelaxNear && (isLoad || isAdd):
-		return binary.LittleEndian.AppendUint32(dst, adr|rd), true
-	case form == arch.RelaxNear:
-	case isLoad:
-		return binary.LittleEndian.AppendUint32(dst, add|rd<<5|rd), true
-	case in.Ops[0].Kind == arch.OpPage:
+	case rd == bitsRd || !isLoad && !isPage: // XZR
+		return dst, false
+	case form == arch.RelaxTLS && isPage:
+		w = movz1 | rd
+	case form == arch.RelaxTLS:
+		w = movk0 | rd
+	case isPage:
 		return Canon(dst, code, in), true
+	default:
+		w = add | rd<<5 | rd
 	}
-	return dst, false
+	return binary.LittleEndian.AppendUint32(dst, w), true
 }
 
 // Detour is [arch.Arch.Detour]: no operand of a single instruction names a place that a program of the small code model could have

@@ -19,7 +19,7 @@ import "hotpatch/arch"
 //	           add slot(%rip), %r     lea tpoff(%r), %r
 func Relax(dst, code []byte, in *arch.Inst, form arch.Relaxation) ([]byte, bool) {
 	var e encoding
-	if err := e.decode(code); err != nil || !e.rip || e.m != map1 || form > arch.RelaxTLS ||
+	if err := e.decode(code); err != nil || !e.rip || e.m != map1 ||
 		e.data16 && e.rex&8 == 0 || e.lock || e.seg != 0 || e.rep != 0 && in.Flow == arch.FlowNext {
 		return dst, false
 	}
