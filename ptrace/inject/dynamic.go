@@ -49,12 +49,14 @@ func (s *dynSym) defined() bool {
 type dynSlot struct {
 	Sym  int // index in syms
 	Type uint32
+	Kind arch.DynKind
 	Addr arch.ImageAddr
 }
 
 // dynReloc is a dynamic relocation.
 type dynReloc struct {
-	Type   uint32
+	Type   uint32 // zero if Relr
+	Kind   arch.DynKind
 	Sym    int
 	Addend int64
 	Relr   bool // from DT_RELR: the addend was in the place, and is gone

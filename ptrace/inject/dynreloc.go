@@ -6,41 +6,16 @@ import (
 	"slices"
 
 	"hotpatch/arch"
+	"hotpatch/arch/machines"
 )
 
-// slotTypes are the relocation types whose place holds something of a symbol, by machine.
-// A payload reaches the symbol through such a place.
-func slotTypes(m elf.Machine) (jump, glob uint32, tls []uint32) {
-	if m == elf.EM_AARCH64 {
-		return uint32(elf.R_AARCH64_JUMP_SLOT), uint32(elf.R_AARCH64_GLOB_DAT),
-			[]uint32{uint32(elf.R_AARCH64_TLS_DTPMOD64), uint32(elf.R_AARCH64_TLS_DTPREL64), uint32(elf.R_AARCH64_TLS_TPREL64), uint32(elf.R_AARCH64_TLSDESC)}
+// isSlot reports whether the place of a relocation holds something of a symbol, through which a payload reaches the symbol.
+func isSlot(k arch.DynKind) bool {
+	switch k {
+	case arch.DynJumpSlot, arch.DynGlobDat, arch.DynDTPMod, arch.DynDTPOff, arch.DynTPOff, arch.DynTLSDesc:
+		return true
 	}
-	return uint32(elf.R_X86_64_JMP_SLOT), uint32(elf.R_X86_64_GLOB_DAT),
-		[]uint32{uint32(elf.R_X86_64_DTPMOD64), uint32(elf.R_X86_64_DTPOFF64), uint32(elf.R_X86_64_TPOFF64), uint32(elf.R_X86_64_TLSDESC)}
-}
-
-// relativeType is the type of a relocation that adds the bias.
-func relativeType(m elf.Machine) uint32 {
-	if m == elf.EM_AARCH64 {
-		return uint32(elf.R_AARCH64_RELATIVE)
-	}
-	return uint32(elf.R_X86_64_RELATIVE)
-}
-
-// absoluteType is the type of a relocation that stores a symbol's address and an addend.
-func absoluteType(m elf.Machine) uint32 {
-	if m == elf.EM_AARCH64 {
-		return uint32(elf.R_AARCH64_ABS64)
-	}
-	return uint32(elf.R_X86_64_64)
-}
-
-// irelativeType is the type of a relocation that stores what the resolver at its addend answers.
-func irelativeType(m elf.Machine) uint32 {
-	if m == elf.EM_AARCH64 {
-		return uint32(elf.R_AARCH64_IRELATIVE)
-	}
-	return uint32(elf.R_X86_64_IRELATIVE)
+	return false
 }
 
 // relaSize is the size of an Elf64_Rela.
@@ -53,10 +28,9 @@ func (r *dynReader) readRelocs() error {
 	if has(d.tags, elf.DT_REL) {
 		return fmt.Errorf("DT_REL: relocations without addend are not supported")
 	}
-	jump, glob, tls := slotTypes(r.m.Machine)
-	isSlot := map[uint32]bool{jump: true, glob: true}
-	for _, t := range tls {
-		isSlot[t] = true
+	a, err := machines.Lookup(r.m.Machine)
+	if err != nil {
+		return err
 	}
 	for _, t := range []struct{ addr, size elf.DynTag }{{elf.DT_RELA, elf.DT_RELASZ}, {elf.DT_JMPREL, elf.DT_PLTRELSZ}} {
 		if !has(d.tags, t.addr) {
@@ -74,6 +48,11 @@ func (r *dynReader) readRelocs() error {
 		for ; len(b) >= relaSize; b = b[relaSize:] {
 			info := order.Uint64(b[8:])
 			at, rel := arch.ImageAddr(order.Uint64(b)), dynReloc{Type: elf.R_TYPE64(info), Sym: int(elf.R_SYM64(info)), Addend: int64(order.Uint64(b[16:]))}
+			if kind, ok := a.Dynamic(rel.Type); ok {
+				rel.Kind = kind.Kind
+			} else {
+				rel.Kind = arch.DynOther
+			}
 			if rel.Sym >= len(d.syms) && rel.Sym != 0 {
 				return fmt.Errorf("%v: relocation at %#x: symbol %d of %d", t.addr, uint64(at), rel.Sym, len(d.syms))
 			}
@@ -81,11 +60,11 @@ func (r *dynReader) readRelocs() error {
 			if rel.Sym >= len(d.syms) { // it names none
 				continue
 			}
-			if rel.Type == absoluteType(r.m.Machine) && rel.Addend == 0 {
-				d.words = append(d.words, dynSlot{Sym: rel.Sym, Type: rel.Type, Addr: at})
+			if rel.Kind == arch.DynAbs && rel.Addend == 0 {
+				d.words = append(d.words, dynSlot{Sym: rel.Sym, Type: rel.Type, Kind: rel.Kind, Addr: at})
 			}
-			if isSlot[rel.Type] {
-				d.slots = append(d.slots, dynSlot{Sym: rel.Sym, Type: rel.Type, Addr: at})
+			if isSlot(rel.Kind) {
+				d.slots = append(d.slots, dynSlot{Sym: rel.Sym, Type: rel.Type, Kind: rel.Kind, Addr: at})
 			}
 		}
 	}
@@ -118,7 +97,7 @@ func (r *dynReader) readRelr() error {
 	if err != nil {
 		return err
 	}
-	rel := dynReloc{Type: relativeType(r.m.Machine), Relr: true}
+	rel := dynReloc{Kind: arch.DynRelative, Relr: true}
 	var where arch.ImageAddr
 	for ; len(b) >= 8; b = b[8:] {
 		w := order.Uint64(b)
@@ -140,21 +119,20 @@ func (r *dynReader) readRelr() error {
 
 // slotsOf returns the slots of the module that hold the address of the named symbol. An empty version
 // matches every version.
-func (d *dynamic) slotsOf(machine elf.Machine, name, version string) []dynSlot {
-	jump, glob, _ := slotTypes(machine)
-	return d.matching(d.slots, name, version, jump, glob)
+func (d *dynamic) slotsOf(name, version string) []dynSlot {
+	return d.matching(d.slots, name, version, arch.DynJumpSlot, arch.DynGlobDat)
 }
 
 // wordsOf returns the words of data that were given the address of the named symbol at the start.
-func (d *dynamic) wordsOf(machine elf.Machine, name, version string) []dynSlot {
-	return d.matching(d.words, name, version, absoluteType(machine))
+func (d *dynamic) wordsOf(name, version string) []dynSlot {
+	return d.matching(d.words, name, version, arch.DynAbs)
 }
 
-func (d *dynamic) matching(list []dynSlot, name, version string, types ...uint32) []dynSlot {
+func (d *dynamic) matching(list []dynSlot, name, version string, kinds ...arch.DynKind) []dynSlot {
 	var out []dynSlot
 	for _, s := range list {
 		sym := &d.syms[s.Sym]
-		if slices.Contains(types, s.Type) && sym.Name == name && (version == "" || sym.Version == "" || sym.Version == version) {
+		if slices.Contains(kinds, s.Kind) && sym.Name == name && (version == "" || sym.Version == "" || sym.Version == version) {
 			out = append(out, s)
 		}
 	}

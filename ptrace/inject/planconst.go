@@ -140,16 +140,16 @@ func (b *bodyPlan) fieldMatches(c *patch.Const, at arch.Addr, have []byte, fld p
 	switch {
 	case !ok:
 		return v == file, nil
-	case rel.Type == relativeType(m.Machine) && rel.Relr:
+	case rel.Kind == arch.DynRelative && rel.Relr:
 		to, err := b.moved(arch.ImageAddr(file))
 		if err != nil {
 			return false, refuse(c.Name, fmt.Sprintf("the pointer at offset %#x, relocated by DT_RELR", fld.Off), "apply one patch that leads from the started build to the new one",
 				"the constant cannot be compared in a process that an earlier patch changed: %v", err)
 		}
 		return v == uint64(to), nil
-	case rel.Type == relativeType(m.Machine):
+	case rel.Kind == arch.DynRelative:
 		return v == uint64(rel.Addend)+uint64(m.Bias), nil
-	case rel.Type == absoluteType(m.Machine):
+	case rel.Kind == arch.DynAbs:
 		sym := &d.syms[rel.Sym]
 		def, err := b.pl.snap.find(b.pl.snap.loader.order, sym.Name, sym.Version)
 		if err != nil {

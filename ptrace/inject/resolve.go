@@ -81,10 +81,9 @@ func (r *resolver) Import(sym *patch.Symbol) (addr, slot arch.Addr, err error) {
 	if d == nil {
 		return 0, 0, &patch.Refusal{What: sym.Name, Why: "is imported, but " + m.name() + " is a static program", Help: "make the patch from the static build"}
 	}
-	jump, _, _ := slotTypes(m.Machine)
-	for _, s := range d.slotsOf(m.Machine, sym.Name, sym.Version) {
+	for _, s := range d.slotsOf(sym.Name, sym.Version) {
 		at := s.Addr.In(m.Bias)
-		if s.Type == jump || slot == 0 {
+		if s.Kind == arch.DynJumpSlot || slot == 0 {
 			slot = at
 		}
 		v, err := readWord(r.snap.mem, at)
@@ -174,8 +173,8 @@ func (s *snapshot) ifunc(name string, def *definition) (arch.Addr, error) {
 		if d == nil || m == def.mod { // a slot of its own that is not bound yet leads into it as well
 			continue
 		}
-		places := d.slotsOf(m.Machine, name, def.sym.Version)
-		for _, w := range d.wordsOf(m.Machine, name, def.sym.Version) {
+		places := d.slotsOf(name, def.sym.Version)
+		for _, w := range d.wordsOf(name, def.sym.Version) {
 			// A variable may hold something else by now; what is read-only does not.
 			if mp := mappingAt(s.maps, w.Addr.In(m.Bias)); mp != nil && mp.Perm&ptrace.PermWrite == 0 {
 				places = append(places, w)
@@ -209,7 +208,7 @@ func (s *snapshot) ownChoice(def *definition) (arch.Addr, error) {
 	}
 	for i := range d.list {
 		rel := &d.list[i]
-		if rel.Type != irelativeType(def.mod.Machine) || arch.ImageAddr(rel.Addend) != def.sym.Value {
+		if rel.Kind != arch.DynIRelative || arch.ImageAddr(rel.Addend) != def.sym.Value {
 			continue
 		}
 		v, err := readWord(s.mem, rel.place.In(def.mod.Bias))
@@ -298,7 +297,7 @@ func (r *resolver) preempted(name string, at arch.Addr) error {
 // nil. A slot that is not bound yet leads into the image itself.
 func (r *resolver) boundTo(d *dynamic, name string) (*module, arch.Addr, error) {
 	m := r.mod.m
-	for _, s := range d.slotsOf(m.Machine, name, "") {
+	for _, s := range d.slotsOf(name, "") {
 		v, err := readWord(r.snap.mem, s.Addr.In(m.Bias))
 		if err != nil {
 			return nil, 0, err
