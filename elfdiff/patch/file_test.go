@@ -14,17 +14,21 @@ import (
 )
 
 func TestRoundTrip(t *testing.T) {
-	p := samplePatch(t)
-	f := mustEncode(t, p)
-	if !reflect.DeepEqual(f.Patch, p) {
-		t.Errorf("read back:\n%+v\nwant:\n%+v", f.Patch, p)
-	}
-	g, err := f.Patch.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(f.Raw, g.Raw) || f.ID != g.ID {
-		t.Error("the same patch gave other bytes")
+	for _, a := range bothSamples {
+		t.Run(a.name, func(t *testing.T) {
+			p := a.sample(t)
+			f := mustEncode(t, p)
+			if !reflect.DeepEqual(f.Patch, p) {
+				t.Errorf("read back:\n%+v\nwant:\n%+v", f.Patch, p)
+			}
+			g, err := f.Patch.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(f.Raw, g.Raw) || f.ID != g.ID {
+				t.Error("the same patch gave other bytes")
+			}
+		})
 	}
 }
 
@@ -89,43 +93,42 @@ func TestAcksAndID(t *testing.T) {
 
 // TestBinutils: readelf and objdump read the file without a warning and see what is in it.
 func TestBinutils(t *testing.T) {
-	f := mustEncode(t, samplePatch(t))
-	path := filepath.Join(t.TempDir(), "fix.patch")
-	if err := os.WriteFile(path, f.Raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	tests := []struct {
-		args []string
-		want []string
-	}{
-		{args: []string{"readelf", "-a", "-W"}, want: []string{
-			"REL (Relocatable file)", ".text.handle", ".rela.text.handle", ".hotpatch.identity",
-			"FUNC    GLOBAL DEFAULT  ABS handle", "FUNC    GLOBAL DEFAULT  UND strtoul@GLIBC_2.2.5", "FUNC    WEAK   DEFAULT  UND trace",
-			"OBJECT  GLOBAL DEFAULT  ABS state", "OBJECT  LOCAL  DEFAULT    3 .rodata.table",
-		}},
-		{args: []string{"readelf", "--debug-dump=frames", "-W"}, want: []string{"DW_CFA_def_cfa: r7 (rsp) ofs 8", "FDE cie=00000000"}},
-		{args: []string{"objdump", "-dr", "-w"}, want: []string{
-			"<handle>:", "<helper>:", "R_X86_64_PLT32\tstrtoul@GLIBC_2.2.5-0x4", "R_X86_64_PC32\t.rodata.table-0x4", "endbr64",
-		}},
-		{args: []string{"objdump", "-x", "-w"}, want: []string{".eh_frame"}},
-	}
-	for _, tt := range tests {
-		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
-			var out, msg bytes.Buffer
-			cmd := exec.Command(tt.args[0], append(tt.args[1:], path)...)
-			cmd.Stdout, cmd.Stderr = &out, &msg
-			if err := cmd.Run(); err != nil {
-				t.Fatalf("%v: %v\n%s", cmd.Args, err, &msg)
-			}
-			if msg.Len() > 0 || strings.Contains(strings.ToLower(out.String()), "warning") {
-				t.Errorf("%v warns: %s\n%s", cmd.Args, &msg, &out)
-			}
-			for _, w := range tt.want {
-				if !strings.Contains(out.String(), w) {
-					t.Errorf("%v does not show %q:\n%s", cmd.Args, w, &out)
+	for _, a := range bothSamples {
+		path := filepath.Join(t.TempDir(), "fix.patch")
+		if err := os.WriteFile(path, mustEncode(t, a.sample(t)).Raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tests := []struct {
+			args []string
+			want []string
+		}{
+			{args: []string{"readelf", "-a", "-W"}, want: []string{
+				"REL (Relocatable file)", ".text.handle", ".rela.text.handle", ".hotpatch.identity",
+				"FUNC    GLOBAL DEFAULT  ABS handle", "FUNC    GLOBAL DEFAULT  UND strtoul@GLIBC_2.2.5", "FUNC    WEAK   DEFAULT  UND trace",
+				"OBJECT  GLOBAL DEFAULT  ABS state", "OBJECT  LOCAL  DEFAULT    3 .rodata.table",
+			}},
+			{args: []string{"readelf", "--debug-dump=frames", "-W"}, want: append(a.shown["frames"], "FDE cie=00000000")},
+			{args: []string{"objdump", "-dr", "-w"}, want: append(a.shown["code"], "<handle>:", "<helper>:")},
+			{args: []string{"objdump", "-x", "-w"}, want: []string{".eh_frame"}},
+		}
+		for _, tt := range tests {
+			t.Run(a.name+" "+strings.Join(tt.args, " "), func(t *testing.T) {
+				var out, msg bytes.Buffer
+				cmd := exec.Command(a.tools+tt.args[0], append(tt.args[1:], path)...)
+				cmd.Stdout, cmd.Stderr = &out, &msg
+				if err := cmd.Run(); err != nil {
+					t.Fatalf("%v: %v\n%s", cmd.Args, err, &msg)
 				}
-			}
-		})
+				if msg.Len() > 0 || strings.Contains(strings.ToLower(out.String()), "warning") {
+					t.Errorf("%v warns: %s\n%s", cmd.Args, &msg, &out)
+				}
+				for _, w := range tt.want {
+					if !strings.Contains(out.String(), w) {
+						t.Errorf("%v does not show %q:\n%s", cmd.Args, w, &out)
+					}
+				}
+			})
+		}
 	}
 }
 
@@ -181,7 +184,9 @@ func checkDecode(t *testing.T, raw []byte) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(mustEncode(f, samplePatch(f)).Raw)
+	for _, a := range bothSamples {
+		f.Add(mustEncode(f, a.sample(f)).Raw)
+	}
 	small := samplePatch(f)
 	small.Consts, small.Slots, small.Map, small.Changes, small.Acks, small.Needed = nil, nil, nil, nil, nil, nil
 	f.Add(mustEncode(f, small).Raw)
@@ -189,12 +194,15 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(checkDecode)
 }
 
-// FuzzSealed gives every input the ID of its content, so that mutations reach what stands behind the check of the ID.
+// FuzzSealed gives every input the ID of its content, so that mutations reach what stands behind the check of the ID. What is accepted can
+// be linked, or gives an error.
 func FuzzSealed(f *testing.F) {
-	p := samplePatch(f)
-	p.Changes, p.Acks = p.Changes[:1], nil
-	p.Changes[0].Reasons[0].Cause = 0
-	f.Add(mustEncode(f, p).Raw)
+	for _, a := range bothSamples {
+		p := a.sample(f)
+		p.Changes, p.Acks = p.Changes[:1], nil
+		p.Changes[0].Reasons[0].Cause = 0
+		f.Add(mustEncode(f, p).Raw)
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		raw = slices.Clone(raw)
 		if r, err := readELF(raw); err == nil {
@@ -206,6 +214,13 @@ func FuzzSealed(f *testing.F) {
 			}
 		}
 		checkDecode(t, raw)
+		g, err := Decode(raw)
+		if err != nil {
+			return
+		}
+		if pl, err := Link(g.Patch, testBase, sampleResolver()); (pl != nil) != (err == nil) {
+			t.Fatalf("Link gave %v, %v", pl, err)
+		}
 	})
 }
 

@@ -112,32 +112,36 @@ func TestLink(t *testing.T) {
 
 // TestLinkFrames: .eh_frame leads to the function and ends with a terminator.
 func TestLinkFrames(t *testing.T) {
-	p := samplePatch(t)
-	pl := mustLink(t, p, testBase, sampleResolver())
-	b := pl.Bytes(pl.EHFrame, pl.EHFrameSize)
-	if len(b) != 52 || !bytes.Equal(b[48:], []byte{0, 0, 0, 0}) {
-		t.Fatalf(".eh_frame is % x", b)
-	}
-	begin := pl.EHFrame + 32 + arch.Addr(int64(int32(binary.LittleEndian.Uint32(b[32:]))))
-	if begin != pl.SymAddr[symBody] {
-		t.Errorf("FDE begins at %#x, function at %#x", begin, pl.SymAddr[symBody])
+	for _, a := range bothSamples {
+		p := a.sample(t)
+		pl := mustLink(t, p, testBase, sampleResolver())
+		b := pl.Bytes(pl.EHFrame, pl.EHFrameSize)
+		if len(b) != 52 || !bytes.Equal(b[48:], []byte{0, 0, 0, 0}) {
+			t.Fatalf("%s: .eh_frame is % x", a.name, b)
+		}
+		begin := pl.EHFrame + 32 + arch.Addr(int64(int32(binary.LittleEndian.Uint32(b[32:]))))
+		if begin != pl.SymAddr[symBody] {
+			t.Errorf("%s: FDE begins at %#x, function at %#x", a.name, begin, pl.SymAddr[symBody])
+		}
 	}
 }
 
 // TestExistingSlot: a call goes through the image's slot, if there is one, also if it is not bound yet.
 func TestExistingSlot(t *testing.T) {
-	p := samplePatch(t)
-	r := sampleResolver()
-	r.imports["strtoul"] = [2]arch.Addr{0, testBias + 0x3fd8}
-	pl := mustLink(t, p, testBase, r)
-	a, _ := machines.Lookup(p.Machine)
-	stub := testBase + arch.Addr(pl.Layout.Stubs[0].Off)
-	want, err := a.Jump.Stub(stub, testBias+0x3fd8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := pl.Bytes(stub, uint64(len(want))); !bytes.Equal(got, want) {
-		t.Errorf("stub % x, want % x", got, want)
+	for _, b := range bothSamples {
+		p := b.sample(t)
+		r := sampleResolver()
+		r.imports["strtoul"] = [2]arch.Addr{0, testBias + 0x3fd8}
+		pl := mustLink(t, p, testBase, r)
+		a, _ := machines.Lookup(p.Machine)
+		stub := testBase + arch.Addr(pl.Layout.Stubs[0].Off)
+		want, err := a.Jump.Stub(stub, testBias+0x3fd8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pl.Bytes(stub, uint64(len(want))); !bytes.Equal(got, want) {
+			t.Errorf("%s: stub % x, want % x", b.name, got, want)
+		}
 	}
 }
 

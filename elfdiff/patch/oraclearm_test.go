@@ -155,6 +155,16 @@ func TestRealObjectArm64(t *testing.T) {
 	if got, want := dump(file), dump(obj); got != want {
 		t.Errorf("objdump of the patch:\n%s\nof the object:\n%s", got, want)
 	}
+	pl, err := Link(f.Patch, testBase, fixedResolver{bias: testBias, imports: map[string][2]arch.Addr{
+		"getenv": {0x7fff00001000, 0}, "abort": {0x7fff00002000, 0}, "old": {testBias + 0x1000, 0}, "state": {testBias + 0x2000, 0},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pl.EHFrameSize == 0 {
+		t.Error("no .eh_frame was linked")
+	}
+	checkCalls(t, f.Patch, pl)
 	out, err := exec.Command(toolA64+"readelf", "-aW", file).CombinedOutput()
 	if err != nil || strings.Contains(strings.ToLower(string(out)), "warning") {
 		t.Errorf("readelf: %v\n%s", err, out)
