@@ -33,6 +33,9 @@ type Arch struct {
 	PtrSize int         // bytes
 	MaxInst int         // bytes in the longest instruction
 
+	// InstAlign is what the address of every instruction, and its length, is a multiple of, in bytes.
+	InstAlign int
+
 	// DecodeInto decodes the first instruction of code into in, whatever that held. It never guesses: an opcode
 	// that it does not know, or code that ends early, is an error.
 	DecodeInto func(in *Inst, code []byte) error

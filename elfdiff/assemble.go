@@ -128,7 +128,7 @@ func parts(u *unit) []patch.Part {
 		if body, err := u.im.Body(a); err == nil {
 			for i := range body.Refs {
 				r := &body.Refs[i]
-				if r.Place.Kind != image.PlaceNone && (r.Place.Kind != image.PlaceSelf || r.Place.Atom != a) {
+				if r.Kind == image.RefPage || r.Place.Kind != image.PlaceNone && (r.Place.Kind != image.PlaceSelf || r.Place.Atom != a) {
 					p.Fields = append(p.Fields, patch.Field{Off: r.Off, Size: r.Size})
 				}
 			}

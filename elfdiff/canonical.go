@@ -63,7 +63,7 @@ func (c *canonicalizer) number(u *unit, bodies []*image.Body) (count int) {
 	c.index = slices.Grow(c.index[:0], len(u.parts))[:len(u.parts)]
 	for i, a := range u.parts {
 		k := slices.IndexFunc(bodies, func(b *image.Body) bool { return b.Atom == a })
-		count = c.index[i].number(bodies[k], count)
+		count = c.index[i].number(u.im.Arch, bodies[k], count)
 	}
 	return count
 }

@@ -7,6 +7,7 @@
 //	                   a function with its parts, its instructions without addresses  unit.go, canonical.go
 //	                   what its operands name                                         reference.go
 //	                   addresses that are the end of an object                        bound.go
+//	                   pairs of instructions that a linker made shorter               widen.go
 //	                   exception tables                                               lsda.go
 //	pair             which atom of the old build is which of the new one              pair.go
 //	                   by the same places of what is paired                           position.go
@@ -34,6 +35,8 @@
 //	                   that nothing is to be said of types                            judgetwin.go
 //	assemble         the patch                                                        assemble.go
 //	                   code and objects with their relocations                        emit.go
+//	                   addresses in two parts, and distances from them                pages.go
+//	                   branches that reach too short                                  far.go
 //	                   what these lead to in the running process                      bind.go
 //	                   addresses beside objects                                       beside.go
 //	                   and those that words of data hold                              besideword.go

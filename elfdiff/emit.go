@@ -25,6 +25,7 @@ type emitter struct {
 	proven   map[fieldKey]bool             // of the function at hand, see differ.provenFields
 	former   map[fieldKey]*image.Place     // of formerOf, see differ.counterparts
 	codeSize int64                         // see emitter.textBound
+	pages    map[*image.Ref]*pageUser      // of the function at hand, see groupPages
 	formerOf *funcChange
 }
 
@@ -77,7 +78,7 @@ func (e *emitter) declare(u *unit) {
 		name := ".text." + p.Name
 		align := uint64(16)
 		if i > 0 {
-			align = 2
+			align = max(2, uint64(u.im.Arch.InstAlign))
 		}
 		_, sym := e.section(patch.Section{Name: name, Kind: patch.Text, Align: align,
 			Data: append([]byte(nil), body.Code...), Size: uint64(len(body.Code))},
@@ -88,7 +89,7 @@ func (e *emitter) declare(u *unit) {
 
 // function relocates the code of a new function. Whatever cannot be carried is a refusal of the change.
 func (e *emitter) function(c *funcChange) {
-	e.proven = e.d.provenFields(c)
+	e.proven, e.pages = e.d.provenFields(c), groupPages(c.new)
 	for k, p := range c.new.parts {
 		body, err := c.new.im.Body(p)
 		if err != nil {
@@ -103,6 +104,7 @@ func (e *emitter) function(c *funcChange) {
 			}
 		}
 	}
+	e.emitPages(c)
 }
 
 func refWord(r *image.Ref) string {
@@ -119,8 +121,8 @@ func refWord(r *image.Ref) string {
 func (e *emitter) reference(sec int, o *operandAt) error {
 	u, body, r := o.c.new, o.body, o.ref
 	inst, part := &body.Insts[r.Inst], u.parts[o.part]
-	place := u.placeOf(r)
-	if place.Kind == image.PlaceNone || place.Kind == image.PlaceSelf && place.Atom == part && r.Kind != image.RefImm {
+	place, user := u.placeOf(r), e.pages[r]
+	if place.Kind == image.PlaceNone && user == nil || place.Kind == image.PlaceSelf && place.Atom == part && r.Kind != image.RefImm {
 		return nil
 	}
 	in, err := e.d.new.im.Arch.Decode(body.Code[inst.Off:])
@@ -134,6 +136,9 @@ func (e *emitter) reference(sec int, o *operandAt) error {
 	if b := e.copied(place); b != nil && f.relative() && r.Kind == image.RefMem {
 		return e.foreign(sec, part, body, inst, &in, b)
 	}
+	if r.Kind == image.RefPage { // what adds to it says what it is
+		return fmt.Errorf("what the page at %#x is used for cannot be told (%s)", uint64(place.Addr), place.Why)
+	}
 	if place, err = e.weigh(o, place); err != nil {
 		return err
 	}
@@ -146,6 +151,9 @@ func (e *emitter) reference(sec int, o *operandAt) error {
 	if err != nil {
 		return err
 	}
+	if user != nil {
+		return e.pageField(f, user, place, sym, addend)
+	}
 	kind := arch.RelocAbs
 	switch {
 	case place.ViaSlot && f.relative():
@@ -156,6 +164,9 @@ func (e *emitter) reference(sec int, o *operandAt) error {
 		kind = arch.RelocPLT
 	case f.relative():
 		kind = arch.RelocPC
+	}
+	if wide, ok := e.widenAt(f, body, r.Inst); ok && kind == arch.RelocPC {
+		return e.relocateWide(f, wide, sym, addend)
 	}
 	if r.Op == image.BranchField && !e.reaches(f, kind, sym) {
 		return e.far(f, part, kind, sym, addend)

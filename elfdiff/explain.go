@@ -121,7 +121,8 @@ type instruction struct {
 	local   int
 	table   bool // the literals are a jump table's targets
 	lits    []int64
-	imm     int // index in lits of an immediate that could be a line number, or -1
+	imm     int   // index in lits of an immediate that could be a line number, or -1
+	rest    int64 // what other instructions add to that immediate
 	refs    []*image.Ref
 	part    int
 	off     uint32
@@ -133,10 +134,11 @@ func (a *instruction) same(b *instruction) bool { return a.canon == b.canon || a
 func instructions(u *unit) []instruction {
 	out := make([]instruction, 0, u.count)
 	var scratch []byte
+	var parts halves
 	u.tokens(func(t *token) { // the unit was decoded before, so that there is no error
 		in := instruction{canon: string(t.canon), local: t.local, table: t.table, imm: -1, part: t.part, off: t.off,
 			lits: slices.Clone(t.lits), refs: slices.Clone(t.refs)}
-		outline, covers := u.im.Arch.Outline(scratch[:0], t.body.Code[t.off:], t.in)
+		outline, covers := u.im.Arch.Outline(scratch[:0], t.code, t.in)
 		scratch = outline
 		switch in.outline = string(outline); {
 		case slices.ContainsFunc(t.refs, func(r *image.Ref) bool { return r.Place.ViaSlot }):
@@ -144,10 +146,13 @@ func instructions(u *unit) []instruction {
 		case covers[0] && !t.table && len(in.lits) > 0:
 			in.canon += string(binary.LittleEndian.AppendUint64(nil, uint64(in.lits[0])))
 			in.lits = in.lits[1:]
-		case t.in.NumOps == 1 && len(t.lits) == 1 && t.in.Ops[0].Kind == arch.OpImm && !t.in.Ops[0].Arith:
+		case t.in.NumOps == 1 && len(t.lits) == 1 && t.in.Ops[0].Kind == arch.OpImm && (!t.in.Ops[0].Arith || t.in.Ops[0].Part):
 			in.imm = 0
 		}
 		out = append(out, in)
+		if u.im.Arch.Pieces != nil {
+			parts.join(u.im.Arch, t, out)
+		}
 	})
 	return out
 }

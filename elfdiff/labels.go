@@ -25,7 +25,7 @@ func (s *side) labelAt(p *image.Place) (u *unit, index int) {
 		if err != nil {
 			return nil, 0
 		}
-		n = parts[i].number(body, n)
+		n = parts[i].number(s.im.Arch, body, n)
 	}
 	return u, canonicalTarget(parts, p.Atom, uint32(p.Addend))
 }

@@ -1,6 +1,10 @@
 package elfdiff
 
-import "sync"
+import (
+	"sync"
+
+	"hotpatch/arch"
+)
 
 // lineReach is how far from a line of the table a line number may be: that of a statement which goes over several lines is its
 // first or its last, while the table has those of its parts.
@@ -10,7 +14,7 @@ const lineReach = 4
 // a line that the function's own line table has (within one, FACTS.md measured 35 right ones of 35), and it moved exactly as far as that
 // line did. A constant in a place that did not move is none.
 func (x *explainer) isLine(a, b *instruction) bool {
-	from, to := a.lits[a.imm], b.lits[b.imm]
+	from, to := a.lits[a.imm]+a.rest, b.lits[b.imm]+b.rest
 	if from <= 0 || to <= 0 || from == to {
 		return false
 	}
@@ -22,6 +26,30 @@ func (x *explainer) isLine(a, b *instruction) bool {
 		}
 	}
 	return false
+}
+
+// halves are the registers that hold a part of a number at a place of a function: of each, the instruction that made it, as index + 1, and 0 for
+// none. A line beyond 65535 is made by two instructions (movz, movk), which need not be neighbours.
+type halves [64]int
+
+// join follows the last one of a function's instructions, and adds to it what it completes, and the reverse.
+func (h *halves) join(a *arch.Arch, t *token, all []instruction) {
+	last := &all[len(all)-1]
+	var tr arch.Transfer
+	a.Transfer(&tr, t.code, t.in)
+	if tr.Kind == arch.TransferInsert && last.imm >= 0 && tr.Src == tr.Dst && tr.Dst >= 0 && h[tr.Dst] > 0 {
+		first := &all[h[tr.Dst]-1]
+		first.rest += last.lits[last.imm]
+		last.rest += first.lits[first.imm]
+	}
+	for r := range h {
+		if tr.Writes.Has(arch.Reg(r)) {
+			h[r] = 0
+		}
+	}
+	if tr.Kind == arch.TransferConst && last.imm >= 0 && tr.Dst >= 0 {
+		h[tr.Dst] = len(all)
+	}
 }
 
 // lineRows returns the lines of both bodies, row by row, where the tables have equally many rows: bodies of

@@ -31,7 +31,7 @@ func (d *differ) sameTargets(a *image.Atom, code []byte) bool {
 	for off := 0; off < len(code); {
 		in, err := d.old.im.Arch.Decode(code[off:])
 		if err != nil {
-			off++
+			off += d.old.im.Arch.InstAlign
 			continue
 		}
 		at := a.Addr + arch.ImageAddr(off)
@@ -39,7 +39,9 @@ func (d *differ) sameTargets(a *image.Atom, code []byte) bool {
 			return false
 		}
 		for i := range in.NumOps {
-			if op := &in.Ops[i]; op.Kind == arch.OpPC && !d.sameAt(at+arch.ImageAddr(op.Value)) {
+			switch op := &in.Ops[i]; {
+			case op.Kind == arch.OpPC && !d.sameAt(at+arch.ImageAddr(op.Value)),
+				op.Kind == arch.OpPage && !d.samePage(at&^(pageLen-1)+arch.ImageAddr(op.Value)):
 				return false
 			}
 		}
@@ -69,4 +71,19 @@ func (d *differ) sameAt(addr arch.ImageAddr) bool {
 		return s.Addr == t.Addr
 	}
 	return d.anonEqual(addr, addr, use{address: true})
+}
+
+// samePage reports whether all addresses in a page mean the same in both builds: which of them code makes of it is not known.
+func (d *differ) samePage(page arch.ImageAddr) bool {
+	end := page + pageLen
+	for at := page; at < end; at++ {
+		a, b := d.old.im.AtomAt(at), d.new.im.AtomAt(at)
+		switch {
+		case (a == nil) != (b == nil), !d.sameAt(at):
+			return false
+		case a != nil && a.End() > at && a.End() == b.End():
+			at = min(a.End(), end) - 1
+		}
+	}
+	return true
 }

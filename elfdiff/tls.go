@@ -14,10 +14,11 @@ import (
 // tls handles thread-local accesses: an offset from the thread pointer becomes that of the running layout, and
 // a slot is the old build's slot of the same variable.
 func (e *emitter) tls(f *field) error {
-	r, sec := f.ref, f.sec
+	r := f.ref
 	p := &r.Place
 	if p.ViaSlot {
-		if !f.relative() {
+		user := e.pages[r]
+		if !f.relative() && user == nil {
 			return fmt.Errorf("it reads a thread-local slot by its absolute address")
 		}
 		slot, ok := e.d.oldTLSSlot(p)
@@ -26,6 +27,9 @@ func (e *emitter) tls(f *field) error {
 		}
 		e.slots[slot.Addr] = slot
 		sym := e.symbol(patch.Symbol{Name: slot.Name + ".slot", Kind: patch.SymImage, Value: uint64(slot.Addr), Size: 8, Local: true})
+		if user != nil {
+			return e.pageField(f, user, p, sym, 0)
+		}
 		return e.relocateField(f, arch.RelocPC, sym, 0)
 	}
 	o, n := e.d.old.im.TLS, e.d.new.im.TLS
@@ -39,25 +43,46 @@ func (e *emitter) tls(f *field) error {
 	if o.MemSize == n.MemSize && o.Align == n.Align && old.Addr-o.Addr == p.Atom.Addr-n.Addr {
 		return nil
 	}
-	delta := threadOffset(e.d.old.im, old) - threadOffset(e.d.new.im, p.Atom)
-	field := e.sections[sec].Data[r.Off:]
 	if !p.Proven || p.Number || r.Size != 4 || !isProgram(e.d.old.im) || !isProgram(e.d.new.im) {
 		return fmt.Errorf("the layout of thread-local storage differs between the builds (%s), and how it reaches the variable cannot be told",
 			p.Atom.Name)
 	}
-	v := int64(int32(binary.LittleEndian.Uint32(field))) + delta
-	if v != int64(int32(v)) {
+	return e.threadField(f, threadOffset(e.d.new.im, p.Atom), threadOffset(e.d.old.im, old))
+}
+
+// threadField changes a field that holds a variable's offset from the thread pointer, or a part of it.
+func (e *emitter) threadField(f *field, from, to int64) error {
+	a, p := e.d.new.im.Arch, &f.ref.Place
+	field := e.sections[f.sec].Data[f.ref.Off:]
+	if typ, _, ok := a.FieldReloc(f.code, f.in, int(f.ref.Op), arch.RelocTP); ok {
+		from, to = from+p.Addend, to+p.Addend
+		if from/pageLen != to/pageLen { // other instructions may hold the upper bits for several variables
+			return fmt.Errorf("the offset of %s from the thread pointer is %#x in the running process and %#x in the new build, "+
+				"of which not only the low 12 bits differ", p.Atom.Name, to, from)
+		}
+		if err := a.Relocs[typ].Put(field, to); err != nil {
+			return fmt.Errorf("the offset of %s from the thread pointer: %w", p.Atom.Name, err)
+		}
+		return nil
+	}
+	v := int64(int32(binary.LittleEndian.Uint32(field))) + to - from
+	if v != int64(int32(v)) || a.Pieces != nil {
 		return fmt.Errorf("the offset of %s from the thread pointer does not fit its field", p.Atom.Name)
 	}
 	binary.LittleEndian.PutUint32(field, uint32(v))
 	return nil
 }
 
-// threadOffset returns the offset of a variable from the thread pointer in a program: its TLS block ends there
-// (System V ABI, "ELF Handling For Thread-Local Storage", variant II).
+// threadOffset returns the offset of a variable from the thread pointer in a program: its TLS block begins behind the thread control block, or
+// ends at the thread pointer ("ELF Handling For Thread-Local Storage", variants I and II).
 func threadOffset(im *image.Image, a *image.Atom) int64 {
 	align := max(im.TLS.Align, 1)
-	return int64(a.Addr-im.TLS.Addr) - int64((im.TLS.MemSize+align-1)&^(align-1))
+	up := func(n uint64) int64 { return int64((n + align - 1) &^ (align - 1)) }
+	start := -up(im.TLS.MemSize)
+	if tcb := im.Arch.TCB; tcb > 0 {
+		start = up(uint64(tcb))
+	}
+	return int64(a.Addr-im.TLS.Addr) + start
 }
 
 // isProgram reports whether the image is a program, whose block has a fixed place in every thread.

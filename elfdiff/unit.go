@@ -65,6 +65,8 @@ type token struct {
 	body  *image.Body
 	off   uint32 // of the instruction, from the start of its part
 	in    *arch.Inst
+	code  []byte  // from the instruction on, as it was before a linker made it shorter: see wideAt
+	paged bool    // it makes the page of the next one, which a linker joined to it
 	canon []byte  // canonical bytes; valid until the next token
 	local int     // canonical index of the instruction that a branch leads to, or -1
 	table bool    // the literals are a jump table's targets
@@ -74,16 +76,26 @@ type token struct {
 
 // partIndex numbers the instructions of one part.
 type partIndex struct {
+	arch  *arch.Arch
 	body  *image.Body
 	canon []int32 // by index in body.Insts: canonical index of it, or of the next one that is not padding
 }
 
+// isWide reports whether instruction k was one of a pair, the first of which is a no-op now: see wideAt.
+func (x *partIndex) isWide(k int32) bool {
+	if x.arch.Widen == nil {
+		return false
+	}
+	_, ok := wideAt(x.arch, x.body, k)
+	return ok
+}
+
 // number numbers the instructions of a body from n on, padding aside, and returns the next number.
-func (x *partIndex) number(b *image.Body, n int) int {
-	x.body, x.canon = b, x.canon[:0]
+func (x *partIndex) number(a *arch.Arch, b *image.Body, n int) int {
+	x.arch, x.body, x.canon = a, b, x.canon[:0]
 	for i := range b.Insts {
 		x.canon = append(x.canon, int32(n))
-		if !b.Insts[i].Nop {
+		if !b.Insts[i].Nop || x.isWide(int32(i)+1) {
 			n++
 		}
 	}
@@ -99,7 +111,7 @@ func (u *unit) tokens(visit func(t *token)) error {
 		if err != nil {
 			return err
 		}
-		n = index[i].number(body, n)
+		n = index[i].number(u.im.Arch, body, n)
 	}
 	return u.walk(index, visit)
 }
@@ -119,19 +131,22 @@ func (u *unit) walk(index []partIndex, visit func(t *token)) error {
 			mine := refs[:k]
 			refs = refs[k:]
 			inst := &body.Insts[i]
-			if inst.Nop {
+			if inst.Nop && !index[p].isWide(int32(i)+1) {
 				continue
 			}
 			in, err := u.im.Operands(body, i, &scratch)
 			if err != nil {
 				return fmt.Errorf("%s+%#x: %w", u.parts[p].Name, inst.Off, err)
 			}
-			t.part, t.body, t.off, t.in, t.local, t.table = p, body, inst.Off, in, -1, false
+			t.part, t.body, t.off, t.in, t.code, t.local, t.table, t.paged = p, body, inst.Off, in, body.Code[inst.Off:], -1, false, false
 			t.canon, t.lits, t.refs = t.canon[:0], t.lits[:0], t.refs[:0]
 			if inst.Target >= 0 {
 				t.local = int(index[p].canon[inst.Target])
 			}
-			u.token(&t, body.Code[inst.Off:], mine, index)
+			if err := t.widen(u.im.Arch, i, &scratch); err != nil {
+				return fmt.Errorf("%s+%#x: %w", u.parts[p].Name, inst.Off, err)
+			}
+			u.token(&t, mine, index)
 			visit(&t)
 		}
 	}
@@ -139,15 +154,18 @@ func (u *unit) walk(index []partIndex, visit func(t *token)) error {
 }
 
 // token fills in the canonical form of one instruction.
-func (u *unit) token(t *token, code []byte, refs []image.Ref, index []partIndex) {
-	a := u.im.Arch
-	var named [2]bool // operands that name a place
+func (u *unit) token(t *token, refs []image.Ref, index []partIndex) {
+	a, code := u.im.Arch, t.code
+	named := [2]bool{t.paged} // operands that name a place
 	slot := false
 	for i := range refs {
 		r := &refs[i]
 		switch r.Place.Kind {
 		case image.PlaceNone:
-			continue // a plain number, whatever it looked like
+			if r.Kind != image.RefPage {
+				continue // a plain number, whatever it looked like
+			}
+			// What adds to the page says what is meant.
 		case image.PlaceSelf:
 			t.local = canonicalTarget(index, r.Place.Atom, uint32(r.Place.Addend))
 		case image.PlaceTable:

@@ -13,6 +13,7 @@ var Arch = &arch.Arch{
 	Machine:    elf.EM_AARCH64,
 	PtrSize:    8,
 	MaxInst:    InstLen,
+	InstAlign:  InstLen,
 	DecodeInto: DecodeInto,
 	Canon:      Canon,
 	Relax:      Relax,

@@ -23,6 +23,7 @@ var Arch = &arch.Arch{
 	Machine:    elf.EM_X86_64,
 	PtrSize:    8,
 	MaxInst:    maxInst,
+	InstAlign:  1,
 	DecodeInto: DecodeInto,
 	Canon:      Canon,
 	Relax:      Relax,
