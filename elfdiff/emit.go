@@ -96,6 +96,9 @@ func (e *emitter) function(c *funcChange) {
 			continue
 		}
 		sec := e.symbols[e.bodies[p]].Section
+		if off := unnamedPage(c.new.im, body); off >= 0 {
+			c.refuse("the page at %s+%#x cannot be carried: nothing says what it is used for", p.Name, off)
+		}
 		for i := range body.Refs {
 			r := &body.Refs[i]
 			if err := e.reference(sec, &operandAt{c, k, body, r}); err != nil {

@@ -205,6 +205,22 @@ func (e *emitter) emitGroup(c *funcChange, g *pageGroup) error {
 	return nil
 }
 
+// unnamedPage returns the offset of an instruction of a body that makes a page, and of which no reference says what becomes of it; -1: there is none.
+func unnamedPage(im *image.Image, b *image.Body) int {
+	var scratch arch.Inst
+	refs := b.Refs
+	for k := range b.Insts {
+		for len(refs) > 0 && int(refs[0].Inst) < k {
+			refs = refs[1:]
+		}
+		in, err := im.Operands(b, k, &scratch)
+		if err == nil && in.NumOps > 0 && in.Ops[0].Kind == arch.OpPage && (len(refs) == 0 || int(refs[0].Inst) != k || refs[0].Kind != image.RefPage) {
+			return int(b.Insts[k].Off)
+		}
+	}
+	return -1
+}
+
 // widen is [arch.Arch.Widen] for the new build's code.
 func (e *emitter) widen(code []byte) ([]byte, bool) {
 	if e.d.new.im.Arch.Widen == nil {
