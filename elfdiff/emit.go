@@ -89,7 +89,7 @@ func (e *emitter) declare(u *unit) {
 
 // function relocates the code of a new function. Whatever cannot be carried is a refusal of the change.
 func (e *emitter) function(c *funcChange) {
-	e.proven, e.pages = e.d.provenFields(c), groupPages(c.new)
+	e.proven, e.pages = e.d.provenFields(c), groupPages(c.new.bodies())
 	for k, p := range c.new.parts {
 		body, err := c.new.im.Body(p)
 		if err != nil {

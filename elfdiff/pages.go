@@ -50,8 +50,8 @@ type lateUse struct {
 	name   string
 }
 
-// groupPages finds the groups of a function's code, and who uses them.
-func groupPages(u *unit) map[*image.Ref]*pageUser {
+// groupPages finds the groups in the code of a function, and who uses them.
+func groupPages(bodies []*image.Body) map[*image.Ref]*pageUser {
 	users := make(map[*image.Ref]*pageUser)
 	of := make(map[image.Target]*pageGroup)
 	join := func(g *pageGroup, page image.Target) *pageGroup {
@@ -79,11 +79,7 @@ func groupPages(u *unit) map[*image.Ref]*pageUser {
 		h.pages = append(h.pages, g.pages...)
 		return h
 	}
-	for _, p := range u.parts {
-		body, err := u.im.Body(p)
-		if err != nil {
-			continue
-		}
+	for _, body := range bodies {
 		for _, use := range body.Pages {
 			r := &body.Refs[use.Ref]
 			user := users[r]
@@ -152,26 +148,33 @@ func (e *emitter) fits(f *field, sym int, addend int64) error {
 // Preconditions: all other references of the function have been emitted.
 func (e *emitter) emitPages(c *funcChange) {
 	done := make(map[*pageGroup]bool)
-	for k, p := range c.new.parts {
-		body, err := c.new.im.Body(p)
-		if err != nil {
-			continue
-		}
+	for _, body := range c.new.bodies() {
 		for i := range body.Pages {
-			user := e.pages[&body.Refs[body.Pages[i].Ref]]
-			if user == nil || done[user.group] {
+			r := &body.Refs[body.Pages[i].Ref]
+			g := e.pages[r].group
+			if done[g] {
 				continue
 			}
-			done[user.group] = true
-			if err := e.emitGroup(c, user.group); err != nil {
-				at := body.Insts[body.Refs[body.Pages[i].Ref].Inst].Off
-				c.refuse("the reference at %s+%#x cannot be carried: %v", c.new.parts[k].Name, at, err)
+			done[g] = true
+			if err := e.emitGroup(g); err != nil {
+				c.refuse("the reference at %s+%#x cannot be carried: %v", body.Atom.Name, body.Insts[r.Inst].Off, err)
 			}
 		}
 	}
 }
 
-func (e *emitter) emitGroup(c *funcChange, g *pageGroup) error {
+// bodies returns the decoded parts of a unit; what could not be decoded is left out.
+func (u *unit) bodies() (bodies []*image.Body) {
+	for _, p := range u.parts {
+		if body, err := u.im.Body(p); err == nil {
+			bodies = append(bodies, body)
+		}
+	}
+	return bodies
+}
+
+// emitGroup relocates what makes the pages of a group.
+func (e *emitter) emitGroup(g *pageGroup) error {
 	for i := range g.late {
 		if err := e.distance(g, &g.late[i]); err != nil {
 			return err

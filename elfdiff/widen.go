@@ -31,8 +31,10 @@ func wideAt(a *arch.Arch, b *image.Body, k int32) ([]byte, bool) {
 	case image.PlaceNone, image.PlaceSelf:
 		return nil, false // in the function itself: that is as near in the patch
 	}
-	leads := slices.ContainsFunc(b.Insts, func(x image.Inst) bool { return x.Target == k })
-	return wide, !leads
+	if slices.ContainsFunc(b.Insts, func(x image.Inst) bool { return x.Target == k }) {
+		return nil, false
+	}
+	return wide, true
 }
 
 // widen makes an instruction of a canonical form what it was before a linker made it shorter. It may be decoded into scratch.
