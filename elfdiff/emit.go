@@ -97,7 +97,7 @@ func (e *emitter) function(c *funcChange) {
 		}
 		sec := e.symbols[e.bodies[p]].Section
 		if off := unnamedPage(c.new.im, body); off >= 0 {
-			c.refuse("the page at %s+%#x cannot be carried: nothing says what it is used for", p.Name, off)
+			c.refuse("the page at %s+%#x cannot be carried: nothing says what it is used for; only a restart with the new build helps", p.Name, off)
 		}
 		for i := range body.Refs {
 			r := &body.Refs[i]
