@@ -3,7 +3,7 @@
 // Everything that depends on an instruction set, and that more than one package
 // needs, is a field of [Arch]: how to decode one instruction, how a redirecting
 // jump is encoded, which relocations exist, how DWARF numbers the registers. The
-// packages arch/x86 and (later) arch/arm64 each hold one such value, and
+// packages arch/x86 and arch/arm64 each hold one such value, and
 // arch/machines finds it by the e_machine of an ELF file. No build tag is
 // involved: an amd64 host diffs arm64 builds.
 //
@@ -48,8 +48,8 @@ type Arch struct {
 	Canon func(dst, code []byte, in *Inst) []byte
 
 	// Relax appends the canonical bytes that the instruction would have if the
-	// linker had relaxed it in the given way, knowing that its memory operand (OpPC)
-	// is a GOT slot. What the slot holds takes the place of the operand. It returns dst
+	// linker had relaxed it in the given way, knowing that its memory operand (OpPC; of two instructions
+	// OpPage and OpDisp) is a GOT slot. What the slot holds takes the place of the operand. It returns dst
 	// unchanged and false if the linker has no such form. An instruction that loads from a
 	// slot in one build equals one of the other build if Relax of the first is
 	// Canon of the second and both name the same place.
@@ -142,6 +142,9 @@ type Arch struct {
 	// Trap is an instruction that faults, with which gaps between code are filled.
 	Trap []byte
 
+	// Breakpoint is the instruction that debuggers and uprobes put over code.
+	Breakpoint Pattern
+
 	// UserEnd is where the addresses end that the kernel maps a program's memory at without being asked for more.
 	UserEnd Addr
 
@@ -154,6 +157,9 @@ type Arch struct {
 	RedZone int
 }
 
+// Pattern is bytes of which only some bits count.
+type Pattern struct{ Mask, Value []byte }
+
 // Decode is DecodeInto for callers with no place for the instruction.
 func (a *Arch) Decode(code []byte) (in Inst, err error) {
 	err = a.DecodeInto(&in, code)
@@ -164,10 +170,9 @@ func (a *Arch) Decode(code []byte) (in Inst, err error) {
 type Relaxation uint8
 
 const (
-	RelaxPC   Relaxation = iota // the symbol, relative to the program counter
-	RelaxAbs                    // the symbol's address as an immediate (images that are not position-independent)
-	RelaxTLS                    // a thread pointer offset (initial exec to local exec)
-	RelaxNear                   // the symbol, relative to the program counter, in one instruction instead of two (arm64: adr)
+	RelaxPC  Relaxation = iota // the symbol, relative to the program counter
+	RelaxAbs                   // the symbol's address as an immediate (images that are not position-independent)
+	RelaxTLS                   // a thread pointer offset (initial exec to local exec)
 )
 
 // CallSite describes the call in front of a return address.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"hotpatch/arch"
+	"hotpatch/arch/machines"
 	"hotpatch/elfdiff/patch"
 )
 
@@ -365,7 +366,11 @@ func FuzzLeads(f *testing.F) {
 
 // TestTraps: what a debugger or a uprobe puts over code is recognised on every machine.
 func TestTraps(t *testing.T) {
-	x, arm := &arch.Arch{Machine: elf.EM_X86_64}, &arch.Arch{Machine: elf.EM_AARCH64}
+	x, errX := machines.Lookup(elf.EM_X86_64)
+	arm, errA := machines.Lookup(elf.EM_AARCH64)
+	if errX != nil || errA != nil {
+		t.Fatal(errX, errA)
+	}
 	nopNop := []byte{0x1f, 0x20, 0x03, 0xd5, 0x1f, 0x20, 0x03, 0xd5}
 	tests := []struct {
 		name      string

@@ -1,27 +1,11 @@
 package trampoline
 
 import (
-	"bytes"
-	"debug/elf"
 	"fmt"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/patch"
 )
-
-// trap is an instruction that debuggers and uprobes put over code.
-type trap struct {
-	machine elf.Machine
-	mask    []byte
-	value   []byte
-}
-
-// traps are recognised so that a refusal can say what was found; other foreign
-// bytes are refused as well.
-var traps = [...]trap{
-	{elf.EM_X86_64, []byte{0xff}, []byte{0xcc}},                                      // int3
-	{elf.EM_AARCH64, []byte{0x1f, 0x00, 0xe0, 0xff}, []byte{0x00, 0x00, 0x20, 0xd4}}, // brk #imm16
-}
 
 // foreign describes bytes that hotpatch did not put there. want is what belongs at the address.
 func (c *Chain) foreign(a *arch.Arch, at arch.Addr, want, got []byte) error {
@@ -41,28 +25,23 @@ func (c *Chain) foreign(a *arch.Arch, at arch.Addr, want, got []byte) error {
 	return r
 }
 
-// isTrap reports whether the first bytes that differ are a trap instruction.
+// isTrap reports whether the first bytes that differ are a breakpoint. It is recognised so that a refusal can say what was found;
+// other foreign bytes are refused as well.
 func isTrap(a *arch.Arch, want, got []byte) bool {
 	n := min(len(want), len(got))
 	i := 0
 	for i < n && want[i] == got[i] {
 		i++
 	}
-	for _, t := range traps {
-		if t.machine != a.Machine {
-			continue
-		}
-		i -= i % len(t.value) // instructions of a fixed length are aligned
-		if len(got)-i < len(t.value) {
-			continue
-		}
-		masked := bytes.Clone(got[i : i+len(t.value)])
-		for k := range masked {
-			masked[k] &= t.mask[k]
-		}
-		if bytes.Equal(masked, t.value) {
-			return true
+	mask, value := a.Breakpoint.Mask, a.Breakpoint.Value
+	i -= i % len(value) // instructions of a fixed length are aligned
+	if len(got)-i < len(value) {
+		return false
+	}
+	for k := range value {
+		if got[i+k]&mask[k] != value[k] {
+			return false
 		}
 	}
-	return false
+	return true
 }

@@ -1,4 +1,4 @@
-// Package arm64 describes A64, the instruction set of arm64.
+// Package arm64 describes A64, the instruction set of arm64, as an [arch.Arch].
 //
 // The decoder tells what analysis needs of an instruction and no more: where control goes, which place it names relative
 // to its own, which memory it accesses by a base register and a displacement, and which general registers it

@@ -2,7 +2,11 @@ package machines
 
 import (
 	"debug/elf"
+	"reflect"
+	"slices"
 	"testing"
+
+	"hotpatch/arch"
 )
 
 func TestLookup(t *testing.T) {
@@ -26,4 +30,47 @@ func TestLookup(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEqual: what one architecture says, each says, but for what its docstring lets be nil.
+func TestEqual(t *testing.T) {
+	mayBeNil := []string{
+		"Arch.Pieces", "Arch.Widen", "Arch.Unlocked", "Arch.TLSGeneral", // one instruction holds an address, or none has such a prefix or spelling
+		"Arch.Transfer",                                                                     // x86-64's analyses still read encodings by themselves
+		"Arch.Unwind",                                                                       // call frame information says it all
+		"Arch.RedZone", "Arch.TCB", "Call.Count", "Jump.Signing", "Jump.Enter", "Jump.Head", // zero is an answer, or nothing signs
+	}
+	for _, m := range []elf.Machine{elf.EM_X86_64, elf.EM_AARCH64} {
+		a, err := Lookup(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, part := range map[string]any{"Arch": *a, "Jump": a.Jump, "Call": a.Call} {
+			for _, field := range empty(part) {
+				if field = name + "." + field; !slices.Contains(mayBeNil, field) {
+					t.Errorf("%s says nothing as %s", a.Name, field)
+				}
+			}
+		}
+		if d := &a.DWARF; len(d.Names) < d.NumRegs || len(d.Saved) < d.NumRegs || !d.Saved[d.SP] || d.PCReg() >= d.NumRegs {
+			t.Errorf("%s: registers %+v", a.Name, d)
+		}
+		if len(a.Breakpoint.Mask) != len(a.Breakpoint.Value) || len(a.Trap) == 0 || int(a.MaxPage)%4096 != 0 {
+			t.Errorf("%s: breakpoint %v, trap %x, pages of %d", a.Name, a.Breakpoint, a.Trap, a.MaxPage)
+		}
+		if in, err := a.Decode(slices.Repeat(a.Trap, a.MaxInst)); err != nil || in.Flow != arch.FlowStop || in.Len != len(a.Trap) {
+			t.Errorf("%s: the trap is %+v, %v", a.Name, in, err)
+		}
+	}
+}
+
+// empty lists the fields of a struct that are zero.
+func empty(s any) (names []string) {
+	v := reflect.ValueOf(s)
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			names = append(names, v.Type().Field(i).Name)
+		}
+	}
+	return names
 }

@@ -47,8 +47,9 @@ var Arch = &arch.Arch{
 	DWARF:      dwarf,
 	Relocs:     relocs,
 	MaxPage:    4 << 10,
-	Trap:       []byte{0xcc}, // int3
-	UserEnd:    1<<47 - 4096, // with 47 bits (Documentation/arch/x86/x86_64/5level-paging.rst)
+	Trap:       []byte{0xcc},                                          // int3
+	Breakpoint: arch.Pattern{Mask: []byte{0xff}, Value: []byte{0xcc}}, // int3
+	UserEnd:    1<<47 - 4096,                                          // with 47 bits (Documentation/arch/x86/x86_64/5level-paging.rst)
 	RedZone:    128,
 }
 
