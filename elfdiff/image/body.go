@@ -34,6 +34,7 @@ type Body struct {
 func (b *Body) keep() *Body {
 	c := *b
 	c.Insts, c.Refs, c.Gaps = slices.Clone(b.Insts), slices.Clone(b.Refs), slices.Clone(b.Gaps)
+	c.Pages = slices.Clone(b.Pages)
 	c.Escapes, c.Indirect = slices.Clone(b.Escapes), slices.Clone(b.Indirect)
 	c.decoded, c.order = nil, nil
 	return &c
@@ -169,7 +170,10 @@ type Ref struct {
 	Kind  RefKind
 	Width uint8 // bytes accessed; 0: unknown or none
 	Op    uint8 // index in arch.Inst.Ops, or BranchField
-	Place Place
+	// Anchor: the address, of Kind RefAddr, only serves to reach other objects, whose own references have it for a base: a section anchor. Its place
+	// is then what happens to be there.
+	Anchor bool
+	Place  Place
 }
 
 // PageUse says that the field of a reference is added to the address of a page, or to an address made of one, that an instruction of the unit
@@ -192,7 +196,10 @@ type Target struct {
 type JumpTable struct {
 	Addr      arch.ImageAddr
 	EntrySize int  // bytes
-	Relative  bool // entries are offsets from Addr; else addresses
+	Relative  bool // entries, shifted left by Scale, are offsets from Base; else they are addresses
+	Base      arch.ImageAddr
+	Scale     uint8 // bits
+	Signed    bool  // the entries of Relative
 	Entries   []Target
 	Size      uint64  // bytes: len(Entries) * EntrySize
 	Refs      []int32 // indices in Body.Refs of the references to it

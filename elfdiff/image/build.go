@@ -32,7 +32,7 @@ func (d *Decoder) instructions(i int) {
 	p := &d.parts[i]
 	b := &p.body
 	// The slices' memory is used again, from which nothing is left: see Body.keep.
-	*b = Body{Atom: d.atoms[i], Code: p.code, Insts: b.Insts[:0], Refs: b.Refs[:0], Gaps: b.Gaps[:0], Escapes: b.Escapes[:0],
+	*b = Body{Atom: d.atoms[i], Code: p.code, Insts: b.Insts[:0], Refs: b.Refs[:0], Pages: b.Pages[:0], Gaps: b.Gaps[:0], Escapes: b.Escapes[:0],
 		Indirect: b.Indirect[:0], order: b.order[:0]}
 	for off := 0; off < len(p.state); off++ {
 		s := p.state[off]

@@ -125,7 +125,8 @@ func (im *Image) decodeUnit(a *Atom) {
 
 // NewDecoder returns a decoder of the image's functions.
 func (im *Image) NewDecoder() *Decoder {
-	return &Decoder{im: im, seen: make(map[tableKey]bool), tables: make(map[arch.ImageAddr]*JumpTable)}
+	return &Decoder{im: im, seen: make(map[tableKey]bool), tables: make(map[arch.ImageAddr]*JumpTable),
+		switches: make(map[Target]*JumpTable)}
 }
 
 // Unit decodes the function that a is part of, as [Image.Body] does, and returns its parts: the one with the entry first, then
@@ -170,6 +171,13 @@ type Decoder struct {
 	tls    tlsUse
 	insts  []arch.Inst // of all parts, in the order in which they were found
 	bodies []*Body     // what Unit returns
+
+	// Where addresses are made in pieces:
+	flow   flow
+	rounds int
+	// jumpsTried counts those of jumps when tables were last looked for.
+	jumpsTried int
+	switches   map[Target]*JumpTable // by indirect jump
 }
 
 // part is one atom of the unit.
@@ -210,7 +218,9 @@ func (d *Decoder) reset(atoms []*Atom) {
 	d.work, d.jumps, d.leas, d.disps, d.inner = d.work[:0], d.jumps[:0], d.leas[:0], d.disps[:0], d.inner[:0]
 	d.used, d.table, d.tls, d.insts = d.used[:0], nil, tlsUse{}, d.insts[:0]
 	d.triedLeas, d.triedDisps = 0, 0
-	if len(d.seen) > 0 {
+	d.rounds, d.jumpsTried = 0, 0
+	clear(d.switches)
+	if len(d.seen) > 0 || len(d.tables) > 0 {
 		clear(d.seen)
 		clear(d.tables)
 	}
@@ -224,6 +234,29 @@ const maxParts = 256
 
 // run decodes the unit and fills in the parts' bodies.
 func (d *Decoder) run() error {
+	if err := d.load(); err != nil {
+		return err
+	}
+	d.seed()
+	if err := d.reach(); err != nil {
+		return err
+	}
+	if err := d.fillGaps(); err != nil {
+		return err
+	}
+	if d.im.Arch.Pieces != nil {
+		if err := d.settle(); err != nil {
+			return err
+		}
+	}
+	if err := d.checkIndirect(); err != nil {
+		return err
+	}
+	return d.build()
+}
+
+// load prepares the parts for their decoding.
+func (d *Decoder) load() error {
 	if len(d.atoms) > maxParts {
 		return &DecodeError{Atom: d.atoms[0], Msg: fmt.Sprintf("it has %d parts, more than %d", len(d.atoms), maxParts)}
 	}
@@ -239,17 +272,7 @@ func (d *Decoder) run() error {
 		p.at = slices.Grow(p.at[:0], len(code))[:len(code)]
 		p.nth = slices.Grow(p.nth[:0], len(code))[:len(code)]
 	}
-	d.seed()
-	if err := d.reach(); err != nil {
-		return err
-	}
-	if err := d.fillGaps(); err != nil {
-		return err
-	}
-	if err := d.checkIndirect(); err != nil {
-		return err
-	}
-	return d.build()
+	return nil
 }
 
 // locate returns the place of addr in the unit.
@@ -308,7 +331,18 @@ func (d *Decoder) reach() error {
 				return err
 			}
 		}
-		if len(d.jumps) == 0 || !d.findTables() {
+		if len(d.jumps) == 0 {
+			return nil
+		}
+		found := d.findTables()
+		if d.im.Arch.Pieces != nil && len(d.jumps) > d.jumpsTried {
+			d.jumpsTried = len(d.jumps)
+			var err error
+			if found, err = d.findSwitches(); err != nil {
+				return err
+			}
+		}
+		if !found {
 			return nil
 		}
 	}
@@ -364,7 +398,7 @@ func (p *part) behindLock(a *arch.Arch, off uint32) bool {
 
 // note records what an instruction refers to.
 func (d *Decoder) note(t Target, in *arch.Inst) {
-	d.tls.any = d.tls.any || in.TLSBase || in.TLSMem
+	d.tls.any = d.tls.any || (in.TLSBase || in.TLSMem) && d.im.Arch.Pieces == nil
 	at := t.Atom.Addr + arch.ImageAddr(t.Off)
 	if in.BrSize > 0 {
 		if to, _, ok := d.locate(at + arch.ImageAddr(in.Target)); ok {
@@ -388,7 +422,7 @@ func (d *Decoder) note(t Target, in *arch.Inst) {
 		d.used = append(d.used, v)
 		d.tls.block = d.tls.block || d.im.dyn.blocks[v]
 		// The address of an instruction of this unit; the entry of the function is an ordinary place.
-		if to, k, ok := d.locate(v); ok && (k > 0 || to.Off > 0) && (op.Addr || op.Kind == arch.OpImm) {
+		if to, k, ok := d.locate(v); ok && (k > 0 || to.Off > 0) && (op.Addr || op.Kind == arch.OpImm) && d.im.Arch.Pieces == nil {
 			d.work = append(d.work, to)
 			d.inner = append(d.inner, innerRef{to: to, from: t})
 		}

@@ -99,6 +99,8 @@ type Image struct {
 	links     []LinkReloc // by Addr
 	marks     marks
 	places    refIndex
+	changes   changes // where addresses are made in pieces
+	mapping   mapping
 	bodies    bodyCache
 	lines     lineTable
 

@@ -14,6 +14,9 @@ import (
 // jumps through a table of 64-bit addresses, which its displacement names. A table ends where its entries stop
 // being targets in the unit, and at the latest where something else is referred to.
 func (d *Decoder) findTables() bool {
+	if d.im.Arch.Pieces != nil {
+		return false // see findSwitches
+	}
 	found := false
 	leas, disps := d.leas[d.triedLeas:], d.disps[d.triedDisps:]
 	d.triedLeas, d.triedDisps = len(d.leas), len(d.disps)
@@ -53,7 +56,7 @@ func (d *Decoder) tryTable(addr arch.ImageAddr, size int) bool {
 	if named := d.im.Covering(addr); len(named) > 0 {
 		return false // an object with a name is no jump table of a compiler's
 	}
-	t := &JumpTable{Addr: addr, EntrySize: size, Relative: size == 4}
+	t := &JumpTable{Addr: addr, EntrySize: size, Relative: size == 4, Base: addr, Signed: true}
 	var stop arch.ImageAddr // what the first word leads to that is no entry
 	t.Entries, stop = d.entries(t, s, addr, limit)
 	if len(t.Entries) == 0 {
@@ -133,10 +136,22 @@ func (d *Decoder) further(t *JumpTable, s *Section, at arch.ImageAddr) []arch.Im
 
 // target returns what the entry leads to that the bytes begin with.
 func (t *JumpTable) target(b []byte) arch.ImageAddr {
-	if t.Relative {
-		return t.Addr + arch.ImageAddr(int64(int32(order.Uint32(b))))
+	var v uint64
+	switch t.EntrySize {
+	case 1:
+		v = uint64(b[0])
+	case 2:
+		v = uint64(order.Uint16(b))
+	case 4:
+		v = uint64(order.Uint32(b))
+	default:
+		v = order.Uint64(b)
 	}
-	return arch.ImageAddr(order.Uint64(b))
+	if !t.Relative {
+		return arch.ImageAddr(v)
+	}
+	e := arch.Extend{Bits: uint8(8 * t.EntrySize), Signed: t.Signed}
+	return t.Base + arch.ImageAddr(e.Of(int64(v))<<t.Scale)
 }
 
 // endsAt reports whether the table really ends where something else is referred to. If the word there could be one more
@@ -197,9 +212,10 @@ func compareImmediate(code []byte) (uint64, bool) {
 	return 0, false
 }
 
-// relocDenies reports whether the file has link-time relocations, but none for the entry.
+// relocDenies reports whether the file has link-time relocations, but none for the entry. Distances between labels of one section, where
+// tables of such exist, are the assembler's.
 func (d *Decoder) relocDenies(at arch.ImageAddr) bool {
-	if !d.im.HasRelocs {
+	if !d.im.HasRelocs || d.im.Arch.Pieces != nil {
 		return false
 	}
 	_, ok := d.im.linkReloc(at)
@@ -210,6 +226,9 @@ func (d *Decoder) relocDenies(at arch.ImageAddr) bool {
 // front of it, back to the last other jump, uses a table's address; or it is the only kind of
 // indirect jump that the unit can have.
 func (d *Decoder) isTableJump(t Target) bool {
+	if d.im.Arch.Pieces != nil {
+		return d.switches[t] != nil
+	}
 	return len(d.table) > 0 && d.nearTable(t)
 }
 

@@ -69,6 +69,10 @@ func load(f *file, opt Options) (*Image, error) {
 	lap("relocations")
 	im.scanCode()
 	im.joinParts()
+	if im.Arch.Pieces != nil {
+		im.closeChanges()
+		im.scanPieces()
+	}
 	im.findConstructors()
 	im.judgeUnwind()
 	im.bodies.init(len(im.Atoms))

@@ -101,6 +101,9 @@ func (im *Image) importPlace(imp *Import, addr arch.ImageAddr, slot bool) Place 
 
 // operand resolves an operand; false: it cannot name a place.
 func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.Operand) bool {
+	if r.im.Arch.Pieces != nil && (op.Kind == arch.OpPage || op.Kind == arch.OpDisp) {
+		return r.piece(ref, at, op)
+	}
 	field := r.body.Atom.Addr + arch.ImageAddr(ref.Off)
 	var link *LinkReloc
 	if r.im.HasRelocs {
@@ -163,7 +166,12 @@ func (r *resolver) place(v arch.ImageAddr, ref *Ref, link *LinkReloc) Place {
 		return r.im.accessPlace(v, uint64(ref.Width), sym, &c)
 	}
 	if ref.Kind == RefAddr {
-		c.use = func() pointerUse { return r.d.pointerUse(r.part, r.body.Insts[ref.Inst].Off) }
+		c.use = func() pointerUse {
+			if r.im.Arch.Pieces != nil {
+				return r.d.flow.pointerUse(r.d.flow.first[r.d.partOf(r.body.Atom)] + ref.Inst)
+			}
+			return r.d.pointerUse(r.part, r.body.Insts[ref.Inst].Off)
+		}
 	}
 	return r.im.addressPlace(v, sym, &c)
 }

@@ -19,6 +19,20 @@ type refIndex struct {
 	// labels are addresses inside code atoms that data holds, sorted.
 	labels []arch.ImageAddr
 	stored map[arch.ImageAddr][]arch.ImageAddr // label -> words that hold it
+	// rough holds the starts of code that instructions may make an address of, while units are not known.
+	rough map[arch.ImageAddr]bool
+}
+
+// addRough keeps of the addresses those of code.
+func (im *Image) addRough(addrs []arch.ImageAddr) {
+	for _, v := range addrs {
+		if a := im.AtomAt(v); a != nil && a.Addr == v && a.IsCode() {
+			if im.places.rough == nil {
+				im.places.rough = map[arch.ImageAddr]bool{}
+			}
+			im.places.rough[v] = true
+		}
+	}
 }
 
 // next returns the lowest referenced address above addr, but at most limit.
@@ -36,12 +50,16 @@ func (x *refIndex) next(addr, limit arch.ImageAddr) arch.ImageAddr {
 // scanResult is what one worker finds.
 type scanResult struct {
 	addrs []arch.ImageAddr
-	jumps [][2]*Atom // from, to: direct jumps into atoms that may be parts
-	calls []*Atom    // direct calls into such atoms
+	rough []arch.ImageAddr // that pieces may make
+	jumps [][2]*Atom       // from, to: direct jumps into atoms that may be parts
+	calls []*Atom          // direct calls into such atoms
 }
 
 // scanCode finds every referenced address, in parallel.
 func (im *Image) scanCode() {
+	if im.Arch.Pieces != nil {
+		im.changes.init(len(im.Atoms))
+	}
 	atoms := make([]*Atom, 0, len(im.Atoms))
 	for _, a := range im.Atoms {
 		if a.IsCode() && a.Size > 0 {
@@ -65,6 +83,7 @@ func (im *Image) scanCode() {
 	seen := map[[2]*Atom]bool{}
 	for _, r := range results {
 		x.addrs = append(x.addrs, r.addrs...)
+		im.addRough(r.rough)
 		for _, j := range r.jumps {
 			if !seen[j] {
 				seen[j] = true
@@ -92,13 +111,21 @@ func (im *Image) scanAtom(a *Atom, r *scanResult) {
 	if !ok {
 		return
 	}
+	pieces := straight{im: im}
+	if im.Arch.Pieces != nil {
+		im.changes.known[a.ID] = true
+	}
 	var in arch.Inst // escapes: once for all instructions
 	for off := 0; off < len(code); {
-		if err := im.Arch.DecodeInto(&in, code[off:]); err != nil {
-			off++
+		at := a.Addr + arch.ImageAddr(off)
+		if im.isDataMark(at) || im.Arch.DecodeInto(&in, code[off:]) != nil {
+			off += im.Arch.InstAlign
 			continue
 		}
-		at := a.Addr + arch.ImageAddr(off)
+		if im.Arch.Pieces != nil {
+			r.rough = pieces.step(r.rough, &in, at, code[off:])
+			im.changesOf(a, &in, at, &pieces.t)
+		}
 		for i := range in.NumOps {
 			if v, ok := im.opAddress(at, &in.Ops[i]); ok {
 				r.addrs = append(r.addrs, v)
@@ -136,7 +163,7 @@ func (im *Image) opAddress(at arch.ImageAddr, op *arch.Operand) (arch.ImageAddr,
 	case arch.OpPC:
 		return at + arch.ImageAddr(op.Value), true
 	case arch.OpAbs, arch.OpDisp, arch.OpImm:
-		if !im.absolute(op) {
+		if im.Arch.Pieces != nil || !im.absolute(op) {
 			return 0, false
 		}
 		return arch.ImageAddr(op.Value), true
@@ -377,5 +404,5 @@ func (im *Image) parentOf(part *Atom, base string, cold bool) *Atom {
 // refersData reports whether some data or code takes the address (a call or a jump is none).
 func (im *Image) refersData(addr arch.ImageAddr) bool {
 	_, ok := slices.BinarySearch(im.places.addrs, addr)
-	return ok
+	return ok || im.places.rough[addr]
 }

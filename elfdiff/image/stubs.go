@@ -49,7 +49,7 @@ func (im *Image) stubsIn(s *Section) {
 	for off := 0; off < len(s.Data); {
 		in, err := im.Arch.Decode(s.Data[off:])
 		if err != nil {
-			off++
+			off += im.Arch.InstAlign
 			continue
 		}
 		if in.Flow == arch.FlowJumpInd {

@@ -96,6 +96,7 @@ func (im *Image) parseSymtab(f, symFile *file) ([]rawSymbol, bool, error) {
 			return nil, false, err
 		}
 	}
+	im.mapping.set(p.marks)
 	return p.syms, p.crt, nil
 }
 
@@ -108,11 +109,21 @@ type symParser struct {
 	// xindex holds the section numbers of symbols whose own field is too short for them (SHT_SYMTAB_SHNDX).
 	xindex []byte
 	syms   []rawSymbol
-	scope  string // name of the last STT_FILE
+	marks  []mapMark // mapping symbols in sections of code
+	scope  string    // name of the last STT_FILE
 	// hidden is set behind an STT_FILE without a name: GNU ld puts its own local symbols there, and the
 	// global ones that visibility made local.
 	hidden bool
 	crt    bool
+}
+
+// mark keeps a mapping symbol.
+func (p *symParser) mark(s *rawSymbol) {
+	data, ok := isMappingName(s.Name)
+	at := arch.ImageAddr(s.value)
+	if sec := p.im.SectionAt(at); ok && sec != nil && sec.Exec() {
+		p.marks = append(p.marks, mapMark{at, data})
+	}
 }
 
 func (p *symParser) entry(i int, b []byte) error {
@@ -129,7 +140,11 @@ func (p *symParser) entry(i int, b []byte) error {
 		return nil
 	}
 	bind := elf.ST_BIND(info)
-	if s.typ == elf.STT_SECTION || shndx == elf.SHN_UNDEF || s.Name == "" || isLocalLabel(p.file, b, s.Name) {
+	if s.typ == elf.STT_SECTION || shndx == elf.SHN_UNDEF || s.Name == "" {
+		return nil
+	}
+	if isLocalLabel(p.file, b, s.Name) {
+		p.mark(&s)
 		return nil
 	}
 	home, err := p.home(i, shndx)
@@ -242,8 +257,8 @@ func isLocalLabel(f *file, sym []byte, name string) bool {
 	if strings.HasPrefix(name, ".L") {
 		return true
 	}
-	kind, _, _ := strings.Cut(name, ".")
-	return f.elf.Machine == elf.EM_AARCH64 && typ == elf.STT_NOTYPE && size == 0 && (kind == "$x" || kind == "$d")
+	_, mapping := isMappingName(name)
+	return f.elf.Machine == elf.EM_AARCH64 && typ == elf.STT_NOTYPE && size == 0 && mapping
 }
 
 // group makes one atom of all symbols with the same address, size and nature.

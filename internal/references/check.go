@@ -74,7 +74,7 @@ func (c *checker) function(a *image.Atom) {
 func (c *checker) anchored(relocs []relocation, ref *image.Ref) bool {
 	const reach = 1 << 16 // bytes: more than 4095 times the 16 of the largest access (Arm ARM, C6.2, "LDR (immediate)", unsigned offset)
 	s := c.im.SectionAt(ref.Place.Addr)
-	return ref.Kind == image.RefMem && s != nil && slices.ContainsFunc(relocs, func(r relocation) bool {
+	return (ref.Kind == image.RefMem || ref.Kind == image.RefAddr) && s != nil && slices.ContainsFunc(relocs, func(r relocation) bool {
 		base := r.value + arch.ImageAddr(r.addend)
 		return r.role == address && r.sym == "" && c.im.SectionAt(base) == s && ref.Place.Addr-base+reach < 2*reach
 	})
@@ -126,7 +126,7 @@ func (c *checker) partners(a *image.Atom, field arch.ImageAddr) iter.Seq[*image.
 				continue
 			}
 			for _, u := range body.Pages {
-				if u.Page.Atom.Addr+arch.ImageAddr(u.Page.Off) == field && !yield(&body.Refs[u.Ref].Place) {
+				if !u.Whole && u.Page.Atom.Addr+arch.ImageAddr(u.Page.Off) == field && !yield(&body.Refs[u.Ref].Place) {
 					return
 				}
 			}

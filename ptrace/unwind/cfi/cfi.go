@@ -71,6 +71,7 @@ type CIE struct {
 	prog, end   uint64 // initial instructions: offsets in the section
 	personality PtrField
 	initial     Row
+	otherRA     bool // the return address is in another register: its FDEs are left out, as if the functions had none
 }
 
 // FDE is a frame description entry: the call frame information of one range of code.

@@ -1,0 +1,436 @@
+package image
+
+import (
+	"container/heap"
+	"math"
+	"slices"
+
+	"hotpatch/arch"
+)
+
+// flow follows the values in registers, and in the words of the stack frame, through the code of one unit, where the architecture makes
+// addresses of several instructions (arch.Pieces): a forward analysis to a fixpoint over the control flow. A value is known where it is the same on
+// all paths. What may be left of a page's address is known as well, so that no use of it is missed.
+type flow struct {
+	d      *Decoder
+	im     *Image
+	pieces *arch.Pieces
+
+	first  []int32 // by part: number of its first node; and of all
+	offs   []uint32
+	leader []bool
+	block  []int32 // by node: the block that starts there
+	starts []int32 // by block: its first node; and of all nodes
+	in     []saved // by block
+	pads   []padSite
+	work   blockHeap
+	queued []bool
+	visits int
+	kept   int // values in all of in
+
+	s    state
+	t    arch.Transfer
+	out  []savedValue
+	sets setTable
+	// exposed is the lowest offset from the stack pointer at the entry whose address may be known to others.
+	exposed int64
+
+	recording bool
+	unitUses
+}
+
+// padSite is a range of code from which exceptions enter the unit at a landing pad.
+type padSite struct {
+	start, end, pad arch.ImageAddr
+}
+
+// blockHeap is a heap of blocks, lowest first.
+type blockHeap []int32
+
+func (h blockHeap) Len() int           { return len(h) }
+func (h blockHeap) Less(i, j int) bool { return h[i] < h[j] }
+func (h blockHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *blockHeap) Push(x any)        { *h = append(*h, x.(int32)) }
+func (h *blockHeap) Pop() any {
+	n := len(*h) - 1
+	x := (*h)[n]
+	*h = (*h)[:n]
+	return x
+}
+
+// Bounds of the analysis of one unit: runs over its blocks, and values kept in front of them. Compiled code needs three runs, and a dozen values.
+const (
+	maxRuns   = 32
+	maxValues = 256
+	fewRuns   = 1 << 12
+)
+
+// run analyses the unit as far as it is decoded.
+func (f *flow) run(d *Decoder) error {
+	f.d, f.im, f.pieces = d, d.im, d.im.Arch.Pieces
+	f.list()
+	f.findBlocks()
+	f.exposed = math.MaxInt64
+	for range 4 {
+		before := f.exposed
+		f.sets.reset()
+		f.unitUses.reset()
+		if err := f.fixpoint(); err != nil {
+			return err
+		}
+		if f.exposed == before {
+			break
+		}
+		if f.visits > fewRuns { // one more run with the least that can be known
+			f.exposed = math.MinInt64
+		}
+	}
+	clear(f.entries)
+	clear(f.targets)
+	f.recording = true
+	for b := range f.in {
+		f.runBlock(int32(b))
+	}
+	f.recording = false
+	return nil
+}
+
+// list numbers the instructions of all parts.
+func (f *flow) list() {
+	f.first, f.offs = f.first[:0], f.offs[:0]
+	for i := range f.d.parts {
+		p := &f.d.parts[i]
+		f.first = append(f.first, int32(len(f.offs)))
+		for off := 0; off < len(p.state); off++ {
+			if s := p.state[off]; s == byteStart || s == byteUnseen {
+				p.nth[off] = int32(len(f.offs))
+				f.offs = append(f.offs, uint32(off))
+			}
+		}
+	}
+	f.first = append(f.first, int32(len(f.offs)))
+}
+
+// partOf returns the part that a node is in.
+func (f *flow) partOf(n int32) int {
+	i, found := slices.BinarySearch(f.first, n)
+	for found && i+1 < len(f.first) && f.first[i+1] == n { // parts without instructions
+		i++
+	}
+	if !found {
+		i--
+	}
+	return i
+}
+
+// nodeAt returns the node at a place of the unit, or -1.
+func (f *flow) nodeAt(t Target) int32 {
+	i := f.d.partOf(t.Atom)
+	if i < 0 || uint64(t.Off) >= uint64(len(f.d.parts[i].state)) {
+		return -1
+	}
+	if s := f.d.parts[i].state[t.Off]; s != byteStart && s != byteUnseen {
+		return -1
+	}
+	return f.d.parts[i].nth[t.Off]
+}
+
+// place returns where a node is.
+func (f *flow) place(n int32) Target { return Target{f.d.atoms[f.partOf(n)], f.offs[n]} }
+
+// mark makes a place the start of a block.
+func (f *flow) mark(t Target) {
+	if n := f.nodeAt(t); n >= 0 {
+		f.leader[n] = true
+	}
+}
+
+// findBlocks cuts the code into blocks.
+func (f *flow) findBlocks() {
+	n := len(f.offs)
+	f.leader = slices.Grow(f.leader[:0], n)[:n]
+	clear(f.leader)
+	f.pads = f.pads[:0]
+	for i, a := range f.d.atoms {
+		p := &f.d.parts[i]
+		next := uint32(0)
+		for k := f.first[i]; k < f.first[i+1]; k++ {
+			off := f.offs[k]
+			in := f.d.instAt(p, off)
+			if off != next || k == f.first[i] {
+				f.leader[k] = true
+			}
+			next = off + uint32(in.Len)
+			if in.BrSize > 0 && in.Flow != arch.FlowCall {
+				if t, _, ok := f.d.locate(a.Addr + arch.ImageAddr(off) + arch.ImageAddr(in.Target)); ok {
+					f.mark(t)
+				}
+			}
+			if in.Flow != arch.FlowNext && in.Flow != arch.FlowCall && in.Flow != arch.FlowCallInd && in.Flow != arch.FlowSyscall && k+1 < f.first[i+1] {
+				f.leader[k+1] = true
+			}
+		}
+		f.addPads(a)
+	}
+	for _, t := range f.d.table {
+		for _, e := range t.Entries {
+			f.mark(e)
+		}
+	}
+	for i := range f.d.inner {
+		f.mark(f.d.inner[i].to)
+	}
+	f.number()
+}
+
+// addPads notes the landing pads of an atom.
+func (f *flow) addPads(a *Atom) {
+	fde := f.im.CFI.Find(a.Addr)
+	if fde == nil {
+		return
+	}
+	r := f.im.lsda(fde)
+	if r == nil {
+		return
+	}
+	for _, s := range r.sites() {
+		if t, _, ok := f.d.locate(s.Pad); ok && s.Pad != 0 {
+			f.mark(t)
+			f.pads = append(f.pads, padSite{s.Start, s.End, s.Pad})
+		}
+	}
+	slices.SortFunc(f.pads, func(a, b padSite) int { return int(int64(a.start) - int64(b.start)) })
+}
+
+// number numbers the blocks.
+func (f *flow) number() {
+	n := len(f.offs)
+	f.block = slices.Grow(f.block[:0], n)[:n]
+	f.starts = f.starts[:0]
+	for k, l := range f.leader {
+		if l {
+			f.block[k] = int32(len(f.starts))
+			f.starts = append(f.starts, int32(k))
+		}
+	}
+	blocks := len(f.starts)
+	f.starts = append(f.starts, int32(n))
+	f.in = slices.Grow(f.in[:0], blocks)[:blocks]
+	f.queued = slices.Grow(f.queued[:0], blocks)[:blocks]
+}
+
+// fixpoint runs over the blocks until nothing changes.
+func (f *flow) fixpoint() error {
+	for b := range f.in {
+		f.in[b].reached, f.in[b].entries = false, f.in[b].entries[:0]
+		f.queued[b] = false
+	}
+	f.work, f.visits, f.kept = f.work[:0], 0, 0
+	if len(f.in) == 0 {
+		return nil
+	}
+	f.s.restore(&saved{})
+	f.s.regs[f.pieces.SP] = value{kind: valueFrame}
+	f.enter(0)
+	if err := f.drain(); err != nil {
+		return err
+	}
+	for b := range f.in {
+		if f.in[b].reached {
+			continue
+		}
+		f.s.restore(&saved{})
+		f.enter(int32(b))
+		if err := f.drain(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drain runs over the blocks that are queued.
+func (f *flow) drain() error {
+	for len(f.work) > 0 {
+		b := heap.Pop(&f.work).(int32)
+		f.queued[b] = false
+		if f.visits++; f.visits > maxRuns*len(f.in)+fewRuns || f.kept > maxValues*len(f.in)+1<<16 {
+			t := f.place(f.starts[b])
+			return &DecodeError{Atom: t.Atom, Off: t.Off, Msg: "its control flow has too many ways for the values of registers to be followed"}
+		}
+		f.runBlock(b)
+	}
+	return nil
+}
+
+// enter adds what the current state holds to what holds in front of block b.
+func (f *flow) enter(b int32) {
+	f.out = f.s.entries(f.out[:0])
+	to := &f.in[b]
+	changed := !to.reached
+	before := len(to.entries)
+	if !to.reached {
+		to.reached = true
+		to.entries = append(to.entries[:0], f.out...)
+	} else if !slices.Equal(to.entries, f.out) {
+		changed = f.merge(to, f.out)
+	}
+	f.kept += len(to.entries) - before
+	if changed && !f.queued[b] {
+		f.queued[b] = true
+		heap.Push(&f.work, b)
+	}
+}
+
+// merge joins the values of entries to those of to. It reports whether that changes any.
+func (f *flow) merge(to *saved, entries []savedValue) bool {
+	changed := false
+	old := to.entries
+	var joined []savedValue
+	for len(old) > 0 || len(entries) > 0 {
+		var e savedValue
+		var was value
+		switch {
+		case len(entries) == 0 || len(old) > 0 && old[0].key < entries[0].key:
+			was = old[0].value
+			e = savedValue{old[0].key, f.join(old[0].value, value{})}
+			old = old[1:]
+		case len(old) == 0 || entries[0].key < old[0].key:
+			e = savedValue{entries[0].key, f.join(value{}, entries[0].value)}
+			entries = entries[1:]
+		default:
+			was = old[0].value
+			e = savedValue{old[0].key, f.join(old[0].value, entries[0].value)}
+			old, entries = old[1:], entries[1:]
+		}
+		changed = changed || e.value != was
+		if !e.isNothing() {
+			joined = append(joined, e)
+		}
+	}
+	if changed {
+		to.entries = joined
+	}
+	return changed
+}
+
+// join returns what is known of a value that is a or b.
+func (f *flow) join(a, b value) value {
+	v := a
+	if a.kind != b.kind || a.at != b.at {
+		v = value{}
+	}
+	if v.bound = a.bound; a.bound != b.bound {
+		v.bound = 0
+	}
+	v.same = 0
+	from, ok := f.sets.union(a.from, b.from)
+	if !ok {
+		const why = "too many instructions may have made it"
+		f.lose(a.from, why)
+		f.lose(b.from, why)
+	}
+	v.from = from
+	return v
+}
+
+// next returns the block that follows node n, or -1.
+func (f *flow) next(n int32, part int, in *arch.Inst) int32 {
+	if n+1 < f.first[part+1] && f.offs[n+1] == f.offs[n]+uint32(in.Len) {
+		return f.block[n+1]
+	}
+	return -1
+}
+
+// runBlock runs over a block, and enters what follows it.
+func (f *flow) runBlock(b int32) {
+	f.s.restore(&f.in[b])
+	n, last := f.starts[b], f.starts[b+1]-1
+	part := f.partOf(n)
+	p := &f.d.parts[part]
+	a := f.d.atoms[part]
+	for ; n <= last; n++ {
+		in := f.d.instAt(p, f.offs[n])
+		at := a.Addr + arch.ImageAddr(f.offs[n])
+		f.step(n, in, at, p.code[f.offs[n]:])
+		if n == last && !f.recording {
+			f.leave(n, part, in, at)
+		}
+	}
+}
+
+// leave enters the blocks to which control goes behind node n, the last of a block.
+func (f *flow) leave(n int32, part int, in *arch.Inst, at arch.ImageAddr) {
+	next := f.next(n, part, in)
+	switch in.Flow {
+	case arch.FlowJump:
+		f.jump(at + arch.ImageAddr(in.Target))
+	case arch.FlowBranch:
+		f.branch(at+arch.ImageAddr(in.Target), next)
+	case arch.FlowJumpInd:
+		f.indirect(n)
+	case arch.FlowReturn, arch.FlowStop:
+	default:
+		if next >= 0 {
+			f.enter(next)
+		}
+	}
+}
+
+// jump enters the block at an address, if that is in the unit.
+func (f *flow) jump(to arch.ImageAddr) {
+	if t, _, ok := f.d.locate(to); ok {
+		if n := f.nodeAt(t); n >= 0 {
+			f.enter(f.block[n])
+		}
+	}
+}
+
+// branch enters both ways of a conditional branch. Where it depends on a comparison, one of them knows a bound.
+func (f *flow) branch(to arch.ImageAddr, next int32) {
+	c, taken := f.s.cmp, uint64(0)
+	fallen := uint64(0)
+	if c.valid {
+		switch f.t.Cond {
+		case arch.CondAbove:
+			fallen = c.imm + 1
+		case arch.CondAboveEqual:
+			fallen = c.imm
+		case arch.CondBelow:
+			taken = c.imm
+		case arch.CondBelowEqual:
+			taken = c.imm + 1
+		}
+	}
+	if taken != 0 {
+		if next >= 0 {
+			f.enter(next)
+		}
+		f.s.bound(taken)
+		f.jump(to)
+		return
+	}
+	f.jump(to)
+	if fallen != 0 {
+		f.s.bound(fallen)
+	}
+	if next >= 0 {
+		f.enter(next)
+	}
+}
+
+// indirect enters what an indirect jump leads to: the entries of its table, else, unless it is known to leave the unit, every label whose address is taken.
+func (f *flow) indirect(n int32) {
+	if t := f.d.switches[f.place(n)]; t != nil {
+		for _, e := range t.Entries {
+			if k := f.nodeAt(e); k >= 0 {
+				f.enter(f.block[k])
+			}
+		}
+		return
+	}
+	for i := range f.d.inner {
+		if k := f.nodeAt(f.d.inner[i].to); k >= 0 {
+			f.enter(f.block[k])
+		}
+	}
+}

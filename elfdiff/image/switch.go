@@ -1,0 +1,195 @@
+package image
+
+import (
+	"slices"
+
+	"hotpatch/arch"
+)
+
+// tableEntry is a load of an entry of a jump table.
+type tableEntry struct {
+	table  arch.ImageAddr
+	from   nodeSet // what made the address
+	width  uint8   // bytes
+	signed bool
+	bound  uint64 // number of entries, by a range check of the index; 0: not known
+}
+
+// tableTarget is an address made of a label and an entry: label + (entry, extended) << scale.
+type tableTarget struct {
+	label  arch.ImageAddr
+	from   nodeSet // what made it
+	entry  int32   // node
+	scale  uint8
+	extend arch.Extend
+}
+
+// maxEntries bounds the entries of a jump table.
+const maxEntries = 1 << 20
+
+// entry notes that node n loads memory at an address that is known plus an index that is not.
+func (f *flow) entry(n int32, base value) value {
+	t := &f.t
+	if w := t.Mem.Width; w != 1 && w != 2 && w != 4 || t.Mem.Disp != 0 || t.Mem.Scale != w>>1 {
+		return value{}
+	}
+	e := tableEntry{table: arch.ImageAddr(base.at), from: base.from, width: t.Mem.Width, signed: t.Signed}
+	if b := f.s.reg(t.Mem.Index).bound; b <= maxEntries {
+		e.bound = b
+	}
+	f.entries[n] = e
+	return value{kind: valueEntry, at: int64(n)}
+}
+
+// target notes that node n adds an entry to a label.
+func (f *flow) target(n int32, label, entry value, m arch.Mem) value {
+	f.targets[n] = tableTarget{label: arch.ImageAddr(label.at), from: label.from, entry: int32(entry.at), scale: m.Scale, extend: m.Extend}
+	return value{kind: valueTarget, at: int64(n)}
+}
+
+// maxRounds bounds how often the values are followed again because of tables and labels that were found: switches in switches.
+const maxRounds = 64
+
+// findSwitches looks for the tables of indirect jumps, and for labels whose address is taken, by what the values in registers are. It reports
+// whether it found any, so that there may be more code to decode.
+func (d *Decoder) findSwitches() (bool, error) {
+	if d.rounds++; d.rounds > maxRounds {
+		return false, &DecodeError{Atom: d.atoms[0], Msg: "it has more jump tables behind jump tables than any compiler makes"}
+	}
+	f := &d.flow
+	if err := f.run(d); err != nil {
+		return false, err
+	}
+	found := false
+	for _, j := range f.jumps {
+		at := f.place(j.node)
+		to := f.targets[j.target]
+		entry, ok := f.entries[to.entry]
+		if !ok || d.switches[at] != nil {
+			continue
+		}
+		if t := d.switchTable(&to, &entry); t != nil {
+			d.switches[at] = t
+			found = true
+		}
+	}
+	return d.takeLabels() || found, nil
+}
+
+// settle finds what is left of tables and labels, and what the unit refers to.
+func (d *Decoder) settle() error {
+	for {
+		found, err := d.findSwitches()
+		if err != nil {
+			return err
+		}
+		if !found {
+			break
+		}
+		if err := d.reach(); err != nil {
+			return err
+		}
+	}
+	f := &d.flow
+	for i := range f.partners {
+		p := &f.partners[i]
+		if v := arch.ImageAddr(p.base.at + p.disp); p.base.kind == valuePage || p.base.kind == valueAddress && !d.im.within(arch.ImageAddr(p.base.at), v, uint64(p.width)) {
+			d.used = append(d.used, v)
+		}
+	}
+	return d.checkSwitches()
+}
+
+// checkSwitches refuses a unit in which, as more code was found, the table of a jump has become another.
+func (d *Decoder) checkSwitches() error {
+	f := &d.flow
+	known := 0
+	for _, j := range f.jumps {
+		at := f.place(j.node)
+		t := d.switches[at]
+		if t == nil {
+			continue
+		}
+		known++
+		to := f.targets[j.target]
+		if e := f.entries[to.entry]; e.table != t.Addr || to.label != t.Base {
+			known = -1
+			break
+		}
+	}
+	if known == len(d.switches) {
+		return nil
+	}
+	return &DecodeError{Atom: d.atoms[0], Msg: "the code behind a jump table makes the table's address unknown"}
+}
+
+// takeLabels queues the instructions of the unit whose address is used by itself, for something else than a jump table.
+func (d *Decoder) takeLabels() bool {
+	f := &d.flow
+	found := false
+	var taken []int32
+	for n, m := range f.makers {
+		if m.kind == valueAddress && (f.escaped[n] || f.passedOn[n] && !f.tabled[n]) {
+			taken = append(taken, n)
+		}
+	}
+	slices.Sort(taken)
+	for _, n := range taken {
+		to, k, ok := d.locate(arch.ImageAddr(f.makers[n].at))
+		if !ok || k == 0 && to.Off == 0 || d.im.isDataMark(arch.ImageAddr(f.makers[n].at)) {
+			continue
+		}
+		ref := innerRef{to: to, from: f.place(n)}
+		if !slices.Contains(d.inner, ref) {
+			d.inner = append(d.inner, ref)
+			d.work = append(d.work, to)
+			found = true
+		}
+	}
+	return found
+}
+
+// switchTable reads the table of an indirect jump; nil if that is none.
+func (d *Decoder) switchTable(to *tableTarget, e *tableEntry) *JumpTable {
+	s := d.im.SectionAt(e.table)
+	if s == nil || s.Data == nil || s.Exec() || s.Writable() || len(d.im.Covering(e.table)) > 0 {
+		return nil
+	}
+	size := arch.ImageAddr(e.width)
+	t := &JumpTable{Addr: e.table, EntrySize: int(size), Relative: true, Base: to.label, Scale: to.scale, Signed: e.signed}
+	if b := to.extend.Bits; b > 0 {
+		if b < 8*e.width {
+			return nil
+		}
+		t.Signed = to.extend.Signed && b == 8*e.width || e.signed && b > 8*e.width
+	}
+	checked := e.bound > 0 && e.bound != 1<<8 && e.bound != 1<<16 // else a byte or two are loaded that may be anything
+	limit := d.im.places.next(e.table, s.End())
+	if checked {
+		if uint64(s.End()-e.table)/uint64(size) < e.bound {
+			return nil
+		}
+		limit = e.table + size*arch.ImageAddr(e.bound)
+	}
+	t.Entries, _ = d.entries(t, s, e.table, limit)
+	n := uint64(len(t.Entries))
+	if n == 0 || checked && n != e.bound {
+		return nil
+	}
+	t.Size = n * uint64(size)
+	t.Bounded = checked || n == e.bound
+	if !t.Bounded {
+		t.Further = d.further(t, s, e.table+arch.ImageAddr(t.Size))
+	}
+	d.addTable(t)
+	return t
+}
+
+// addTable adds a table, and queues what it leads to.
+func (d *Decoder) addTable(t *JumpTable) {
+	d.table = append(d.table, t)
+	if d.tables[t.Addr] == nil {
+		d.tables[t.Addr] = t
+	}
+	d.work = append(d.work, t.Entries...)
+}

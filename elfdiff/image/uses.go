@@ -1,0 +1,231 @@
+package image
+
+import (
+	"fmt"
+
+	"hotpatch/arch"
+)
+
+// unitUses is what the last run of a flow found out of how the unit makes and uses addresses.
+type unitUses struct {
+	makers   map[int32]value  // what a node makes
+	lost     map[int32]string // by node that makes a page: why some use of it is not known
+	escaped  map[int32]bool   // by node that makes an address: it is used by itself
+	passedOn map[int32]bool   // the same: it is in a register in which arguments are passed, at a call, or results, at a return
+	owned    map[int32]bool   // the same: its object is accessed through it
+	anchored map[int32]bool   // the same: other objects are
+	indexed  map[int32]bool   // the same: memory is accessed at it plus an index
+	compared map[int32]bool   // the same: it is compared with another value
+	tabled   map[int32]bool   // the same: it is a jump table, or what the entries of one are added to
+	partners []partner        // by node
+	entries  map[int32]tableEntry
+	targets  map[int32]tableTarget
+	jumps    []tableJump // by node
+}
+
+// tableJump is an indirect jump to an address that was made of an entry of a table.
+type tableJump struct {
+	node, target int32
+}
+
+// partner is a use of a page, of an address or of the thread pointer, to which the operand of an instruction is added.
+type partner struct {
+	node  int32
+	op    uint8
+	width uint8
+	disp  int64
+	base  value
+}
+
+func (u *unitUses) reset() {
+	if u.makers == nil {
+		u.makers, u.lost = map[int32]value{}, map[int32]string{}
+		u.escaped, u.passedOn, u.owned = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
+		u.anchored, u.tabled, u.indexed, u.compared = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
+		u.entries, u.targets = map[int32]tableEntry{}, map[int32]tableTarget{}
+	}
+	if len(u.makers) > 0 || len(u.lost) > 0 {
+		clear(u.makers)
+		clear(u.lost)
+		clear(u.escaped)
+		clear(u.passedOn)
+		clear(u.owned)
+		clear(u.anchored)
+		clear(u.tabled)
+		clear(u.indexed)
+		clear(u.compared)
+	}
+	if len(u.entries) > 0 {
+		clear(u.entries)
+		clear(u.targets)
+	}
+	u.partners, u.jumps = u.partners[:0], u.jumps[:0]
+}
+
+// lose notes that some use of the pages of a set is not known; of the addresses, that they are used by themselves.
+func (f *flow) lose(from nodeSet, why string) {
+	for _, n := range f.sets.sets[from] {
+		switch f.makers[n].kind {
+		case valuePage, valueThreadPage:
+			if f.lost[n] == "" {
+				f.lost[n] = why
+			}
+		default:
+			f.escaped[n] = true
+		}
+	}
+}
+
+// record notes how node n uses what is known.
+func (f *flow) record(n int32, in *arch.Inst, at arch.ImageAddr) {
+	s, t := &f.s, &f.t
+	known := f.operand(n, in) // registers whose use is understood
+	switch t.Kind {
+	case arch.TransferMove:
+		if t.Wide {
+			known |= t.Src.Bit()
+		}
+	case arch.TransferSelect:
+		if t.Wide {
+			known |= t.Src.Bit() | t.Src2.Bit()
+		}
+	case arch.TransferStore:
+		word := t.Mem.Width == wordSize && !t.Pair || t.Mem.Width == 2*wordSize && t.Pair
+		if word && f.memory(0).kind == valueFrame {
+			known |= t.Src.Bit() | t.Src2.Bit()
+		}
+	case arch.TransferAddress:
+		if to, ok := f.targets[n]; ok {
+			known |= t.Mem.Base.Bit() | t.Mem.Index.Bit()
+			f.setAll(f.tabled, to.from)
+		}
+	case arch.TransferLoad:
+		if e, ok := f.entries[n]; ok {
+			known |= t.Mem.Base.Bit()
+			f.setAll(f.tabled, e.from)
+		}
+		f.unknownFrame()
+	}
+	if v := s.reg(t.Src); in.Flow == arch.FlowJumpInd && v.kind == valueTarget {
+		f.jumps = append(f.jumps, tableJump{n, int32(v.at)})
+		known |= t.Src.Bit()
+	}
+	f.pointerUses()
+	for regs, r := t.Reads&^known, arch.Reg(0); regs != 0 && r < maxRegs; r++ {
+		if regs.Has(r) && s.regs[r].from != 0 {
+			at := f.place(n)
+			f.lose(s.regs[r].from, fmt.Sprintf("what %s+%#x does with it is not known", at.Atom.Name, at.Off))
+		}
+		regs &^= r.Bit()
+	}
+	f.passed(in, at)
+}
+
+// operand notes a use as the base of an operand. It returns the register, if the use is understood.
+func (f *flow) operand(n int32, in *arch.Inst) arch.Regs {
+	s, t := &f.s, &f.t
+	m := &t.Mem
+	if !t.HasMem || m.Base < 0 || m.Index >= 0 {
+		return 0
+	}
+	base := s.regs[m.Base]
+	access := t.Kind != arch.TransferAddress
+	for i := range in.NumOps {
+		op := &in.Ops[i]
+		if op.Kind != arch.OpDisp || op.Addr && access {
+			continue
+		}
+		switch base.kind {
+		case valuePage:
+			if op.Value <= -maxPageDisp || op.Value >= maxPageDisp {
+				return 0
+			}
+			fallthrough
+		case valueAddress, valueThread, valueThreadPage:
+			f.partners = append(f.partners, partner{n, uint8(i), op.Width, op.Value, base})
+			f.through(base, op, uint64(m.Width))
+			return m.Base.Bit()
+		}
+	}
+	if base.kind == valueAddress && access {
+		f.through(base, nil, 0)
+		return m.Base.Bit()
+	}
+	return 0
+}
+
+// through notes that an address serves to address an object.
+func (f *flow) through(base value, op *arch.Operand, width uint64) {
+	if base.kind != valueAddress {
+		return
+	}
+	uses := f.owned
+	if op != nil && !f.im.within(arch.ImageAddr(base.at), arch.ImageAddr(base.at+op.Value), width) {
+		uses = f.anchored
+	}
+	f.setAll(uses, base.from)
+}
+
+// setAll notes a use of all nodes of a set.
+func (f *flow) setAll(use map[int32]bool, from nodeSet) {
+	for _, n := range f.sets.sets[from] {
+		use[n] = true
+	}
+}
+
+// unknownFrame notes that what was put into the stack frame may be loaded where it is not known that it is.
+func (f *flow) unknownFrame() {
+	if f.t.Mem.Base != f.pieces.SP || f.s.reg(f.pieces.SP).kind == valueFrame {
+		return
+	}
+	for i := range f.s.slots {
+		f.lose(f.s.slots[i].from, "it is put into a stack frame of unknown size")
+	}
+}
+
+// passed notes the addresses that may be handed to a function, or returned.
+func (f *flow) passed(in *arch.Inst, at arch.ImageAddr) {
+	switch in.Flow {
+	case arch.FlowCall, arch.FlowCallInd, arch.FlowSyscall, arch.FlowJumpInd, arch.FlowReturn:
+	case arch.FlowJump:
+		if _, _, ok := f.d.locate(at + arch.ImageAddr(in.Target)); ok {
+			return
+		}
+	default:
+		return
+	}
+	for r := arch.Reg(0); r < maxRegs; r++ {
+		if !f.pieces.Args.Has(r) {
+			continue
+		}
+		for _, n := range f.sets.sets[f.s.regs[r].from] {
+			if f.makers[n].kind == valueAddress {
+				f.passedOn[n] = true
+			}
+		}
+	}
+}
+
+// pointerUses notes addresses that are compared, and those from which an index counts.
+func (f *flow) pointerUses() {
+	t := &f.t
+	if t.Kind == arch.TransferCompare {
+		for _, r := range []arch.Reg{t.Src, t.Src2} {
+			if v := f.s.reg(r); v.from != 0 && !t.HasImm {
+				f.setAll(f.compared, v.from)
+			}
+		}
+	}
+	if t.HasMem && t.Mem.Index >= 0 {
+		for _, r := range []arch.Reg{t.Mem.Base, t.Mem.Index} {
+			if v := f.s.reg(r); v.from != 0 {
+				f.setAll(f.indexed, v.from)
+			}
+		}
+	}
+}
+
+// pointerUse says how the address that a node makes is used.
+func (u *unitUses) pointerUse(n int32) pointerUse {
+	return pointerUse{based: u.owned[n] || u.anchored[n] || u.indexed[n], indexed: u.indexed[n], compared: u.compared[n]}
+}
