@@ -138,7 +138,7 @@ func (c *comparison) rangesEqual(s *section, lo, hi uint64, t *section, lo2, hi2
 	}
 	for i, r := range relocs {
 		q := others[i]
-		if r.off-lo != q.off-lo2 || family(r.typ) != family(q.typ) {
+		if r.off-lo != q.off-lo2 || r.family != q.family {
 			return false
 		}
 		if !c.targetsEqual(c.old.target(s, r), c.new.target(t, q)) {
@@ -146,17 +146,6 @@ func (c *comparison) rangesEqual(s *section, lo, hi uint64, t *section, lo2, hi2
 		}
 	}
 	return bytes.Equal(s.bytes(lo, hi), t.bytes(lo2, hi2)) // fields of relocations with addends hold zeros
-}
-
-// family merges types that fill the field in the same way once the target is known.
-func family(t elf.R_X86_64) elf.R_X86_64 {
-	switch t {
-	case elf.R_X86_64_PLT32:
-		return elf.R_X86_64_PC32 // the linker makes a stub only where it needs one
-	case elf.R_X86_64_REX_GOTPCRELX, elf.R_X86_64_GOTPCRELX:
-		return elf.R_X86_64_GOTPCREL // permission to relax, which bytes in front of the field decide
-	}
-	return t
 }
 
 func (c *comparison) targetsEqual(a, b target) bool {

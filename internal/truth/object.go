@@ -11,6 +11,7 @@ import (
 // object is an object file.
 type object struct {
 	name     string // of its unit
+	machine  elf.Machine
 	sections []*section
 	symbols  []*symbol // by index; symbols[0] is the null symbol
 }
@@ -43,14 +44,6 @@ type symbol struct {
 	size  uint64
 }
 
-// reloc is a relocation with addend.
-type reloc struct {
-	off    uint64
-	typ    elf.R_X86_64
-	sym    *symbol
-	addend int64
-}
-
 // code reports whether the section holds instructions.
 func (s *section) code() bool { return s.flags&elf.SHF_EXECINSTR != 0 }
 
@@ -60,17 +53,17 @@ func (s *section) merged() bool { return s.flags&elf.SHF_MERGE != 0 && s.entsize
 // texts reports whether those pieces are NUL-terminated.
 func (s *section) texts() bool { return s.merged() && s.flags&elf.SHF_STRINGS != 0 }
 
-// readObject reads an x86-64 object file.
+// readObject reads an object file for x86-64 or arm64.
 func readObject(name, path string) (*object, error) {
 	f, err := elf.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if f.Type != elf.ET_REL || f.Machine != elf.EM_X86_64 {
-		return nil, fmt.Errorf("%s: %v for %v, not an object file for x86-64", path, f.Type, f.Machine)
+	if f.Type != elf.ET_REL || f.Machine != elf.EM_X86_64 && f.Machine != elf.EM_AARCH64 {
+		return nil, fmt.Errorf("%s: %v for %v, not an object file for x86-64 or arm64", path, f.Type, f.Machine)
 	}
-	obj := &object{name: name, sections: make([]*section, len(f.Sections))}
+	obj := &object{name: name, machine: f.Machine, sections: make([]*section, len(f.Sections))}
 	for i, s := range f.Sections {
 		if s.Flags&elf.SHF_ALLOC == 0 {
 			continue
@@ -191,10 +184,10 @@ func (obj *object) readRelocs(s *elf.Section) error {
 			return fmt.Errorf("section %s: symbol %d of %d", s.Name, info>>32, len(obj.symbols))
 		}
 		r := reloc{
-			off: binary.LittleEndian.Uint64(data), typ: elf.R_X86_64(uint32(info)),
+			off: binary.LittleEndian.Uint64(data), typ: uint32(info), relocType: typeOf(obj.machine, uint32(info)),
 			sym: obj.symbols[info>>32], addend: int64(binary.LittleEndian.Uint64(data[16:])),
 		}
-		if r.off > sec.size || r.typ != elf.R_X86_64_NONE && r.off+r.width() > sec.size {
+		if r.off > sec.size || r.off+r.width > sec.size {
 			return fmt.Errorf("section %s: relocation at %#x of a section of %#x bytes", s.Name, r.off, sec.size)
 		}
 		sec.relocs = append(sec.relocs, r)
@@ -204,41 +197,6 @@ func (obj *object) readRelocs(s *elf.Section) error {
 	}
 	slices.SortStableFunc(sec.relocs, func(a, b reloc) int { return int(int64(a.off) - int64(b.off)) })
 	return nil
-}
-
-// width returns the size in bytes of the field that a relocation fills (System V ABI, AMD64 supplement, table 4.9).
-func (r *reloc) width() uint64 {
-	switch r.typ {
-	case elf.R_X86_64_64, elf.R_X86_64_PC64, elf.R_X86_64_GOTOFF64, elf.R_X86_64_DTPOFF64, elf.R_X86_64_TPOFF64,
-		elf.R_X86_64_SIZE64:
-		return 8
-	case elf.R_X86_64_16, elf.R_X86_64_PC16:
-		return 2
-	case elf.R_X86_64_8, elf.R_X86_64_PC8:
-		return 1
-	}
-	return 4
-}
-
-// relative reports whether the field holds a distance from the field.
-func (r *reloc) relative() bool {
-	switch r.typ {
-	case elf.R_X86_64_PC32, elf.R_X86_64_PLT32, elf.R_X86_64_GOTPCREL, elf.R_X86_64_GOTPCRELX, elf.R_X86_64_REX_GOTPCRELX,
-		elf.R_X86_64_PC64, elf.R_X86_64_GOTTPOFF, elf.R_X86_64_TLSGD, elf.R_X86_64_TLSLD, elf.R_X86_64_GOTPC32_TLSDESC:
-		return true
-	}
-	return false
-}
-
-// place returns the offset in the symbol's section that an instruction's operand means. The processor counts from
-// the end of the instruction, which is the end of the field but for the immediate operand that can follow it: the
-// place of such an operand comes out too low by the immediate's size.
-func (r *reloc) place(from *section) int64 {
-	at := int64(r.sym.value) + r.addend
-	if r.relative() && from.code() {
-		at += int64(r.width())
-	}
-	return at
 }
 
 // extent returns the end of what begins at offset off of a section without symbols: where the next thing begins that a

@@ -256,17 +256,12 @@ func (obj *object) onlyJumps(e, from *entity) bool {
 				return false
 			}
 			x := sec.pieceAt(int64(r.off))
-			if x == nil || x.ent != e && x.ent != from || x.ent == from && !isJump(sec.data, r.off) {
+			if x == nil || x.ent != e && x.ent != from || x.ent == from && !r.isJump(sec.data) {
 				return false
 			}
 		}
 	}
 	return true
-}
-
-// isJump reports whether the field at off belongs to jmp rel32 (E9) or jcc rel32 (0F 80 to 0F 8F).
-func isJump(code []byte, off uint64) bool {
-	return off >= 1 && code[off-1] == 0xe9 || off >= 2 && code[off-2] == 0x0f && code[off-1]&0xf0 == 0x80
 }
 
 // plainName takes the numbers off that compilers append to names (x.12, f.constprop.0), and keeps the words.

@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"hotpatch/internal/victim"
 )
 
 // compile makes a unit and its twins as scripts/corpus does. All sources of a test are compiled in one directory.
-func compile(t *testing.T, dir, name, source string) Unit {
+func compile(t *testing.T, target victim.Target, dir, name, source string) Unit {
 	t.Helper()
 	file := filepath.Join(dir, name)
 	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
@@ -21,7 +23,7 @@ func compile(t *testing.T, dir, name, source string) Unit {
 	gcc := func(out string, args ...string) string {
 		out = filepath.Join(t.TempDir(), out)
 		args = append(args, "-O2", "-w", "-fPIE", "-ffunction-sections", "-fdata-sections", "-c", name, "-o", out)
-		cmd := exec.Command("gcc", args...)
+		cmd := target.Command("gcc", args...)
 		cmd.Dir = dir
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, msg)
@@ -77,18 +79,25 @@ void f(int a) {
 // into the section and an offset.
 func entries(values ...string) string {
 	const source = `asm(".pushsection .rodata.cst8, \"aM\", @progbits, 8; .quad %s; .popsection");
-		int f(void) { int v; asm("mov $.Llast, %%0" : "=r"(v)); return v; }`
+#ifdef __aarch64__
+		long f(void) { long v; asm("adrp %%0, .Llast\n\tadd %%0, %%0, :lo12:.Llast" : "=r"(v)); return v; }
+#else
+		int f(void) { int v; asm("mov $.Llast, %%0" : "=r"(v)); return v; }
+#endif`
 	last := len(values) - 1
 	front := strings.Join(append([]string{"1"}, values[:last]...), ", ")
 	return fmt.Sprintf(source, front+"; .Llast: .quad "+values[last])
 }
 
-func TestCompare(t *testing.T) {
-	for _, test := range []struct {
-		name     string
-		old, new string
-		want     []string
-	}{
+// comparisonTest is what two sources differ in.
+type comparisonTest struct {
+	name     string
+	old, new string
+	want     []string
+}
+
+func comparisonTests() []comparisonTest {
+	return []comparisonTest{
 		{name: "equal", old: `int f(int a) { return a + 1; }`, new: `int f(int a) { return a + 1; }`},
 		{
 			name: "own code",
@@ -214,29 +223,41 @@ func TestCompare(t *testing.T) {
 			want: []string{"function f: changed"},
 		},
 		{name: "clones for one line", old: clones, new: "\n" + clones, want: []string{"function one: line", "function two: line"}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			dir := t.TempDir()
-			old, new := compile(t, dir, "a.c", test.old), compile(t, dir, "a.c", test.new)
-			r, err := Compare([]Unit{old}, []Unit{new})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := lines(r); !slices.Equal(got, test.want) {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
-		})
+	}
+}
+
+func TestCompare(t *testing.T) {
+	for _, target := range victim.Targets(t) {
+		for _, test := range comparisonTests() {
+			t.Run(target.Name+"/"+test.name, func(t *testing.T) {
+				dir := t.TempDir()
+				old, new := compile(t, target, dir, "a.c", test.old), compile(t, target, dir, "a.c", test.new)
+				r, err := Compare([]Unit{old}, []Unit{new})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := lines(r); !slices.Equal(got, test.want) {
+					t.Errorf("got %q, want %q", got, test.want)
+				}
+			})
+		}
 	}
 }
 
 // A static function is its object's, and the linker's map says which objects there are.
 func TestLink(t *testing.T) {
+	for _, target := range victim.Targets(t) {
+		t.Run(target.Name, func(t *testing.T) { testLink(t, target) })
+	}
+}
+
+func testLink(t *testing.T, target victim.Target) {
 	dir := t.TempDir()
 	const a = `int g(int); static __attribute__((noinline)) int in(int i) { return i * %d; }
 		int f(int i) { return in(i) + in(i + 1); } int main(void) { return f(2) + g(3); }`
 	const b = `static __attribute__((noinline)) int in(int i) { return i * 7; } int g(int i) { return in(i) + in(i + 1); }`
-	old := []Unit{compile(t, dir, "a.c", fmt.Sprintf(a, 3)), compile(t, dir, "b.c", b)}
-	new := []Unit{compile(t, dir, "a.c", fmt.Sprintf(a, 5)), compile(t, dir, "b.c", b)}
+	old := []Unit{compile(t, target, dir, "a.c", fmt.Sprintf(a, 3)), compile(t, target, dir, "b.c", b)}
+	new := []Unit{compile(t, target, dir, "a.c", fmt.Sprintf(a, 5)), compile(t, target, dir, "b.c", b)}
 	r, err := Compare(old, new)
 	if err != nil {
 		t.Fatal(err)
@@ -247,6 +268,9 @@ func TestLink(t *testing.T) {
 
 	command := func(name string, args ...string) {
 		cmd := exec.Command(name, args...)
+		if name != "cp" {
+			cmd = target.Command(name, args...)
+		}
 		cmd.Dir = dir
 		if msg, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, msg)

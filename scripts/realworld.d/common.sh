@@ -80,7 +80,9 @@ listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
 # alive PID: it exists and is no zombie.
 alive() { [[ -r /proc/$1/stat ]] && [[ $(sed 's/.*) //' "/proc/$1/stat") != [ZX]* ]]; }
 
-# The defaults of what a program may define. configure prepares a patched tree for build, which makes $built in it.
+# The defaults of what a program may define. configure prepares a patched tree for build, which makes $built in it; where gcc is a cross
+# compiler, HOST_TRIPLE is its prefix, and libraries prints the Debian packages that the program is linked with.
 configure() { :; }
+libraries() { :; }
 tools() { :; }
 acknowledged() { :; }

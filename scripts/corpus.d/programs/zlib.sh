@@ -2,6 +2,6 @@ package=zlib
 result=libz.so.1
 built=libz.so.1.2.11
 
-configure() { CFLAGS="-O2 -g" ./configure --shared; }
+configure() { CHOST=${HOST_TRIPLE:-} CFLAGS="-O2 -g" ./configure --shared; }
 
 build() { make -j2 libz.so.1.2.11; }

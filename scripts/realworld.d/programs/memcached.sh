@@ -19,12 +19,14 @@ patch_of() {
     esac
 }
 
+libraries() { echo libevent-dev libevent-2.1-7 libevent-core-2.1-7 libevent-extra-2.1-7 libsasl2-dev libsasl2-2; }
+
 tools() { echo memcaslap memcslap ss; }
 
 configure() {
     # Restores the times of the release, so that make does not want to run the autotools.
     touch aclocal.m4 && touch configure config.h.in Makefile.in
-    CFLAGS="-O2 -g -fPIE" LDFLAGS=-pie ./configure --enable-proxy --enable-sasl --enable-sasl-pwdb \
+    CFLAGS="-O2 -g -fPIE" LDFLAGS=-pie ./configure ${HOST_TRIPLE:+--host=$HOST_TRIPLE} --enable-proxy --enable-sasl --enable-sasl-pwdb \
         --disable-docs --disable-coverage
 }
 
