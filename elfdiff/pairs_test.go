@@ -9,7 +9,9 @@ import (
 	"hotpatch/elfdiff"
 	"hotpatch/elfdiff/image"
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/builds"
 	"hotpatch/internal/pairs"
+	"hotpatch/internal/victim"
 )
 
 func load(t testing.TB, path string) *image.Image {
@@ -23,10 +25,16 @@ func load(t testing.TB, path string) *image.Image {
 
 // TestPairs diffs every program of testdata/pairs and compares the report with its directives.
 func TestPairs(t *testing.T) {
+	for _, target := range builds.Targets(t) {
+		t.Run(target.Name, func(t *testing.T) { testPairs(t, target) })
+	}
+}
+
+func testPairs(t *testing.T, target victim.Target) {
 	for _, p := range pairs.Load(t) {
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
-			old, new := p.Build(t, "gcc")
+			old, new := p.BuildFor(t, target, "gcc")
 			opt := elfdiff.Options{User: "test", Date: time.Unix(0, 0)}
 			r, err := elfdiff.Diff(load(t, old), load(t, new), opt)
 			if err != nil {

@@ -9,7 +9,15 @@ import (
 	"hotpatch/elfdiff"
 	"hotpatch/elfdiff/image"
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/victim"
 )
+
+// Targets returns the targets whose builds the differ is tested with, on this machine: those of [victim.Targets], once references of arm64 are
+// recovered; until then the machine's own, and not arm64.
+func Targets(t testing.TB) []victim.Target {
+	t.Helper()
+	return []victim.Target{victim.Native(t)}
+}
 
 // Compare compares two builds, with the given acknowledgements. An error fails the test.
 func Compare(t testing.TB, old, new string, acks []string) *elfdiff.Result {

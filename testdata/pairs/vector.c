@@ -1,5 +1,6 @@
 // D6: vector constants, and new data that wide accesses need aligned.
-// Flags: -mavx2
+// amd64: -mavx2
+// arm64: -march=armv8.2-a+sve
 // Changed: mix answer
 // Objects: wide
 // Verdict: ok
