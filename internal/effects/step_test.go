@@ -1,9 +1,8 @@
-//go:build linux && amd64
+//go:build linux && (amd64 || arm64)
 
 package effects
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"os/exec"
@@ -16,80 +15,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hotpatch/arch"
-	"hotpatch/arch/x86"
 	"hotpatch/internal/victim"
 )
-
-// state is what a thread's registers hold: the general ones and the xmm registers, by bit of an arch.RegSet.
-type state struct {
-	regs syscall.PtraceRegs
-	fp   [maxXState]byte // as XSAVE writes it; SDM volume 1, 13.4
-	n    int             // bytes of it
-}
-
-// Offsets in an XSAVE area: of the xmm registers, and of the bits that say which parts are not in their initial state.
-const (
-	xmmAt     = 160
-	xstateAt  = 512
-	maxXState = 12 << 10
-)
-
-// gpr returns the place of general register n as it is encoded in instructions.
-func (s *state) gpr(n int) *uint64 {
-	r := &s.regs
-	return [...]*uint64{&r.Rax, &r.Rcx, &r.Rdx, &r.Rbx, &r.Rsp, &r.Rbp, &r.Rsi, &r.Rdi,
-		&r.R8, &r.R9, &r.R10, &r.R11, &r.R12, &r.R13, &r.R14, &r.R15}[n]
-}
-
-// Numbers of registers: 16 general ones, then 16 xmm ones.
-const (
-	numGPR  = 16
-	numRegs = 32
-	regSP   = 4
-)
-
-func (s *state) value(n int) [2]uint64 {
-	if n < numGPR {
-		return [2]uint64{*s.gpr(n)}
-	}
-	at := xmmAt + 16*(n-numGPR)
-	return [2]uint64{binary.LittleEndian.Uint64(s.fp[at:]), binary.LittleEndian.Uint64(s.fp[at+8:])}
-}
-
-// flip changes all bits of a register, or all but those of its lowest byte (vector registers: element).
-func (s *state) flip(n int, spare bool) {
-	if n < numGPR {
-		mask := ^uint64(0)
-		if spare {
-			mask <<= 8
-		}
-		*s.gpr(n) ^= mask
-		return
-	}
-	s.fp[xstateAt] |= 2 // the xmm registers are in use
-	at, first := xmmAt+16*(n-numGPR), 0
-	if spare {
-		first = 8
-	}
-	for i := first; i < 16; i++ {
-		s.fp[at+i] ^= 0xff
-	}
-}
 
 // stepper executes a program step by step.
 type stepper struct {
 	t       *testing.T
+	cmd     *exec.Cmd
 	pid     int
 	tried   map[string]bool // instructions that were tried with other registers
 	unknown map[string]int  // instructions of which nothing is known
 	trials  int
+	unmoved map[string]int // why instructions were not executed elsewhere
+	moves   int
 	in, out state
-}
-
-// copyTo copies a state into another place.
-func (x *state) copyTo(to *state) {
-	to.regs, to.n = x.regs, x.n
-	copy(to.fp[:x.n], x.fp[:x.n])
 }
 
 // step executes one instruction; false: the program has ended, or met a signal.
@@ -104,30 +43,48 @@ func (s *stepper) step() bool {
 	return ws.Stopped() && ws.StopSignal() == syscall.SIGTRAP
 }
 
-// run executes at most n steps of a program and checks what each does against what is known of the instruction.
-func (s *stepper) run(n int, path string, args ...string) (done int) {
-	runtime.LockOSThread() // ptrace belongs to a thread
-	defer runtime.UnlockOSThread()
-	cmd := exec.Command(path, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
-	if err := cmd.Start(); err != nil {
+// newStepper returns a stepper that executes nothing yet.
+func newStepper(t *testing.T) *stepper {
+	return &stepper{t: t, tried: make(map[string]bool), unknown: make(map[string]int), unmoved: make(map[string]int)}
+}
+
+// start starts a program, which stops at its first instruction. ptrace belongs to a thread: the goroutine keeps its own until end.
+func (s *stepper) start(path string, args ...string) {
+	runtime.LockOSThread()
+	s.cmd = exec.Command(path, args...)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.pid = cmd.Process.Pid
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
+	s.pid = s.cmd.Process.Pid
 	var ws syscall.WaitStatus
 	if _, err := syscall.Wait4(s.pid, &ws, 0, nil); err != nil || !ws.Stopped() {
+		s.end()
 		s.t.Fatalf("%s: %v", path, err)
 	}
+}
+
+// end ends the program.
+func (s *stepper) end() {
+	s.cmd.Process.Kill()
+	s.cmd.Wait() // the error is that it was killed
+	runtime.UnlockOSThread()
+}
+
+// run executes at most n steps of a program and checks what each does against what is known of the instruction.
+func (s *stepper) run(n int, path string, args ...string) (done int) {
+	s.start(path, args...)
+	defer s.end()
 	before, after := new(state), new(state)
 	s.get(before)
 	for ; done < n && !s.t.Failed(); done++ {
 		var code [24]byte
 		k, _ := unix.ProcessVMReadv(s.pid, []unix.Iovec{{Base: &code[0], Len: uint64(len(code))}},
-			[]unix.RemoteIovec{{Base: uintptr(before.regs.Rip), Len: len(code)}}, 0)
-		if !s.step() {
-			return done
+			[]unix.RemoteIovec{{Base: uintptr(before.pc()), Len: len(code)}}, 0)
+		for stops := 1; stops <= stopsOf(code[:max(k, 0)]); stops++ {
+			if !s.step() {
+				return done
+			}
 		}
 		s.get(after)
 		s.check(code[:max(k, 0)], before, after)
@@ -138,13 +95,13 @@ func (s *stepper) run(n int, path string, args ...string) (done int) {
 
 // check compares an executed instruction with what is known of it.
 func (s *stepper) check(code []byte, before, after *state) {
-	in, err := x86.Arch.Decode(code)
+	in, err := machine.Decode(code)
 	if err != nil {
 		return // the vDSO's last page, perhaps
 	}
 	code = code[:in.Len]
-	text := x86.Arch.Text(code, before.regs.Rip, nil)
-	x, ok := x86.Arch.Effects(code, &in)
+	text := machine.Text(code, before.pc(), nil)
+	x, ok := machine.Effects(code, &in)
 	if !ok {
 		s.unknown[strings.Fields(text)[0]]++
 		return
@@ -154,115 +111,89 @@ func (s *stepper) check(code []byte, before, after *state) {
 	}
 	for n := range numRegs {
 		if before.value(n) != after.value(n) && !x.Write.Has(n) {
-			s.t.Errorf("% x  %s: writes %s", code, text, x86.Arch.Call.Names[n])
+			s.t.Errorf("% x  %s: writes %s", code, text, machine.Call.Names[n])
 		}
 	}
 	if key := string(code); !s.tried[key] && repeatable(code, &in, text) {
 		s.tried[key] = true
 		s.vary(code, text, &x, before, after)
+		s.moved(code, text, before, after)
 	}
 }
 
-// repeatable reports whether an instruction may be executed again with other registers: it writes no memory, which in the disassembly is the
-// last operand, and gives the same every time.
-func repeatable(code []byte, in *arch.Inst, text string) bool {
-	name, ops, _ := strings.Cut(text, " ")
-	if in.Flow != arch.FlowNext && in.Flow != arch.FlowBranch || code[0] == 0xf2 && code[1] < 0x40 || code[0] == 0xf3 && code[1]&0xfe == 0xa4 {
-		return false
-	}
-	for _, p := range []string{"rd", "xgetbv", "cpuid", "push", "pop", "leave", "rep", "stos", "movs ", "lods", "scas", "cmps", "xchg", "lock", "(bad)", "xsave", "xrstor", "fx", "enter",
-		"movsb", "movsw", "movsq", "lea ", "div", "idiv"} {
-		if strings.HasPrefix(name, p) {
-			return false
-		}
-	}
-	last := ops[strings.LastIndexByte(ops, ',')+1:]
-	if i := strings.LastIndexByte(ops, '('); i >= 0 && !strings.Contains(ops[i:], "),") {
-		return false // the last operand is memory
-	}
-	return !strings.ContainsAny(last, "(")
-}
-
-// vary executes an instruction again, each time with one register changed that does not matter to it.
+// vary executes an instruction again, each time with registers changed that do not matter to it.
 func (s *stepper) vary(code []byte, text string, x *arch.Effects, before, after *state) {
-	in, out := &s.in, &s.out
-	for n := range numRegs {
-		spare := x.Low.Has(n)
-		if n == regSP || x.Read.Has(n) && !spare {
-			continue
-		}
-		before.copyTo(in)
-		in.flip(n, spare)
-		changed := in.value(n)
-		s.set(in)
-		if !s.step() {
-			s.t.Fatalf("% x  %s: another %s gives a signal", code, text, x86.Arch.Call.Names[n])
-		}
-		s.get(out)
-		s.trials++
-		name := x86.Arch.Call.Names[n]
-		if out.regs.Rip != after.regs.Rip || (out.regs.Eflags^after.regs.Eflags)&0xfff != 0 && !undefinedFlags(text) {
-			s.t.Errorf("% x  %s: %s matters to the flags, or to where it goes", code, text, name)
-		}
-		for k := range numRegs {
-			got, want := out.value(k), after.value(k)
-			switch {
-			case k != n:
-				if got != want {
-					s.t.Errorf("% x  %s: %s matters to %s", code, text, name, x86.Arch.Call.Names[k])
-				}
-			case x.Kill.Has(n) && got != want:
-				s.t.Errorf("% x  %s: keeps a part of %s", code, text, name)
-			case x.Byte.Has(n) && got[0]&0xff != want[0]&0xff:
-				s.t.Errorf("% x  %s: keeps the lowest byte of %s", code, text, name)
-			case !x.Write.Has(n) && got != changed:
-				s.t.Errorf("% x  %s: writes %s", code, text, name)
-			}
-		}
+	free := (^x.Read | x.Low).Minus(1 << regSP)
+	for _, set := range together(free) {
+		s.varySet(code, text, x, set, before, after)
 	}
 	s.set(after)
 }
 
-// undefinedFlags reports whether some flags are undefined after an instruction (SDM volume 1, appendix A), so that they may be anything.
-func undefinedFlags(text string) bool {
-	for _, p := range []string{"mul", "imul", "sh", "sa", "ro", "rc", "bsf", "bsr", "bt", "and", "or", "xor", "test", "tzcnt", "lzcnt", "popcnt", "blsr", "bzhi"} {
-		if strings.HasPrefix(text, p) {
-			return true
+// varySet is vary with the registers of one set changed: in all of their bits, or all but those of the lowest byte that is read.
+func (s *stepper) varySet(code []byte, text string, x *arch.Effects, set arch.RegSet, before, after *state) {
+	in, out := &s.in, &s.out
+	before.copyTo(in)
+	for n := range numRegs {
+		if set.Has(n) {
+			in.flip(n, x.Low.Has(n))
 		}
 	}
-	return false
+	names := set.Names(&machine.Call)
+	s.set(in)
+	if !s.step() {
+		s.t.Fatalf("% x  %s: other values in %s give a signal", code, text, names)
+	}
+	s.get(out)
+	s.trials++
+	if out.pc() != after.pc() || out.flags() != after.flags() && !undefinedFlags(text) {
+		s.t.Errorf("% x  %s: %s matters to the flags, or to where it goes", code, text, names)
+	}
+	for k := range numRegs {
+		got, want, name := out.value(k), after.value(k), machine.Call.Names[k]
+		switch {
+		case !set.Has(k):
+			if got != want {
+				s.t.Errorf("% x  %s: %s matters to %s", code, text, names, name)
+			}
+		case x.Kill.Has(k) && got != want:
+			s.t.Errorf("% x  %s: keeps a part of %s", code, text, name)
+		case x.Byte.Has(k) && got[0]&0xff != want[0]&0xff:
+			s.t.Errorf("% x  %s: keeps the lowest byte of %s", code, text, name)
+		case !x.Write.Has(k) && got != in.value(k):
+			s.t.Errorf("% x  %s: writes %s", code, text, name)
+		}
+	}
 }
 
 // TestEffectsOfRealCode executes programs step by step. No register may change that is not said to be written; an instruction that is executed
 // again with another value in a register that is not said to be read must do the same, and where all of a register is said to be replaced, nothing
 // of the other value may be left.
 func TestEffectsOfRealCode(t *testing.T) {
-	s := &stepper{t: t, tried: make(map[string]bool), unknown: make(map[string]int)}
+	s := newStepper(t)
 	own := victim.Build(t, "gcc", []string{"effects/mixed.c"}, "-O2", "-lm")
-	total := 0
-	for _, c := range []struct {
-		steps int
-		args  []string
-	}{
-		{60_000, []string{"/bin/ls", "-l", "/usr"}},
-		{60_000, []string{"awk", "BEGIN { for (i = 0; i < 300; i++) s += sqrt(i) * sin(i) / 3; print s, 2^0.5, substr(\"abc\", 2) }"}},
-		{60_000, []string{"bash", "-c", "for i in 1 2 3; do echo $((i * 7 % 5)) >/dev/null; done"}},
-		{150_000, []string{own}},
-	} {
-		total += s.run(c.steps, c.args[0], c.args[1:]...)
+	total := s.run(effort.own, own)
+	for _, args := range programs {
+		total += s.run(effort.program, args[0], args[1:]...)
 	}
-	var names []string
-	for n, k := range s.unknown {
-		names = append(names, fmt.Sprintf("%s %d", n, k))
-	}
-	sort.Strings(names)
-	t.Logf("%d steps, %d different instructions varied %d times; not known: %s", total, len(s.tried), s.trials, strings.Join(names, ", "))
-	if len(s.tried) < 3000 || s.trials < 50_000 {
+	t.Logf("%d steps, %d different instructions varied %d times; not known: %s", total, len(s.tried), s.trials, counts(s.unknown))
+	t.Logf("%d executed elsewhere; not: %s", s.moves, counts(s.unmoved))
+	if len(s.tried) < effort.tried || s.trials < effort.trials || s.moves < effort.moves {
 		t.Error("that is too little to prove anything")
 	}
-	for _, r := range []arch.RegSet{x86.Arch.Call.Args, x86.Arch.Call.Result, x86.Arch.Call.Count} {
-		if r.Minus(x86.Arch.Call.Scratch) != 0 || bits.OnesCount64(uint64(r)) == 0 {
+	for _, r := range []arch.RegSet{machine.Call.Args, machine.Call.Result} {
+		if r.Minus(machine.Call.Scratch) != 0 || bits.OnesCount64(uint64(r)) == 0 {
 			t.Errorf("convention: %#x", r)
 		}
 	}
+}
+
+// counts lists what was counted.
+func counts(m map[string]int) string {
+	var names []string
+	for n, k := range m {
+		names = append(names, fmt.Sprintf("%s %d", n, k))
+	}
+	sort.Strings(names)
+	return strings.Join(names, ", ")
 }
