@@ -2,10 +2,10 @@ package arm64
 
 import "encoding/binary"
 
-// Aligned returns what the address of the memory operand has to be a multiple of: [arch.Arch.Aligned]. Plain loads and stores, those of pairs
-// and vectors too, accept any address in normal memory. Exclusive, ordered and atomic ones have to be aligned to all that
-// they access (Arm ARM, B2.2.1 and B2.5.2; FEAT_LSE2 asks for less, but no program can rely on it), and those that set tags to 16 bytes.
-// What is not known in these groups is taken to ask for as much.
+// Aligned returns what the address of the memory operand has to be a multiple of: [arch.Arch.Aligned]. Plain loads and stores,
+// those of pairs and vectors too, accept any address in normal memory. Exclusive, ordered and atomic ones have to be aligned to
+// all that they access (Arm ARM, B2.2.1 and B2.5.2; FEAT_LSE2 asks for less, but no program can rely on it), and those that set
+// tags to 16 bytes. What is not known in these groups is taken to ask for as much.
 func Aligned(code []byte) int {
 	if len(code) < InstLen {
 		return 1

@@ -39,15 +39,21 @@ var Arch = &arch.Arch{
 	Unwind:     unwind,
 	Relocs:     relocs,
 	MaxPage:    64 << 10,
-	Trap:       []byte{0, 0, 0, 0},                                                                        // udf #0
-	Breakpoint: arch.Pattern{Mask: []byte{0x1f, 0x00, 0xe0, 0xff}, Value: []byte{0x00, 0x00, 0x20, 0xd4}}, // brk #imm16
-	UserEnd:    1 << 48,                                                                                   // with 48 bits (Documentation/arch/arm64/memory.rst)
-	TCB:        16,                                                                                        // ELF Handling For Thread-Local Storage, variant I; glibc's tcbhead_t, whose two words aaelf64 reserves
-	RedZone:    0,                                                                                         // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
+	Trap:       []byte{0, 0, 0, 0}, // udf #0
+	Breakpoint: arch.Pattern{Mask: brkMask, Value: brk},
+	UserEnd:    1 << 48, // with 48 bits (Documentation/arch/arm64/memory.rst)
+	TCB:        16,      // variant I; the two words that aaelf64 reserves, glibc's tcbhead_t
+	RedZone:    0,       // AAPCS64, 6.2.2.1, lets nobody use what lies below SP
 }
 
-// dwarfRegs are the registers that are tracked: numbers 0 to 32. No frame address and no return address depends on those of greater
-// numbers (vector registers, RA_SIGN_STATE, which is not a register).
+// brk is brk #0, and brkMask what is the same of every one.
+var (
+	brk     = []byte{0x00, 0x00, 0x20, 0xd4}
+	brkMask = []byte{0x1f, 0x00, 0xe0, 0xff}
+)
+
+// dwarfRegs are the registers that are tracked: numbers 0 to 32. No frame address and no return address depends on those of
+// greater numbers (vector registers, RA_SIGN_STATE, which is not a register).
 const dwarfRegs = 33
 
 // dwarf is the table of aadwarf64, 4.1; which registers calls preserve is AAPCS64, 6.1.1.

@@ -7,8 +7,8 @@ import (
 )
 
 // Canon appends the canonical bytes of the instruction that in describes: its word with the bits of the operand and of the branch
-// displacement cleared ([arch.Arch.Canon]). No prefix and no second encoding of one branch exists: a compiler that cannot reach with TBZ
-// emits TBNZ over a B, which are other instructions.
+// displacement cleared ([arch.Arch.Canon]). No prefix and no second encoding of one branch exists: a compiler that cannot reach
+// with TBZ emits TBNZ over a B, which are other instructions.
 func Canon(dst, code []byte, in *arch.Inst) []byte {
 	w := binary.LittleEndian.Uint32(code)
 	switch {

@@ -9,9 +9,9 @@ import (
 // nop is NOP (HINT #0).
 const nop = 0xd503201f
 
-// IsNop reports whether the instruction is NOP, with which assemblers and linkers fill: [arch.Arch.IsNop]. No other hint counts. BTI, PACIASP and
-// their like do something, YIELD, WFE, CSDB and others tell the processor something, and those that are not allocated may do so on
-// the next one. A move of a register to itself is not padding either: nothing emits it as such.
+// IsNop reports whether the instruction is NOP, with which assemblers and linkers fill: [arch.Arch.IsNop]. No other hint counts.
+// BTI, PACIASP and their like do something, YIELD, WFE, CSDB and others tell the processor something, and those that are not
+// allocated may do so on the next one. A move of a register to itself is not padding either: nothing emits it as such.
 func IsNop(code []byte, in *arch.Inst) bool {
 	return in.MayNop && binary.LittleEndian.Uint32(code) == nop
 }
@@ -32,8 +32,8 @@ func isPadding(b []byte) bool {
 	return true
 }
 
-// callBefore finds the call that ends at the end of code: [arch.Arch.CallBefore]. All instructions have one length, so that a BL is never taken for the
-// end of something else.
+// callBefore finds the call that ends at the end of code: [arch.Arch.CallBefore]. All instructions have one length, so that a BL
+// is never taken for the end of something else.
 func callBefore(code []byte) (arch.CallSite, bool) {
 	if len(code) < InstLen {
 		return arch.CallSite{}, false

@@ -9,8 +9,8 @@ import (
 
 // DecodeInto decodes the first instruction of code into in: [arch.Arch.DecodeInto].
 //
-// An instruction has at most one operand, which the kind says (Off and Size are those of the word, since no field of an instruction is
-// made of whole bytes; the relocation type says which of its bits hold the operand):
+// An instruction has at most one operand, which the kind says (Off and Size are those of the word, since no field of an
+// instruction is made of whole bytes; the relocation type says which of its bits hold the operand):
 //
 //	ADR                                 OpPC, Addr
 //	LDR, LDRSW, PRFM (literal)          OpPC
@@ -20,8 +20,8 @@ import (
 //	the same, post-indexed              OpDisp, Addr: what the base becomes; nothing is accessed there
 //	MOVZ, MOVN, MOVK                    OpImm, Arith, Part; Value is the immediate where it stands in the register, of MOVN inverted
 //
-// Loads and stores without such an immediate have no operand: those with a register as an index, exclusive, ordered and atomic ones, those
-// of structures (LD1 and the like).
+// Loads and stores without such an immediate have no operand: those with a register as an index, exclusive, ordered and atomic
+// ones, those of structures (LD1 and the like).
 func DecodeInto(in *arch.Inst, code []byte) error {
 	*in = arch.Inst{}
 	if len(code) < InstLen {

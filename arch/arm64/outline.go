@@ -17,12 +17,14 @@ const (
 // outlineMark follows the word in an outline, so that it is never the canonical bytes of another instruction.
 const outlineMark = 'o'
 
-// oneSource marks instructions that read one register as both of their sources: CINC is such a CSINC, MOV of a vector such an ORR.
+// oneSource marks instructions that read one register as both of their sources: CINC is such a CSINC, MOV of a vector such an
+// ORR.
 const oneSource = 1 << 4
 
 // Outline appends what the instruction that in describes does, without its general or vector registers and without where in the
-// stack frame it does it: [arch.Arch.Outline]. That is its canonical bytes with the registers cleared, which of them have the number 31, and
-// whether both sources are one: the zero register, the stack pointer and equal sources make another instruction of it.
+// stack frame it does it: [arch.Arch.Outline]. That is its canonical bytes with the registers cleared, which of them have the
+// number 31, and whether both sources are one: the zero register, the stack pointer and equal sources make another instruction of
+// it.
 func Outline(dst, code []byte, in *arch.Inst) (outline []byte, covers [2]bool) {
 	w := binary.LittleEndian.Uint32(code)
 	regs := registerBits(w)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Each function here stores a value in a field, or returns one that does ([arch.Reloc]). Those of instructions hold the word to what the relocation
-// type is for: a wrong scale would lead to another address without a word.
+// Each function here stores a value in a field, or returns one that does ([arch.Reloc]). Those of instructions hold the word to
+// what the relocation type is for: a wrong scale would lead to another address without a word.
 
 // putNothing is for types that store nothing.
 func putNothing([]byte, int64) error { return nil }
@@ -144,8 +144,8 @@ func putAnyPage(field []byte, v int64) error {
 	return storeADR(field, Page, v>>12)
 }
 
-// isLow reports whether an instruction holds the low 12 bits of an address in units of so many bytes: an addition (0), or an access of
-// that size.
+// isLow reports whether an instruction holds the low 12 bits of an address in units of so many bytes: an addition (0), or an
+// access of that size.
 func isLow(in *Inst, w uint32, size int64) bool {
 	if operandBits(in, w) != bitsImm12 || in.Kind == AddImm {
 		return in.Kind == AddImm && size == 0 && w>>30&1 == 0 && w>>22&1 == 0
@@ -219,7 +219,8 @@ func putMovw(group uint, checked bool) putter {
 	}
 }
 
-// putSignedMovw stores the uppermost 16 bits of a signed value of 16*group+17 bits, and makes the instruction a MOVZ, or, of a negative one, a MOVN.
+// putSignedMovw stores the uppermost 16 bits of a signed value of 16*group+17 bits, and makes the instruction a MOVZ, or, of a
+// negative one, a MOVN.
 func putSignedMovw(group uint) putter {
 	return func(field []byte, v int64) error {
 		w, err := instruction(field, func(_ *Inst, w uint32) bool { return isMovw(w, group) && w>>29&1 == 0 })

@@ -6,8 +6,8 @@ import (
 	"hotpatch/arch"
 )
 
-// Relax appends the canonical bytes that the instruction would have if the linker had relaxed it: [arch.Arch.Relax]. Linkers relax
-// pairs of instructions, of which this tells one at a time:
+// Relax appends the canonical bytes that the instruction would have if the linker had relaxed it: [arch.Arch.Relax]. Linkers
+// relax pairs of instructions, of which this tells one at a time:
 //
 //	               as compiled                  relaxed
 //	RelaxPC, Abs   adrp x0, page of slot        adrp x0, page of sym
@@ -15,11 +15,11 @@ import (
 //	RelaxTLS       adrp x0, page of slot        movz x0, offset >> 16, lsl 16
 //	               ldr  x0, [x0, low of slot]   movk x0, offset & 0xffff
 //
-// The caller has to know that the two are a pair: that the ADRP is where the value of the base register comes from, wherever it stands. The
-// former is lld's, where they are neighbours; GNU ld, gold and mold 1.10 leave them. The latter is done to
-// programs by all but mold. Images for a
-// fixed address have the same forms as others. What is relaxed further because the place is near, [arch.Arch.Widen] takes back. A TLS
-// descriptor's four instructions are relaxed to the latter with NOPs, which no single one of them tells: such functions differ.
+// The caller has to know that the two are a pair: that the ADRP is where the value of the base register comes from, wherever it
+// stands. The former is lld's, where they are neighbours; GNU ld, gold and mold 1.10 leave them. The latter is done to programs
+// by all but mold. Images for a fixed address have the same forms as others. What is relaxed further because the place is near,
+// [arch.Arch.Widen] takes back. A TLS descriptor's four instructions are relaxed to the latter with NOPs, which no single one of
+// them tells: such functions differ.
 func Relax(dst, code []byte, in *arch.Inst, form arch.Relaxation) ([]byte, bool) {
 	const (
 		add   = 0x91000000 // ADD Xd, Xn, #0
@@ -45,8 +45,8 @@ func Relax(dst, code []byte, in *arch.Inst, form arch.Relaxation) ([]byte, bool)
 	return binary.LittleEndian.AppendUint32(dst, w), true
 }
 
-// Detour is [arch.Arch.Detour]: no operand of a single instruction names a place that a program of the small code model could have
-// out of reach, and what ADRP and its users name together is 4 GiB away at most, as the payload is.
+// Detour is [arch.Arch.Detour], which there is not: no single instruction names a place, but ADR and literals, which compilers do
+// not use for variables. What ADRP and its users name has to be within 4 GiB.
 func Detour([]byte, *arch.Inst, arch.Addr, arch.Addr) (site, detour []byte, field int, ok bool) {
 	return nil, nil, 0, false
 }

@@ -37,7 +37,9 @@ var relocs = func() map[uint32]arch.Reloc {
 		size int
 		put  map[elf.R_AARCH64]putter
 	}{
-		{arch.RelocNone, 0, map[elf.R_AARCH64]putter{0: putNothing, elf.R_AARCH64_NULL: putNothing, elf.R_AARCH64_TLSDESC_CALL: putNothing}},
+		{arch.RelocNone, 0, map[elf.R_AARCH64]putter{
+			elf.R_AARCH64_NONE: putNothing, elf.R_AARCH64_NULL: putNothing, elf.R_AARCH64_TLSDESC_CALL: putNothing,
+		}},
 		{arch.RelocAbs, 8, map[elf.R_AARCH64]putter{elf.R_AARCH64_ABS64: put64}},
 		{arch.RelocAbs, 4, map[elf.R_AARCH64]putter{elf.R_AARCH64_ABS32: put32(1 << 32)}},
 		{arch.RelocAbs, 2, map[elf.R_AARCH64]putter{elf.R_AARCH64_ABS16: put16(1 << 16)}},
@@ -47,13 +49,16 @@ var relocs = func() map[uint32]arch.Reloc {
 		{arch.RelocPLT, 4, map[elf.R_AARCH64]putter{314: put32(1 << 31)}},
 		{arch.RelocPLT, InstLen, branchRelocs},
 		{arch.RelocPC, InstLen, relativeRelocs},
-		{arch.RelocPage, InstLen, map[elf.R_AARCH64]putter{elf.R_AARCH64_ADR_PREL_PG_HI21: putPage, elf.R_AARCH64_ADR_PREL_PG_HI21_NC: putAnyPage}},
+		{arch.RelocPage, InstLen, map[elf.R_AARCH64]putter{
+			elf.R_AARCH64_ADR_PREL_PG_HI21: putPage, elf.R_AARCH64_ADR_PREL_PG_HI21_NC: putAnyPage,
+		}},
 		{arch.RelocAbs, InstLen, absoluteRelocs},
 		{arch.RelocGOTPage, InstLen, map[elf.R_AARCH64]putter{elf.R_AARCH64_ADR_GOT_PAGE: putPage}},
 		{arch.RelocGOTAbs, InstLen, map[elf.R_AARCH64]putter{elf.R_AARCH64_LD64_GOT_LO12_NC: putLow(8)}},
 		{arch.RelocGOTPC, InstLen, map[elf.R_AARCH64]putter{elf.R_AARCH64_GOT_LD_PREL19: putBranch(bitsImm19)}},
 		{arch.RelocTLSPage, InstLen, map[elf.R_AARCH64]putter{
-			elf.R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21: putPage, elf.R_AARCH64_TLSGD_ADR_PAGE21: putPage, elf.R_AARCH64_TLSDESC_ADR_PAGE21: putPage,
+			elf.R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21: putPage, elf.R_AARCH64_TLSGD_ADR_PAGE21: putPage,
+			elf.R_AARCH64_TLSDESC_ADR_PAGE21: putPage,
 		}},
 		{arch.RelocTLSAbs, InstLen, map[elf.R_AARCH64]putter{
 			elf.R_AARCH64_TLSIE_LD64_GOTTPREL_LO12_NC: putLow(8), elf.R_AARCH64_TLSGD_ADD_LO12_NC: putLow(0),
@@ -129,8 +134,9 @@ var threadRelocs = map[elf.R_AARCH64]putter{
 	571:                                   putLow(16),
 }
 
-// fieldReloc is [arch.Arch.FieldReloc]. Of a reference in two parts, ADRP takes the kinds of pages and its partner those of addresses. ADR and
-// literals reach 1 MiB, which is too short: the patch may be farther from the image, and its data from its text.
+// fieldReloc is [arch.Arch.FieldReloc]. Of a reference in two parts, ADRP takes the kinds of pages and its partner those of
+// addresses. ADR and literals reach 1 MiB, which is too short: the patch may be farther from the image, and its data from its
+// text.
 func fieldReloc(code []byte, in *arch.Inst, op int, kind arch.RelocKind) (typ uint32, adjust int64, ok bool) {
 	if len(code) < InstLen || op != arch.BranchOp && op >= in.NumOps {
 		return 0, 0, false
@@ -172,17 +178,21 @@ func branchReloc(w uint32, in *arch.Inst, kind arch.RelocKind) elf.R_AARCH64 {
 	return 0
 }
 
-// lowReloc returns the type that stores the low 12 bits of an address in an instruction, by what it accesses; 0: it has no field for them.
+// lowRelocs are the types that store the low 12 bits of an address, by the size of the access; 0: of an addition.
+var lowRelocs = [...]elf.R_AARCH64{
+	0: elf.R_AARCH64_ADD_ABS_LO12_NC, 1: elf.R_AARCH64_LDST8_ABS_LO12_NC, 2: elf.R_AARCH64_LDST16_ABS_LO12_NC,
+	4: elf.R_AARCH64_LDST32_ABS_LO12_NC, 8: elf.R_AARCH64_LDST64_ABS_LO12_NC, 16: elf.R_AARCH64_LDST128_ABS_LO12_NC,
+}
+
+// lowReloc returns the type that stores the low 12 bits of an address in an instruction, by what it accesses; 0: it has no field
+// for them.
 func lowReloc(w uint32) elf.R_AARCH64 {
 	in := Inst{Rd: NoReg, Rn: NoReg, Rm: NoReg}
 	if !decode(&in, w) {
 		return 0
 	}
-	for size, t := range map[int64]elf.R_AARCH64{
-		0: elf.R_AARCH64_ADD_ABS_LO12_NC, 1: elf.R_AARCH64_LDST8_ABS_LO12_NC, 2: elf.R_AARCH64_LDST16_ABS_LO12_NC, 4: elf.R_AARCH64_LDST32_ABS_LO12_NC,
-		8: elf.R_AARCH64_LDST64_ABS_LO12_NC, 16: elf.R_AARCH64_LDST128_ABS_LO12_NC,
-	} {
-		if isLow(&in, w, size) {
+	for size, t := range lowRelocs {
+		if isLow(&in, w, int64(size)) {
 			return t
 		}
 	}

@@ -8,8 +8,9 @@ import (
 	"golang.org/x/arch/arm64/arm64asm"
 )
 
-// text disassembles for people: [arch.Arch.Text]. The words come from arm64asm, in the syntax of GNU as. What it does not know but
-// servers execute (atomic operations, pointer authentication, hints) is spelled by the tables below; the rest is shown as data.
+// text disassembles for people: [arch.Arch.Text]. The words come from arm64asm, in the syntax of GNU as. What it does not know
+// but servers execute (atomic operations, pointer authentication, hints) is spelled by the tables below; the rest is shown as
+// data.
 func text(code []byte, pc uint64, symname func(addr uint64) (name string, base uint64)) string {
 	if len(code) < InstLen {
 		return bytesText(code)
@@ -74,7 +75,8 @@ func placeText(addr uint64, symname func(addr uint64) (name string, base uint64)
 	return fmt.Sprintf("<%s+%#x>", name, addr-base)
 }
 
-// conditionText corrects the mnemonic of a conditional branch: arm64asm shows the condition 1111, which is always true as well, as that before it.
+// conditionText corrects the mnemonic of a conditional branch: arm64asm shows the condition 1111, which is always true as well,
+// as that before it.
 func conditionText(s string, w uint32) string {
 	if w&15 == 15 {
 		s = strings.Replace(s, "b.al", "b.nv", 1)
@@ -91,7 +93,7 @@ func ownText(w uint32, in *Inst) string {
 	case w>>16 == 0:
 		return fmt.Sprintf("udf #%d", w)
 	case in.Kind == ReadTP:
-		return "mrs " + general64(uint8(w&31), "xzr") + ", tpidr_el0"
+		return "mrs " + registerText(w&31, true, orZero) + ", tpidr_el0"
 	case w&0xfffff01f == nop:
 		return hintNames[field(w, 5, 7)]
 	case w&0xfffffbff == 0xd65f0bff:
@@ -119,14 +121,14 @@ var hintNames = map[uint32]string{
 // signedBranch spells a branch through a register that holds a signed address: 1101011 Z 0 op 11111 00001 M Rn Rm.
 func signedBranch(w uint32) string {
 	name := [...]string{"bra", "blra"}[w>>21&1] + [...]string{"a", "b"}[w>>10&1]
-	rn := general64(uint8(field(w, 5, 5)), "xzr")
+	rn := registerText(field(w, 5, 5), true, orZero)
 	switch {
 	case field(w, 21, 2) > 1: // RETAA and the like
 		return ""
 	case w>>24&1 == 0:
 		return name + "z " + rn
 	}
-	return name + " " + rn + ", " + general64(uint8(w&31), "sp")
+	return name + " " + rn + ", " + registerText(w&31, true, orSP)
 }
 
 // atomicText spells an atomic operation: size ... Rs ... Rn Rt, with acquire and release where its group has them.
@@ -135,35 +137,34 @@ func atomicText(w uint32, name string) string {
 	if name == "cas" {
 		acquire, release = w>>22&1, w>>15&1
 	}
-	register := general32
-	if w>>30 == 3 {
-		register = general64
-	}
-	other := ", " + register(uint8(w&31), "zr")
+	wide := w>>30 == 3
+	other := ", " + registerText(w&31, wide, orZero)
 	if op, ok := strings.CutPrefix(name, "ld"); ok && w&31 == 31 && acquire == 0 { // what is loaded is not wanted: another name
 		name, other = "st"+op, ""
 	}
 	name += [...]string{"", "l", "a", "al"}[acquire<<1|release] + [...]string{"b", "h", "", ""}[w>>30]
-	return fmt.Sprintf("%s %s%s, [%s]", name, register(uint8(field(w, 16, 5)), "zr"), other, general64(uint8(field(w, 5, 5)), "sp"))
+	return fmt.Sprintf("%s %s%s, [%s]", name, registerText(field(w, 16, 5), wide, orZero), other, registerText(field(w, 5, 5), true, orSP))
 }
 
-// general64 names a general register; last is the name of number 31.
-func general64(n uint8, last string) string {
+// What number 31 stands for where a register is named.
+const (
+	orZero = "zr"
+	orSP   = "sp"
+)
+
+// registerText names a general register, of 64 bits or the lower half of it.
+func registerText(n uint32, wide bool, last string) string {
+	prefix := "w"
+	if wide {
+		prefix = "x"
+	}
 	switch {
 	case n < 31:
-		return fmt.Sprintf("x%d", n)
-	case last == "zr":
-		return "xzr"
+		return fmt.Sprintf("%s%d", prefix, n)
+	case wide && last == orSP:
+		return last
 	}
-	return last
-}
-
-// general32 names the lower half of a general register; last is the name of number 31 without its prefix.
-func general32(n uint8, last string) string {
-	if n < 31 {
-		return fmt.Sprintf("w%d", n)
-	}
-	return "w" + last
+	return prefix + last
 }
 
 // wordText shows a word as data.

@@ -9,16 +9,18 @@ import (
 	"testing"
 )
 
-// TestTextAgainstObjdump holds the text of every instruction of two libraries and a server against objdump's.
+// TestTextAgainstObjdump holds the text of every word of two libraries and a server against objdump's, where it occurs first.
 func TestTextAgainstObjdump(t *testing.T) {
 	for _, file := range []string{"lib/aarch64-linux-gnu/libc.so.6", "usr/lib/aarch64-linux-gnu/libstdc++.so.6", "usr/bin/memcached"} {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			same, asWord, wrong := 0, 0, 0
+			seen := make(map[uint32]bool)
 			disassemble(t, filepath.Join(guestRoot(t), file), func(l *line) {
-				if !l.known() || l.refused() {
+				if !l.known() || l.refused() || seen[l.word] {
 					return
 				}
+				seen[l.word] = true
 				got := text(codeOf(l.word), l.addr, nil)
 				switch {
 				case strings.HasPrefix(got, ".inst "):
@@ -31,9 +33,9 @@ func TestTextAgainstObjdump(t *testing.T) {
 					}
 				}
 			}, "-d")
-			t.Logf("%d instructions agree, %d are shown as words", same, asWord)
-			if same < 30000 || asWord*500 > same {
-				t.Errorf("%d instructions shown as words, %d as text", asWord, same)
+			t.Logf("%d words agree, %d are shown as data", same, asWord)
+			if same < 10000 || asWord*200 > same {
+				t.Errorf("%d words shown as data, %d as text", asWord, same)
 			}
 		})
 	}

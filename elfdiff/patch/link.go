@@ -268,7 +268,8 @@ func (k *linker) apply(section int, r *Reloc) error {
 	return e
 }
 
-// page is the address of the page of 4 KiB that an address is in, whatever pages the kernel has: Page(x) in ELF for the Arm 64-bit Architecture, 5.7.3.
+// page is the address of the page of 4 KiB that an address is in, whatever pages the kernel has: Page(x) in ELF for the Arm
+// 64-bit Architecture, 5.7.3.
 func page(addr int64) int64 { return addr &^ 0xfff }
 
 func (k *linker) value(kind arch.RelocKind, r *Reloc, p arch.Addr) (int64, error) {
