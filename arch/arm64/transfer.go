@@ -282,7 +282,9 @@ func transferRegister(t *arch.Transfer, w uint32) {
 	case w&0x1f000000 == 0x1b000000: // three sources
 		arith(t, rd, rn, rm)
 		t.Reads |= xreg(w, 10).Bit()
-	case w&0x5fe00000 == 0x5ac00000: // one source; PACIA and the like have two
+	case w&0x5fff0000 == 0x5ac00000: // REV and the like: one source
+		arith(t, rd, rn, arch.NoReg)
+	case w&0x5fe00000 == 0x5ac00000: // PACIA and the like
 		arith(t, rd, xregSP(w, 5), rd)
 		t.Reads |= t.Writes
 	default: // of two sources, some have the stack pointer (IRG, SUBP, PACGA)

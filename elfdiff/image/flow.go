@@ -166,6 +166,9 @@ func (f *flow) findBlocks() {
 					f.mark(t)
 				}
 			}
+			if in.Flow == arch.FlowCall && k+1 < f.first[i+1] && !f.im.comesBack(a.Addr+arch.ImageAddr(off)+arch.ImageAddr(in.Target)) {
+				f.leader[k+1] = true
+			}
 			if in.Flow != arch.FlowNext && in.Flow != arch.FlowCall && in.Flow != arch.FlowCallInd && in.Flow != arch.FlowSyscall && k+1 < f.first[i+1] {
 				f.leader[k+1] = true
 			}
@@ -270,9 +273,9 @@ func (f *flow) enter(b int32) {
 	before := len(to.entries)
 	if !to.reached {
 		to.reached = true
-		to.entries = append(to.entries[:0], f.out...)
-	} else if !slices.Equal(to.entries, f.out) {
-		changed = f.merge(to, f.out)
+		to.entries, to.spent = append(to.entries[:0], f.out...), f.s.spent
+	} else if to.spent != f.s.spent || !slices.Equal(to.entries, f.out) {
+		changed = f.merge(to, f.out, f.s.spent)
 	}
 	f.kept += len(to.entries) - before
 	if changed && !f.queued[b] {
@@ -281,10 +284,19 @@ func (f *flow) enter(b int32) {
 	}
 }
 
-// merge joins the values of entries to those of to. It reports whether that changes any.
-func (f *flow) merge(to *saved, entries []savedValue) bool {
-	changed := false
+// merge joins the values of entries, and the registers that are spent, to those of to. It reports whether that changes any.
+func (f *flow) merge(to *saved, entries []savedValue, spent arch.Regs) bool {
+	changed := to.spent&^spent != 0
 	old := to.entries
+	join := func(key int64, a, b value) value {
+		switch r := arch.Reg(min(key, maxRegs)); {
+		case to.spent.Has(r) && !spent.Has(r):
+			return f.joinFrom(b, a)
+		case spent.Has(r) && !to.spent.Has(r):
+			return f.joinFrom(a, b)
+		}
+		return f.join(a, b)
+	}
 	var joined []savedValue
 	for len(old) > 0 || len(entries) > 0 {
 		var e savedValue
@@ -292,14 +304,14 @@ func (f *flow) merge(to *saved, entries []savedValue) bool {
 		switch {
 		case len(entries) == 0 || len(old) > 0 && old[0].key < entries[0].key:
 			was = old[0].value
-			e = savedValue{old[0].key, f.join(old[0].value, value{})}
+			e = savedValue{old[0].key, join(old[0].key, old[0].value, value{})}
 			old = old[1:]
 		case len(old) == 0 || entries[0].key < old[0].key:
-			e = savedValue{entries[0].key, f.join(value{}, entries[0].value)}
+			e = savedValue{entries[0].key, join(entries[0].key, value{}, entries[0].value)}
 			entries = entries[1:]
 		default:
 			was = old[0].value
-			e = savedValue{old[0].key, f.join(old[0].value, entries[0].value)}
+			e = savedValue{old[0].key, join(old[0].key, old[0].value, entries[0].value)}
 			old, entries = old[1:], entries[1:]
 		}
 		changed = changed || e.value != was
@@ -310,7 +322,16 @@ func (f *flow) merge(to *saved, entries []savedValue) bool {
 	if changed {
 		to.entries = joined
 	}
+	to.spent &= spent
 	return changed
+}
+
+// joinFrom returns a value that keeps what is known of a, but may be made of b.
+func (f *flow) joinFrom(a, b value) value {
+	v := f.join(value{}, value{from: b.from})
+	v = f.join(v, value{from: a.from})
+	a.from, a.same = v.from, 0
+	return a
 }
 
 // join returns what is known of a value that is a or b.
@@ -369,6 +390,10 @@ func (f *flow) leave(n int32, part int, in *arch.Inst, at arch.ImageAddr) {
 	case arch.FlowJumpInd:
 		f.indirect(n)
 	case arch.FlowReturn, arch.FlowStop:
+	case arch.FlowCall:
+		if next >= 0 && f.im.comesBack(at+arch.ImageAddr(in.Target)) {
+			f.enter(next)
+		}
 	default:
 		if next >= 0 {
 			f.enter(next)

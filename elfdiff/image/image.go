@@ -100,6 +100,7 @@ type Image struct {
 	marks     marks
 	places    refIndex
 	changes   changes // where addresses are made in pieces
+	returns   returns // the same
 	mapping   mapping
 	bodies    bodyCache
 	lines     lineTable

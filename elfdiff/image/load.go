@@ -71,6 +71,7 @@ func load(f *file, opt Options) (*Image, error) {
 	im.joinParts()
 	if im.Arch.Pieces != nil {
 		im.closeChanges()
+		im.returns.close()
 		im.scanPieces()
 	}
 	im.findConstructors()

@@ -47,6 +47,19 @@ func (r *resolver) piece(ref *Ref, at arch.ImageAddr, op *arch.Operand) bool {
 	return ok
 }
 
+// nearPage resolves an address that an instruction makes as a whole and that may be one of a page, of which others make addresses; false: it is no
+// page's.
+func (r *resolver) nearPage(ref *Ref, v arch.ImageAddr) bool {
+	f := &r.d.flow
+	n := f.first[r.d.partOf(r.body.Atom)] + ref.Inst
+	if f.makers[n].kind != valuePage || !f.paged[n] {
+		return false
+	}
+	ref.Kind, ref.Place = RefPage, Place{Kind: PlaceNone, Addr: v}
+	r.judgePage(ref, n)
+	return true
+}
+
 // pagesOf returns the nodes that make the pages of which the values of a set are made, and those that make them otherwise (adr).
 func (f *flow) pagesOf(from nodeSet) []int32 {
 	var out []int32

@@ -125,6 +125,9 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 	default:
 		ref.Kind = RefImm
 	}
+	if ref.Kind == RefAddr && r.im.Arch.Pieces != nil && r.nearPage(ref, v) {
+		return true
+	}
 	ref.Place = r.place(v, ref, link)
 	if ref.Place.Kind == PlaceTLS {
 		r.im.generalDynamic(&ref.Place, code)

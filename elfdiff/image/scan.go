@@ -59,6 +59,7 @@ type scanResult struct {
 func (im *Image) scanCode() {
 	if im.Arch.Pieces != nil {
 		im.changes.init(len(im.Atoms))
+		im.returns.init(len(im.Atoms))
 	}
 	atoms := make([]*Atom, 0, len(im.Atoms))
 	for _, a := range im.Atoms {
@@ -125,6 +126,7 @@ func (im *Image) scanAtom(a *Atom, r *scanResult) {
 		if im.Arch.Pieces != nil {
 			r.rough = pieces.step(r.rough, &in, at, code[off:])
 			im.changesOf(a, &in, at, &pieces.t)
+			im.returnsOf(a, &in, at)
 		}
 		for i := range in.NumOps {
 			if v, ok := im.opAddress(at, &in.Ops[i]); ok {

@@ -72,8 +72,7 @@ func (s *straight) step(out []arch.ImageAddr, in *arch.Inst, at arch.ImageAddr, 
 	var made arch.ImageAddr
 	switch m := &t.Mem; {
 	case t.Kind == arch.TransferAddress && m.From == arch.FromPage:
-		const page = 1 << 12
-		made = at&^(page-1) + arch.ImageAddr(m.Disp)
+		made = at&^(pageSize-1) + arch.ImageAddr(m.Disp)
 	case t.HasMem && m.Base >= 0 && m.Index < 0 && s.page[m.Base] != 0:
 		out = append(out, s.page[m.Base]+arch.ImageAddr(m.Disp))
 	case t.Kind == arch.TransferMove && t.Src >= 0:

@@ -91,6 +91,15 @@ func (f *flow) result(n int32, in *arch.Inst, at arch.ImageAddr) (v, v2 value) {
 	return f.fresh(v), f.fresh(v2)
 }
 
+// pageSize is that of adrp, whatever the system's pages are (Arm ARM, C6.2, ADRP).
+const pageSize = 1 << 12
+
+// inUnit reports whether an address is in the unit.
+func (f *flow) inUnit(v arch.ImageAddr) bool {
+	_, _, ok := f.d.locate(v)
+	return ok
+}
+
 // maxPageDisp is the greatest distance, in bytes, of what is addressed from the page by which it is.
 const maxPageDisp = 1 << 15
 
@@ -99,9 +108,12 @@ func (f *flow) address(n int32, at arch.ImageAddr) value {
 	m := &f.t.Mem
 	switch {
 	case m.Base < 0 && m.Index < 0 && m.From == arch.FromPage:
-		const page = 1 << 12
-		return f.made(n, valuePage, int64(at&^(page-1))+m.Disp)
+		return f.made(n, valuePage, int64(at&^(pageSize-1))+m.Disp)
 	case m.Base < 0 && m.Index < 0 && m.From == arch.FromInst:
+		// Where a page is near, GNU ld may have put an adr of it in the adrp's place (--fix-cortex-a53-843419=adr).
+		if v := int64(at) + m.Disp; v%pageSize == 0 && !f.inUnit(arch.ImageAddr(v)) {
+			return f.made(n, valuePage, v)
+		}
 		return f.made(n, valueAddress, int64(at)+m.Disp)
 	case m.Base < 0:
 		return value{}
@@ -317,12 +329,13 @@ func (f *flow) call(in *arch.Inst, at arch.ImageAddr) {
 		}
 	}
 	for r := arch.Reg(0); r < maxRegs; r++ {
-		if saved.Has(r) || s.regs[r].isNothing() {
+		if saved.Has(r) {
 			continue
 		}
 		switch {
 		case f.pieces.Veneers.Has(r), !known && !f.pieces.Results.Has(r):
 			s.set(r, value{from: s.regs[r].from})
+			s.spent |= r.Bit()
 		case !known, changed.Has(r):
 			s.set(r, value{})
 		}

@@ -10,6 +10,7 @@ import (
 type unitUses struct {
 	makers   map[int32]value  // what a node makes
 	lost     map[int32]string // by node that makes a page: why some use of it is not known
+	paged    map[int32]bool   // the same: addresses are made of it
 	escaped  map[int32]bool   // by node that makes an address: it is used by itself
 	passedOn map[int32]bool   // the same: it is in a register in which arguments are passed, at a call, or results, at a return
 	owned    map[int32]bool   // the same: its object is accessed through it
@@ -40,7 +41,7 @@ type partner struct {
 func (u *unitUses) reset() {
 	if u.makers == nil {
 		u.makers, u.lost = map[int32]value{}, map[int32]string{}
-		u.escaped, u.passedOn, u.owned = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
+		u.paged, u.escaped, u.passedOn, u.owned = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
 		u.anchored, u.tabled, u.indexed, u.compared = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
 		u.entries, u.targets = map[int32]tableEntry{}, map[int32]tableTarget{}
 	}
@@ -48,6 +49,7 @@ func (u *unitUses) reset() {
 		clear(u.makers)
 		clear(u.lost)
 		clear(u.escaped)
+		clear(u.paged)
 		clear(u.passedOn)
 		clear(u.owned)
 		clear(u.anchored)
@@ -142,6 +144,9 @@ func (f *flow) operand(n int32, in *arch.Inst) arch.Regs {
 			}
 			fallthrough
 		case valueAddress, valueThread, valueThreadPage:
+			if base.kind == valuePage {
+				f.setAll(f.paged, base.from)
+			}
 			f.partners = append(f.partners, partner{n, uint8(i), op.Width, op.Value, base})
 			f.through(base, op, uint64(m.Width))
 			return m.Base.Bit()

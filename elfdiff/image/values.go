@@ -45,7 +45,7 @@ func (v *value) isNothing() bool { return v.kind == valueUnknown && v.from == 0 
 type nodeSet int32
 
 // maxSources bounds a set of nodes. Compilers make a page in two or three places.
-const maxSources = 64
+const maxSources = 256
 
 // setTable holds sets of nodes, each once.
 type setTable struct {
@@ -130,8 +130,11 @@ const maxSlots = 1 << 10
 type state struct {
 	regs  [maxRegs]value
 	slots []frameSlot // by off
-	cmp   comparison  // what the flags are from; within a block only
-	same  int32       // last number that was given to equal values
+	// spent are the registers whose value a call has made meaningless: compiled code does not use it. Where control comes from elsewhere as
+	// well, what they hold there counts.
+	spent arch.Regs
+	cmp   comparison // what the flags are from; within a block only
+	same  int32      // last number that was given to equal values
 }
 
 // maxRegs is the number of registers of arch.Reg.
@@ -149,6 +152,7 @@ type comparison struct {
 // stack frame.
 type saved struct {
 	entries []savedValue // by key
+	spent   arch.Regs
 	reached bool
 }
 
@@ -163,7 +167,7 @@ const slotKeys = 1 << 40
 // restore fills in the state.
 func (s *state) restore(from *saved) {
 	s.regs = [maxRegs]value{}
-	s.slots, s.cmp, s.same = s.slots[:0], comparison{}, 0
+	s.slots, s.cmp, s.same, s.spent = s.slots[:0], comparison{}, 0, from.spent
 	for i := range from.entries {
 		e := &from.entries[i]
 		if e.key < maxRegs {
@@ -235,6 +239,7 @@ func (s *state) set(r arch.Reg, v value) {
 		return
 	}
 	s.regs[r] = v
+	s.spent &^= r.Bit()
 	if s.cmp.reg == r {
 		s.cmp.reg = arch.NoReg
 	}
