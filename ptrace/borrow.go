@@ -52,8 +52,7 @@ func (p *Process) BorrowWith(opts BorrowOptions, fn func(r *Remote) error) error
 // borrow is BorrowWith on the tracer's thread. keep leaves the thread in its stop, to be detached
 // from there, which puts suspended filters in force again. Preconditions: attached.
 func (tr *tracer) borrow(opts BorrowOptions, keep bool, fn func(r *Remote) error) error {
-	pl, err := tr.findPlace()
-	if err != nil {
+	if err := tr.findPlaces(); err != nil {
 		return err
 	}
 	t, err := tr.choose(opts)
@@ -66,6 +65,7 @@ func (tr *tracer) borrow(opts BorrowOptions, keep bool, fn func(r *Remote) error
 		tr.giveBack(t)
 		return err
 	}
+	pl, _ := tr.placeFor(t.regs.PC()) // choose saw that there is one
 	r := &Remote{tr: tr, t: t, saved: t.regs, place: pl}
 	defer func() { t.filters = nil }()
 	returned := false
@@ -228,6 +228,13 @@ func (tr *tracer) tryBorrow(tid int, how way, round int) (*tracee, refusal, erro
 	case tr.byTID[tid] != t || t.zombie:
 		return nil, refusal{why: "has ended"}, nil
 	}
+	if err := tr.keepRestart(t); err != nil {
+		tr.giveBack(t)
+		return nil, refusal{why: fmt.Sprintf("does not stop in its call again: %v", err)}, tr.usable("borrow")
+	}
+	if tr.byTID[tid] != t || t.zombie {
+		return nil, refusal{why: "has ended"}, nil
+	}
 	no := refusal{why: tr.unfit(t)}
 	if no.why == "" && filtered {
 		no = tr.passFilters(t, how)
@@ -242,6 +249,7 @@ func (tr *tracer) tryBorrow(tid int, how way, round int) (*tracee, refusal, erro
 // such a stop the kernel restarts an interrupted call by the registers that it finds on resume.
 func (tr *tracer) park(t *tracee, limit time.Duration) error {
 	if c := tr.interruptibleOf(t.tid); c != nil && !t.stopped {
+		tr.remember(t)
 		tr.follow(t, c)
 	}
 	ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
@@ -278,10 +286,16 @@ func (tr *tracer) unfit(t *tracee) string {
 	if t.regs.PC() == 0 && t.regs.SP() == 0 {
 		return "runs no user code"
 	}
+	if why := loseInCall(t.tid); why != "" {
+		return why
+	}
+	if _, ok := tr.placeFor(t.regs.PC()); !ok {
+		return fmt.Sprintf("at %#x, where none of %d places for a stub is within %d MiB", uint64(t.regs.PC()), len(tr.places), stubReach>>20)
+	}
 	var conf [24]byte // struct ptrace_rseq_configuration: pointer, size, signature, flags
 	n, e := ptraceBytes(unix.PTRACE_GET_RSEQ_CONFIGURATION, t.tid, conf[:])
 	if e != 0 || n < 16 { // a kernel before 5.13
-		if _, in := t.regs.Syscall(); !in { // a sequence makes no calls
+		if !t.regs.inCall() { // a sequence makes no calls
 			return "may be in a restartable sequence, which this kernel does not tell"
 		}
 		return ""

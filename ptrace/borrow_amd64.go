@@ -32,18 +32,21 @@ type stubOwner struct {
 	fill byte      // what lay there before
 }
 
-// stubFor returns the stub after which thread tid goes on with saved, as if the kernel had resumed it.
-func stubFor(saved *Regs, tid int, fill byte) []byte {
+// stubReach is how far a stub may be from where the thread goes on, in bytes; 0: any distance.
+const stubReach = 0
+
+// stubFor returns the stub for a place after which thread tid goes on with saved, as if the kernel had resumed it.
+func stubFor(saved *Regs, tid int, at *place) ([]byte, error) {
 	r := saved.unattended()
-	b := x86.Borrow{TID: uint32(tid), Fill: fill}
+	b := x86.Borrow{TID: uint32(tid), Fill: at.fill}
 	for i := range b.Regs {
 		b.Regs[i], _ = r.DWARF(i)
 	}
-	return b.Encode()
+	return b.Encode(), nil
 }
 
-// recognizeStub decodes what stubFor returns.
-func recognizeStub(code []byte) (stubOwner, bool) {
+// recognizeStub decodes what stubFor returns, which lies at an address.
+func recognizeStub(_ arch.Addr, code []byte) (stubOwner, bool) {
 	b, ok := x86.RecognizeBorrow(code)
 	return stubOwner{tid: int(b.TID), sp: b.SP(), fill: b.Fill}, ok
 }
@@ -64,10 +67,5 @@ func restartRank(in *SyscallInfo) int {
 		}
 		return 1
 	}
-	for i := range interruptibles {
-		if interruptibles[i].nr == in.NR && in.NR != unix.SYS_READ && in.NR != unix.SYS_WRITE {
-			return 2
-		}
-	}
-	return 1
+	return rankOf(in.NR)
 }

@@ -67,7 +67,12 @@ func (tr *tracer) markBrittle() {
 		if t.brittle = false; t.worker || t.zombie || t.stopped {
 			continue
 		}
-		if c := tr.interruptibleOf(t.tid); c != nil && c.always {
+		c := tr.interruptibleOf(t.tid)
+		if c == nil {
+			continue
+		}
+		tr.remember(t)
+		if c.always {
 			t.brittle = true
 			tr.follow(t, c)
 		}
@@ -83,6 +88,16 @@ func (tr *tracer) interruptibleOf(tid int) *interruptible {
 		}
 	}
 	return nil
+}
+
+// rankOf is [restartRank] for a call that does not go on by a restart block.
+func rankOf(nr int) int {
+	for i := range interruptibles {
+		if interruptibles[i].nr == nr && nr != unix.SYS_READ && nr != unix.SYS_WRITE {
+			return 2
+		}
+	}
+	return 1
 }
 
 // follow begins to follow the call of a thread that is about to be stopped, if it has a timeout in a register. One that is followed already
@@ -112,11 +127,26 @@ func (tr *tracer) unfollow(w *waitRecord) {
 	}
 }
 
-// repair makes a call that only our stop has interrupted restart: its result EINTR becomes -ERESTARTNOHAND
-// (linux/errno.h), with the number of the call in place, so the kernel restarts it on resume, or returns EINTR
-// if a handler is about to run. That holds as well at the delivery of a signal that has no handler, which
-// would not have woken the thread if it were not traced (sig_ignored in kernel/signal.c). A thread that a
-// stop signal stops is left alone: it gets EINTR in any case. Preconditions: t.stopped, t.regs read.
+// How a system call ended that a stop has interrupted.
+type ending uint8
+
+const (
+	endOther ending = iota // there is none, or it is the kernel's to restart from its arguments
+	endEINTR               // it returned a plain EINTR
+	endBlock               // it goes on by restart_syscall, or may
+)
+
+// interruption is a call that a stop has interrupted.
+type interruption struct {
+	how    ending
+	nr     int
+	behind arch.Addr // where the call returns to
+}
+
+// repair makes a call that only our stop has interrupted restart, or returns EINTR if a handler is about to run. That holds as well at
+// the delivery of a signal that has no handler, which would not have woken the thread if it were not traced
+// (sig_ignored in kernel/signal.c). A thread that a stop signal stops is left alone: it gets EINTR in any
+// case. Preconditions: t.stopped, t.regs read.
 func (tr *tracer) repair(t *tracee) {
 	switch {
 	case t.stop.event == unix.PTRACE_EVENT_STOP && t.stop.sig == int(unix.SIGTRAP):
@@ -124,36 +154,39 @@ func (tr *tracer) repair(t *tracee) {
 	default:
 		return
 	}
-	nr, in := t.regs.Syscall()
-	if !in || !t.regs.native() {
+	if !t.regs.native() {
 		return
 	}
-	calls := interruptibles[:]
-	switch t.regs.Result() {
-	case -int64(unix.EINTR):
-	case -eRestartResblock:
-		if tr.mayRestart(t) {
+	was := tr.interrupted(t)
+	var calls []interruptible
+	switch was.how {
+	case endEINTR:
+		calls = interruptibles[:]
+	case endBlock:
+		if tr.mayRestart(t, was.behind) {
 			return
 		}
 		calls = restartables[:]
-	default:
-		return
 	}
 	for i := range calls {
-		if c := &calls[i]; c.nr == nr {
-			t.regs.setResult(-eRestartNoHand)
-			if !tr.keepTime(t, c) {
+		c := &calls[i]
+		if c.nr != was.nr {
+			continue
+		}
+		if tr.beginAgain(t, &was) {
+			if !tr.keepTime(t, c, was.behind) {
 				tr.noteAfresh(t, c)
 			}
 			regset(unix.PTRACE_SETREGSET, t.tid, &t.regs)
-			return
 		}
+		return
 	}
 }
 
 // mayRestart reports whether a stopped thread's seccomp filters allow restart_syscall(2), by which the kernel goes on with calls that have a
-// restart block. A filter that forgets it kills the thread at any stop, SIGSTOP's too; the call is then made to begin again instead.
-func (tr *tracer) mayRestart(t *tracee) bool {
+// restart block. A filter that forgets it kills the thread at any stop, SIGSTOP's too; the call is then made to begin again instead. behind is where
+// the call returns to.
+func (tr *tracer) mayRestart(t *tracee, behind arch.Addr) bool {
 	switch _, e := ptraceAt(unix.PTRACE_SECCOMP_GET_FILTER, t.tid, 0, nil); e {
 	case 0:
 	case unix.EACCES, unix.EIO: // filters are not shown
@@ -169,7 +202,7 @@ func (tr *tracer) mayRestart(t *tracee) bool {
 	for i := range args {
 		args[i] = t.regs.Arg(i)
 	}
-	v, err := judge(filters, unix.SYS_RESTART_SYSCALL, args, t.regs.PC())
+	v, err := judge(filters, unix.SYS_RESTART_SYSCALL, args, behind)
 	return err == nil && v.allows()
 }
 
@@ -183,12 +216,12 @@ func stopsGroup(sig int) bool {
 }
 
 // keepTime takes the time that has certainly been waited off a finite timeout, because the kernel starts it afresh. It
-// reports false if that cannot be done, or is not known for the part before the first stop.
+// reports false if that cannot be done, or is not known for the part before the first stop. behind is where the call returns to.
 //
 // A timeout in memory may be constant, or shared by others, and is not changed. A register is changed only if the call was made in
-// the C library, whose functions load it anew for each call and are left with it clobbered (System V ABI: r10 is
-// scratch); other code may rely on its being unchanged.
-func (tr *tracer) keepTime(t *tracee, c *interruptible) bool {
+// the C library, whose functions load it anew for each call and are left with it clobbered (r10 and x3 are
+// scratch in the ABIs of both architectures); other code may rely on its being unchanged.
+func (tr *tracer) keepTime(t *tracee, c *interruptible, behind arch.Addr) bool {
 	const extArg = 1 << 3 // IORING_ENTER_EXT_ARG of linux/io_uring.h: a timeout may stand behind the argument
 	switch {
 	case !c.always:
@@ -204,30 +237,30 @@ func (tr *tracer) keepTime(t *tracee, c *interruptible) bool {
 	if ms <= 0 {
 		return true
 	}
-	if !inMappings(tr.libc, t.regs.PC()) {
+	if !inMappings(tr.libc, behind) {
 		return false
 	}
-	left, known := tr.timeLeft(t, ms)
+	left, known := tr.timeLeft(t, ms, behind)
 	t.regs.setArg(c.timeout, uint64(left))
-	t.wait.pc, t.wait.sp, t.wait.left = t.regs.PC(), t.regs.SP(), uint64(left)
+	t.wait.pc, t.wait.sp, t.wait.left = behind, t.regs.SP(), uint64(left)
 	return known
 }
 
 // timeLeft returns what is left of a timeout of ms that a stopped thread has in a register. If known is false it is all of it, or one less.
-func (tr *tracer) timeLeft(t *tracee, ms int32) (left int32, known bool) {
+func (tr *tracer) timeLeft(t *tracee, ms int32, behind arch.Addr) (left int32, known bool) {
 	w := &t.wait
 	if w.timer != nil && !w.timer.follows(ms) { // this is another call
 		tr.unfollow(w)
 	}
 	if w.timer == nil && tr.timers < maxTimers {
-		if w.timer = newTimer(t.tid, t.regs.PC()); w.timer != nil {
+		if w.timer = newTimer(t.tid, behind); w.timer != nil {
 			tr.timers++
 		}
 	}
 	switch {
 	case w.timer != nil:
 		return w.timer.left(ms)
-	case !w.resumed.IsZero() && w.pc == t.regs.PC() && w.sp == t.regs.SP() && w.left == uint64(ms):
+	case !w.resumed.IsZero() && w.pc == behind && w.sp == t.regs.SP() && w.left == uint64(ms):
 		return max(0, ms-int32(min(time.Since(w.resumed).Milliseconds(), int64(ms)))), true
 	}
 	return max(1, ms-1), false // one less, to mark it as ours

@@ -38,3 +38,41 @@ var restartables = [...]interruptible{
 	{nr: unix.SYS_CLOCK_NANOSLEEP, name: "clock_nanosleep", timeout: -1, memory: 2, always: true},
 	{nr: unix.SYS_FUTEX, name: "futex", timeout: -1, memory: 3, always: true},
 }
+
+// memory is what is remembered of a thread from stop to stop: nothing, because a stop tells all.
+type memory struct{}
+
+func (*memory) resumed(stop) {}
+
+// deliverInCall prepares a borrowed thread, with its own registers, for a signal: the kernel sees by them which call it is in.
+func (tr *tracer) deliverInCall(*tracee) {}
+
+// remember notes what a thread is blocked in, in front of a stop. The stop itself tells it.
+func (tr *tracer) remember(*tracee) {}
+
+// rememberLate is remember for a thread that has not been looked at since it went on.
+func (tr *tracer) rememberLate(*tracee) {}
+
+// interrupted returns the call that a stop has interrupted. Preconditions: t.stopped, t.regs read.
+func (tr *tracer) interrupted(t *tracee) interruption {
+	nr, in := t.regs.Syscall()
+	was := interruption{nr: nr, behind: t.regs.PC()}
+	switch {
+	case !in:
+	case t.regs.Result() == -int64(unix.EINTR):
+		was.how = endEINTR
+	case t.regs.Result() == -eRestartResblock:
+		was.how = endBlock
+	}
+	return was
+}
+
+// beginAgain changes t.regs so that the call is made again: its result becomes -ERESTARTNOHAND (linux/errno.h), with the
+// number of the call in place, so the kernel restarts it on resume, or returns EINTR if a handler is about to run.
+func (tr *tracer) beginAgain(t *tracee, _ *interruption) bool {
+	t.regs.setResult(-eRestartNoHand)
+	return true
+}
+
+// keepRestart prepares a parked thread for being borrowed: its registers say how its call goes on.
+func (tr *tracer) keepRestart(*tracee) error { return nil }

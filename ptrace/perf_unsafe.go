@@ -13,7 +13,8 @@ import (
 
 // breakpoint is a hardware breakpoint of perf_event_open(2) in one thread of another process: when the thread is about to execute the
 // instruction at an address, the kernel notes its stack pointer in a ring and lets it go on. It needs no stop, changes no byte, and
-// goes away with its descriptor. A processor has four for each thread (x86-64), shared with debuggers.
+// goes away with its descriptor. A processor has four for each thread (x86-64), or two to sixteen (arm64), shared
+// with debuggers.
 type breakpoint struct {
 	fd   int            // -1: none
 	ring unsafe.Pointer // one page of the kernel's, and one of records (linux/perf_event.h); nil: none
@@ -41,7 +42,7 @@ func setBreakpoint(tid int, at arch.Addr) (breakpoint, syscall.Errno) {
 	attr := unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_BREAKPOINT, Sample: 1, Sample_type: unix.PERF_SAMPLE_REGS_USER,
 		Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv, Wakeup: wakeEach, Bp_type: breakExecute,
-		Ext1: uint64(at), Ext2: uint64(unsafe.Sizeof(uintptr(0))), Sample_regs_user: 1 << perfRegSP,
+		Ext1: uint64(at), Ext2: breakLen, Sample_regs_user: 1 << perfRegSP,
 	}
 	attr.Size = uint32(unsafe.Sizeof(attr))
 	fd, _, e := unix.RawSyscall6(unix.SYS_PERF_EVENT_OPEN, uintptr(unsafe.Pointer(&attr)), uintptr(tid), ^uintptr(0), ^uintptr(0),
@@ -64,7 +65,7 @@ func setBreakpoint(tid int, at arch.Addr) (breakpoint, syscall.Errno) {
 func countExecutions(tid int, at arch.Addr) (fd int, e syscall.Errno) {
 	attr := unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_BREAKPOINT, Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv, Bp_type: breakExecute,
-		Ext1: uint64(at), Ext2: uint64(unsafe.Sizeof(uintptr(0))),
+		Ext1: uint64(at), Ext2: breakLen,
 	}
 	attr.Size = uint32(unsafe.Sizeof(attr))
 	r, _, e := unix.RawSyscall6(unix.SYS_PERF_EVENT_OPEN, uintptr(unsafe.Pointer(&attr)), uintptr(tid), ^uintptr(0), ^uintptr(0),

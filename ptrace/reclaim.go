@@ -8,31 +8,35 @@ import (
 )
 
 // reclaim finds a stub that a dead tracer has left in one of the places and that no thread is in or will
-// return to, and gives its place. A place with address 0 is none.
+// return to, and gives its place, or all of them where a stub has to be near the thread's code.
 //
 // Only the thread that the stub names can be in it. It has left for good if its pc lies outside and no word of
 // its stack is an address inside: a handler that interrupted the stub has such a word in its frame.
 // Doubt leaves the stub alone.
-func (tr *tracer) reclaim(at []arch.Addr) (place, error) {
+func (tr *tracer) reclaim(at []arch.Addr) ([]place, error) {
+	var out []place
 	for _, addr := range at {
 		var b [stubLen]byte
 		if tr.p.ReadMem(b[:], addr) != nil {
 			continue
 		}
-		owner, ok := recognizeStub(b[:])
+		owner, ok := recognizeStub(addr, b[:])
 		if !ok {
 			continue
 		}
 		left, err := tr.hasLeft(&owner, addr)
 		if err != nil {
-			return place{}, err
+			return nil, err
 		}
-		if left {
-			tr.p.log.Debug("a stub that another tracer left is written over", "addr", addr, "tid", owner.tid)
-			return place{addr: addr, fill: owner.fill, rank: tailOther}, nil
+		if !left {
+			continue
+		}
+		tr.p.log.Debug("a stub that another tracer left is written over", "addr", addr, "tid", owner.tid)
+		if out = append(out, place{addr: addr, fill: owner.fill, rank: tailOther}); stubReach == 0 {
+			break
 		}
 	}
-	return place{}, nil
+	return out, nil
 }
 
 // hasLeft reports whether the thread that a stub names is out of it. It is stopped for a moment.

@@ -87,6 +87,12 @@ func (r *Regs) Syscall() (nr int, ok bool) {
 	return int(v), v >= 0
 }
 
+// inCall reports whether the thread is known to be in a system call.
+func (r *Regs) inCall() bool {
+	_, in := r.Syscall()
+	return in
+}
+
 // Arg returns argument i (0-5) of the system call.
 func (r *Regs) Arg(i int) uint64 {
 	return r.word[[...]uint8{regRDI, regRSI, regRDX, regR10, regR8, regR9}[i]]

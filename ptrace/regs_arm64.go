@@ -82,6 +82,9 @@ func (r *Regs) setResult(v int64) { r.word[0] = uint64(v) }
 // setArg replaces argument i.
 func (r *Regs) setArg(i int, v uint64) { r.word[i] = v }
 
+// inCall reports whether the thread is known to be in a system call: that is never known.
+func (r *Regs) inCall() bool { return false }
+
 // callNR is the number of the system call that the thread makes if its next instruction is svc, or has made if the one before is.
 func (r *Regs) callNR() int { return int(int32(r.word[regX8])) }
 

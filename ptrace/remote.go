@@ -142,21 +142,55 @@ func (r *Remote) arm() error {
 	if r.armed {
 		return nil
 	}
+	if err := r.keepNear(); err != nil {
+		return err
+	}
+	stub, err := stubFor(&r.saved, r.t.tid, &r.place)
+	if err != nil {
+		return err
+	}
 	r.written = true
-	if err := r.tr.write(r.t.tid, r.place.addr, stubFor(&r.saved, r.t.tid, r.place.fill)); err != nil {
+	if err := r.tr.write(r.t.tid, r.place.addr, stub); err != nil {
 		return err
 	}
 	r.armed = true
 	return nil
 }
 
+// keepNear chooses another place if a signal has led the thread to a handler that is out of the stub's reach.
+func (r *Remote) keepNear() error {
+	pc := r.saved.PC()
+	if inReach(r.place.addr, pc) {
+		return nil
+	}
+	pl, ok := r.tr.placeFor(pc)
+	if !ok {
+		return r.tr.p.fail("borrow", r.t.tid, ErrNoRoom, fmt.Sprintf("a signal led it to %#x, where none of %d places for a stub is within %d MiB",
+			uint64(pc), len(r.tr.places), stubReach>>20), nil)
+	}
+	if err := r.fillPlace(); err != nil {
+		return err
+	}
+	r.place = pl
+	return nil
+}
+
+// fillPlace puts back what lay where the stub is.
+func (r *Remote) fillPlace() error {
+	if !r.written {
+		return nil
+	}
+	r.written = false
+	return r.tr.write(r.t.tid, r.place.addr, bytes.Repeat([]byte{r.place.fill}, stubLen))
+}
+
 // end restores the thread, and what lay where the stub is. A thread that could not be restored keeps the
 // stub, which restores it.
 func (r *Remote) end() error {
-	if err := r.restore(); err != nil || !r.written || r.tr.byTID[r.t.tid] != r.t {
+	if err := r.restore(); err != nil || r.tr.byTID[r.t.tid] != r.t {
 		return err
 	}
-	return r.tr.write(r.t.tid, r.place.addr, bytes.Repeat([]byte{r.place.fill}, stubLen))
+	return r.fillPlace()
 }
 
 // trapped finds out whether a filter answered the call with SIGSYS (SECCOMP_RET_TRAP): one that another thread has
@@ -210,6 +244,7 @@ func (r *Remote) deliver() error {
 	if err := r.putBack(); err != nil {
 		return err
 	}
+	r.tr.deliverInCall(r.t)
 	ptrace(unix.PTRACE_INTERRUPT, r.t.tid, 0, 0)
 	r.tr.resume(r.t)
 	if err := r.tr.settle(r.t, time.Now().Add(remotePatience)); err != nil {

@@ -186,8 +186,9 @@ func (tr *tracer) passFilters(t *tracee, how way) refusal {
 	if err != nil {
 		return refusal{fmt.Sprintf("has a seccomp filter, and what it allows is not known: %v", err), true}
 	}
+	pl, _ := tr.placeFor(t.regs.PC())
 	for _, c := range borrowedCalls {
-		v, err := judge(filters, c.nr, c.args, tr.place.addr+arch.Addr(len(syscallInst)))
+		v, err := judge(filters, c.nr, c.args, pl.addr+arch.Addr(len(syscallInst)))
 		if err != nil {
 			return refusal{fmt.Sprintf("has a seccomp filter that cannot be followed: %v", err), true}
 		}

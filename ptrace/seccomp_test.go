@@ -135,7 +135,7 @@ func TestFilterWithoutRestart(t *testing.T) {
 				n++
 			}
 		}
-		return err == nil && n == 3
+		return err == nil && n == len(strings.Fields(callsWithBlock))
 	})
 	stops(t, p, 10)
 	for _, th := range all {
@@ -146,11 +146,11 @@ func TestFilterWithoutRestart(t *testing.T) {
 	askOK(t, v, "x")
 	var calls []string
 	for _, a := range p.Afresh() {
-		calls = append(calls, a.Call)
+		calls = append(calls, strings.TrimPrefix(a.Call, "clock_"))
 	}
 	slices.Sort(calls)
-	if got := strings.Join(slices.Compact(calls), " "); got != "futex nanosleep poll" && got != "clock_nanosleep futex poll" {
-		t.Errorf("begun afresh: %s", got)
+	if got := strings.Join(slices.Compact(calls), " "); got != callsWithBlock {
+		t.Errorf("begun afresh: %s, want %s", got, callsWithBlock)
 	}
 }
 

@@ -213,6 +213,7 @@ func (tr *tracer) inTime(s *Stopped) error {
 func (tr *tracer) interruptAll() {
 	for _, t := range tr.threads {
 		if !t.stopped && !t.worker && !t.zombie && !t.brittle {
+			tr.rememberLate(t)
 			ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
 		}
 	}
@@ -228,6 +229,7 @@ func (tr *tracer) awaitAll(end time.Time, kind error) error {
 			continue
 		}
 		if t.brittle {
+			tr.remember(t)
 			ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
 		}
 		if err := tr.awaitUntil(t, end); err != nil {

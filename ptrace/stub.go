@@ -31,37 +31,74 @@ type place struct {
 	rank int
 }
 
-// findPlace chooses the place for the stub. What is there must be one value throughout, as linkers leave it: other
+// findPlaces finds the places for stubs, the best first: the first one that is free, or, where a stub has to be near the thread's code, the
+// first one in each tail. What is there must be one value throughout, as linkers leave it: other
 // bytes may mean something to somebody. A stub that a dead tracer has left is not
 // touched unless there is no other room, because a thread may still be in it.
-func (tr *tracer) findPlace() (place, error) {
-	if tr.place.addr != 0 && tr.place.rank <= tailMain && tr.isFree(&tr.place) {
-		return tr.place, nil
+func (tr *tracer) findPlaces() error {
+	if stubReach == 0 && len(tr.places) > 0 && tr.places[0].rank <= tailMain && tr.isFree(&tr.places[0]) {
+		return nil
 	}
 	tails, err := tr.tails()
 	if err != nil {
-		return place{}, err
+		return err
 	}
-	var left []arch.Addr
+	tr.places = tr.places[:0]
+	var left []arch.Addr // places that are not free, in tails without a free one
 	for i := range tails {
-		for at := tails[i].start; at+stubLen <= tails[i].end; at += stubLen {
-			pl, found := tr.look(at, tails[i].rank)
-			if found {
-				tr.place = pl
-				return pl, nil
-			}
-			left = append(left, at)
+		pl, used, found := tr.lookInto(&tails[i])
+		switch {
+		case !found:
+			left = append(left, used...)
+			continue
+		case stubReach == 0:
+			tr.places = append(tr.places, pl)
+			return nil
 		}
+		tr.places = append(tr.places, pl)
 	}
-	pl, err := tr.reclaim(left)
-	if err == nil && pl.addr == 0 {
+	more, err := tr.reclaim(left)
+	if err != nil {
+		return err
+	}
+	tr.places = append(tr.places, more...)
+	if len(tr.places) == 0 {
 		if tr.p.exiting() {
-			return place{}, tr.p.fail("borrow", 0, ErrExited, "it is exiting", nil)
+			return tr.p.fail("borrow", 0, ErrExited, "it is exiting", nil)
 		}
-		return place{}, tr.p.fail("borrow", 0, ErrNoRoom, fmt.Sprintf("none of %d executable segments is followed by %d unused bytes in its last page",
+		return tr.p.fail("borrow", 0, ErrNoRoom, fmt.Sprintf("none of %d executable segments is followed by %d unused bytes in its last page",
 			len(tails), stubLen), nil)
 	}
-	return pl, err
+	return nil
+}
+
+// lookInto finds the first free place in a tail, and the addresses of those in front of it, or of all, that are not free.
+func (tr *tracer) lookInto(tl *tail) (pl place, used []arch.Addr, found bool) {
+	for at := tl.start; at+stubLen <= tl.end; at += stubStep {
+		if pl, found = tr.look(at, tl.rank); found {
+			return pl, used, true
+		}
+		used = append(used, at)
+	}
+	return place{}, used, false
+}
+
+// stubStep is the distance between places in a tail, in bytes.
+const stubStep = (stubLen + stubAlign - 1) &^ (stubAlign - 1)
+
+// placeFor chooses among the places one from which a stub reaches pc.
+func (tr *tracer) placeFor(pc arch.Addr) (place, bool) {
+	for _, pl := range tr.places {
+		if inReach(pl.addr, pc) {
+			return pl, true
+		}
+	}
+	return place{}, false
+}
+
+// inReach reports whether a stub at an address can lead to pc.
+func inReach(at, pc arch.Addr) bool {
+	return stubReach == 0 || max(at, pc)-min(at, pc) < stubReach
 }
 
 // look reads what is at a possible place and reports whether a stub may be written there.
@@ -70,7 +107,7 @@ func (tr *tracer) look(at arch.Addr, rank int) (place, bool) {
 	if tr.p.ReadMem(b[:], at) != nil {
 		return place{}, false
 	}
-	if _, stub := recognizeStub(b[:]); stub {
+	if _, stub := recognizeStub(at, b[:]); stub {
 		tr.abandoned = true
 	}
 	return place{addr: at, fill: b[0], rank: rank}, uniform(b[:], b[0])

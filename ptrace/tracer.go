@@ -38,7 +38,7 @@ type tracer struct {
 	ended     bool // the process has ended
 	ownChild  bool // the target is a child of this process, whose wait collects its main thread
 	libc      []Mapping
-	place     place    // where the last stub was; address 0: none yet
+	places    []place  // where stubs fit, the best first; empty: not known
 	abandoned bool     // a stub was found that another tracer had left, or a call of this one went wrong
 	si        siginfo  // scratch of waitPeek
 	view      []Thread // scratch of Stop
@@ -65,6 +65,7 @@ type tracee struct {
 	stop    stop // why; valid while stopped
 	regs    Regs // valid while stopped
 	wait    waitRecord
+	memory  memory
 
 	filters   []filterProgram // while it is borrowed: those that every call is shown to
 	suspended bool            // its filters are
@@ -436,6 +437,7 @@ func (tr *tracer) resume(t *tracee) {
 	}
 	t.stopped = false
 	t.wait.resumed = time.Now()
+	t.memory.resumed(t.stop)
 	var e syscall.Errno
 	switch {
 	case t.stop.group():

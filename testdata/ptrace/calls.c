@@ -107,7 +107,9 @@ static aio_context_t aioctx(void)
 	return aio;
 }
 
-enum { ROUND = 2000000 }; // epoll counts milliseconds, and a shortened timeout may lose two
+// epoll counts milliseconds, and a shortened timeout may lose two; a socket counts ticks of the kernel, of up to 10 ms (HZ), and the first is not
+// whole.
+enum { ROUND = 2000000, JIFFY = 10000000 };
 
 LOOP(l_epoll_wait, ROUND, 0, 0, epoll_wait(epfd, &ev, 1, MS))
 LOOP(l_epoll_pwait, ROUND, 0, 0, epoll_pwait(epfd, &ev, 1, MS, rt()))
@@ -120,8 +122,8 @@ LOOP(l_poll, 0, 0, 0, (pf.fd = efd, pf.events = POLLIN, poll(&pf, 1, MS)))
 LOOP(l_ppoll, 0, 0, 0, (pf.fd = efd, pf.events = POLLIN, ppoll(&pf, 1, &ts, NULL)))
 LOOP(l_select, 0, 0, 0, select(0, NULL, NULL, NULL, &tv))
 LOOP(l_pselect, 0, 0, 0, pselect(0, NULL, NULL, NULL, &ts, NULL))
-LOOP(l_recv, ROUND, -1, EAGAIN, recv(timed_socket(), buf, 1, 0))
-LOOP(l_sockread, ROUND, -1, EAGAIN, read(timed_socket(), buf, 1))
+LOOP(l_recv, JIFFY, -1, EAGAIN, recv(timed_socket(), buf, 1, 0))
+LOOP(l_sockread, JIFFY, -1, EAGAIN, read(timed_socket(), buf, 1))
 LOOP(l_semtimedop, ROUND, -1, EAGAIN,
      semtimedop(semid, &(struct sembuf){.sem_num = 0, .sem_op = -1}, 1, &ts))
 LOOP(l_io_getevents, 0, 0, 0, syscall(SYS_io_getevents, aioctx(), 1, 1, &ioev, &ts))

@@ -116,6 +116,26 @@ static void seccomp(const char *how)
 			puts("ok");
 }
 
+// call_and_exit makes the call 1000 with six arguments and exits with its errno, without a call of the C library's in between.
+static void call_and_exit(void)
+{
+#ifdef __x86_64__
+	long r;
+	__asm__ volatile("mov %[e], %%r8\nxor %%r9d, %%r9d\ndec %%r9\nmov %[d], %%r10\nsyscall\n"
+			 "mov %%eax, %%edi\nneg %%edi\nmov $231, %%eax\nsyscall" // exit_group(errno)
+			 : "=a"(r)
+			 : "a"(1000l), "D"(1l), "S"(0x1122334455667788l), "d"(3l), [d] "r"(0x8000000000000004l), [e] "r"(5l)
+			 : "rcx", "r8", "r9", "r10", "r11", "memory");
+#else
+	register long x0 __asm__("x0") = 1, x1 __asm__("x1") = 0x1122334455667788l, x2 __asm__("x2") = 3;
+	register long x3 __asm__("x3") = 0x8000000000000004l, x4 __asm__("x4") = 5, x5 __asm__("x5") = -1, x8 __asm__("x8") = 1000;
+	__asm__ volatile("svc #0\nneg x0, x0\nmov x8, #94\nsvc #0" // exit_group(errno)
+			 : "+r"(x0), "+r"(x8)
+			 : "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+			 : "memory");
+#endif
+}
+
 // filters: each line is a filter program in hexadecimal, as in memory. A child puts it in force and makes the call 1000, which
 // does not exist, with six arguments; the answer is its errno, or the signal by which it died.
 static void filters(void)
@@ -135,12 +155,7 @@ static void filters(void)
 		if (!child) {
 			if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p))
 				_exit(255);
-			long r;
-			__asm__ volatile("mov %[e], %%r8\nxor %%r9d, %%r9d\ndec %%r9\nmov %[d], %%r10\nsyscall\n"
-					 "mov %%eax, %%edi\nneg %%edi\nmov $231, %%eax\nsyscall" // exit_group(errno)
-					 : "=a"(r)
-					 : "a"(1000l), "D"(1l), "S"(0x1122334455667788l), "d"(3l), [d] "r"(0x8000000000000004l), [e] "r"(5l)
-					 : "rcx", "r8", "r9", "r10", "r11", "memory");
+			call_and_exit();
 		}
 		if (waitpid(child, &st, 0) != child)
 			die("waitpid");
@@ -194,10 +209,17 @@ static void *sequence(void *arg)
 	cs.start = (uint64_t)seq_start, cs.len = seq_end - seq_start, cs.abort = (uint64_t)seq_abort;
 	while (!leave) {
 		r->rseq_cs = (uint64_t)&cs;
+#ifdef __x86_64__
 		__asm__ volatile(".globl seq_start, seq_end, seq_abort\n"
 				 "seq_start: mov $100000, %%rax\n1: dec %%rax\njnz 1b\nseq_end: jmp 2f\n"
 				 ".byte 0x0f, 0xb9, 0x3d\n.long %c1\nseq_abort: incq %0\n2:"
 				 : "+m"(aborts) : "i"(RSEQ_SIG) : "rax", "memory", "cc");
+#else
+		__asm__ volatile(".globl seq_start, seq_end, seq_abort\n"
+				 "seq_start: mov x9, #0x10000\n1: sub x9, x9, #1\ncbnz x9, 1b\nseq_end: b 2f\n"
+				 ".inst %c1\nseq_abort: ldr x9, %0\nadd x9, x9, #1\nstr x9, %0\n2:"
+				 : "+m"(aborts) : "i"(RSEQ_SIG_CODE) : "x9", "memory");
+#endif
 	}
 	return arg;
 }

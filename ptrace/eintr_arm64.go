@@ -1,0 +1,291 @@
+package ptrace
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
+)
+
+// At a stop the kernel has already decided about an interrupted call: x0 is argument 0 again and pc the svc, if the call is to be restarted;
+// else x0 is the result. What it remembers (the result, on its own stack) it uses once the thread goes on, provided that pc is still
+// the svc: a handler that is to run turns a restart into EINTR, and a restart block sets x8 to the number of restart_syscall
+// (do_signal in arch/arm64/kernel/signal.c). A thread that was elsewhere in between, borrowed, has lost that, so it is made up for here.
+//
+// A call that has returned a plain EINTR is made again by hand. Its argument 0 is lost: the kernel keeps it as orig_x0 and shows it nowhere,
+// not even in /proc/PID/task/TID/syscall of a thread that is said to be in the call (NT_ARM_SYSTEM_CALL). So the call is read from there just
+// before the thread is asked to stop, and made again if the thread has not been in another stop since (every handler begins with one), and
+// pc, sp and the other arguments are those. Three things are not seen:
+//   - a thread that begins such a call between that look and its stop sees an EINTR;
+//   - so does one that an ignored signal wakes while it is traced and runs;
+//   - a thread that in between, in a microsecond or so, returns from the call and makes it again from the same place, with the same arguments
+//     but the first one, would be led back to the first one's.
+
+// interruptibles are the calls that repair restarts. Calls on sockets return EINTR only with
+// SO_RCVTIMEO or SO_SNDTIMEO set, read and write also on some file systems; both only before
+// anything was transferred.
+var interruptibles = [...]interruptible{
+	{nr: unix.SYS_EPOLL_PWAIT, name: "epoll_pwait", timeout: 3, memory: -1, always: true},
+	{nr: unix.SYS_EPOLL_PWAIT2, name: "epoll_pwait2", timeout: -1, memory: 3, always: true},
+	{nr: unix.SYS_RT_SIGTIMEDWAIT, name: "sigtimedwait", timeout: -1, memory: 2, always: true},
+	{nr: unix.SYS_IO_URING_ENTER, name: "io_uring_enter", timeout: -1, memory: -1, always: true},
+	{nr: unix.SYS_SEMOP, name: "semop", timeout: -1, memory: -1, always: true},
+	{nr: unix.SYS_SEMTIMEDOP, name: "semtimedop", timeout: -1, memory: 3, always: true},
+	{nr: unix.SYS_IO_GETEVENTS, name: "io_getevents", timeout: -1, memory: 4, always: true},
+	{nr: unix.SYS_IO_PGETEVENTS, name: "io_pgetevents", timeout: -1, memory: 4, always: true},
+	{nr: unix.SYS_ACCEPT, name: "accept", timeout: -1, memory: -1},
+	{nr: unix.SYS_ACCEPT4, name: "accept4", timeout: -1, memory: -1},
+	{nr: unix.SYS_CONNECT, name: "connect", timeout: -1, memory: -1},
+	{nr: unix.SYS_RECVFROM, name: "recvfrom", timeout: -1, memory: -1},
+	{nr: unix.SYS_RECVMSG, name: "recvmsg", timeout: -1, memory: -1},
+	{nr: unix.SYS_RECVMMSG, name: "recvmmsg", timeout: -1, memory: -1},
+	{nr: unix.SYS_SENDTO, name: "sendto", timeout: -1, memory: -1},
+	{nr: unix.SYS_SENDMSG, name: "sendmsg", timeout: -1, memory: -1},
+	{nr: unix.SYS_SENDMMSG, name: "sendmmsg", timeout: -1, memory: -1},
+	{nr: unix.SYS_READ, name: "read", timeout: -1, memory: -1},
+	{nr: unix.SYS_READV, name: "readv", timeout: -1, memory: -1},
+	{nr: unix.SYS_WRITE, name: "write", timeout: -1, memory: -1},
+	{nr: unix.SYS_WRITEV, name: "writev", timeout: -1, memory: -1},
+	{nr: unix.SYS_SENDFILE, name: "sendfile", timeout: -1, memory: -1},
+}
+
+// restartables are the calls that go on by a restart block. All have a timeout then.
+var restartables = [...]interruptible{
+	{nr: unix.SYS_NANOSLEEP, name: "nanosleep", timeout: -1, memory: 0, always: true},
+	{nr: unix.SYS_CLOCK_NANOSLEEP, name: "clock_nanosleep", timeout: -1, memory: 2, always: true},
+	{nr: unix.SYS_FUTEX, name: "futex", timeout: -1, memory: 3, always: true},
+}
+
+// neverRestarted are the calls that a signal with a handler ends with EINTR whatever its SA_RESTART (signal(7)), beside those of
+// interruptibles that are so always. A futex is one if it has a timeout.
+var neverRestarted = [...]int{
+	unix.SYS_RESTART_SYSCALL, unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_PPOLL, unix.SYS_PSELECT6, unix.SYS_RT_SIGSUSPEND,
+	unix.SYS_MSGRCV, unix.SYS_MSGSND,
+}
+
+// callRecord is a call of a thread.
+type callRecord struct {
+	known  bool
+	nr     int
+	behind arch.Addr // where it returns to
+	sp     arch.Addr
+	args   [6]uint64
+}
+
+// is reports whether the registers are those of a thread that has returned from the call, argument 0 aside.
+func (c *callRecord) is(r *Regs, behind arch.Addr) bool {
+	if !c.known || c.nr != r.callNR() || c.behind != behind || c.sp != r.SP() {
+		return false
+	}
+	for i := 1; i < len(c.args); i++ {
+		if c.args[i] != r.Arg(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// memory is what is remembered of a thread from stop to stop.
+type memory struct {
+	blocked callRecord // in which it was seen, since it last went on
+	again   callRecord // which it makes again because of us, and which a handler is to end
+}
+
+// resumed notes that a thread goes on from a stop.
+func (m *memory) resumed(stop) { m.blocked.known = false }
+
+// remember notes what a thread is blocked in that is about to be asked to stop. Preconditions: it is traced, and runs.
+func (tr *tracer) remember(t *tracee) {
+	in, err := tr.p.syscallInfo(t.tid)
+	t.memory.blocked = callRecord{known: err == nil && in.In, nr: in.NR, behind: in.PC, sp: in.SP, args: in.Args}
+}
+
+// rememberLate is remember for a thread that has not been looked at since it went on.
+func (tr *tracer) rememberLate(t *tracee) {
+	if !t.memory.blocked.known && tr.interruptibleOf(t.tid) != nil {
+		tr.remember(t)
+	}
+}
+
+// interrupted returns the call that a stop has interrupted. At the delivery of a signal with a handler it also ends the call that was to be
+// made again. Preconditions: t.stopped, t.regs read.
+func (tr *tracer) interrupted(t *tracee) interruption {
+	r, m := &t.regs, &t.memory
+	if t.stop.delivery() && (m.again.known || r.Result() == -int64(unix.EINTR)) && tr.caught(t) {
+		tr.endAgain(t)
+		return interruption{}
+	}
+	was := interruption{nr: r.callNR(), behind: r.PC()}
+	switch {
+	case r.Result() == -int64(unix.EINTR):
+		if m.blocked.is(r, r.PC()) {
+			was.how = endEINTR
+		}
+	case t.stop.delivery(): // the kernel decides
+	case callOf(restartables[:], was.nr) != nil && (was.nr != unix.SYS_FUTEX || r.Arg(3) != 0) && isCall(t.tid, r.PC()):
+		was.how, was.behind = endBlock, r.PC()+arch.Addr(len(syscallInst))
+	}
+	return was
+}
+
+// caught reports whether the signal that a thread is stopped for has a handler.
+func (tr *tracer) caught(t *tracee) bool {
+	status, err := readTask(tr.p.PID, t.tid, "status")
+	return err == nil && statusMask(status, "SigCgt")>>(t.stop.sig-1)&1 != 0
+}
+
+// callOf finds a call in a table.
+func callOf(table []interruptible, nr int) *interruptible {
+	i := slices.IndexFunc(table, func(c interruptible) bool { return c.nr == nr })
+	if i < 0 {
+		return nil
+	}
+	return &table[i]
+}
+
+// isCall reports whether the instruction at an address enters the kernel.
+func isCall(tid int, at arch.Addr) bool {
+	var b [4]byte
+	return readVM(tid, b[:], at) == nil && bytes.Equal(b[:], syscallInst)
+}
+
+// beginAgain changes the thread so that the call is made again. It reports false if it cannot, or need not.
+func (tr *tracer) beginAgain(t *tracee, was *interruption) bool {
+	if was.how == endBlock {
+		return tr.leaveBlock(t)
+	}
+	t.regs.setArg(0, t.memory.blocked.args[0])
+	t.regs.word[regPC] = uint64(was.behind) - uint64(len(syscallInst))
+	t.regs.word[regPstate] &^= pstateBTYPE
+	tr.makesAgain(t)
+	return true
+}
+
+// makesAgain notes that a thread is about to make its call again because of us.
+func (tr *tracer) makesAgain(t *tracee) {
+	r := &t.regs
+	t.memory.again = callRecord{known: true, nr: r.callNR(), behind: r.PC() + arch.Addr(len(syscallInst)), sp: r.SP()}
+	for i := range t.memory.again.args {
+		t.memory.again.args[i] = r.Arg(i)
+	}
+}
+
+// endAgain ends a call that was to be made again, and that a handler ends, with EINTR. Preconditions: t is at the delivery of a signal that
+// has a handler.
+func (tr *tracer) endAgain(t *tracee) {
+	a, r := &t.memory.again, &t.regs
+	if !a.is(r, r.PC()+arch.Addr(len(syscallInst))) || a.args[0] != r.Arg(0) || !isCall(t.tid, r.PC()) {
+		return
+	}
+	nr := r.callNR()
+	c := callOf(interruptibles[:], nr)
+	ends := c != nil || slices.Contains(neverRestarted[:], nr) || nr == unix.SYS_FUTEX && r.Arg(3) != 0
+	if !ends {
+		return
+	}
+	a.known = false
+	r.setResult(-int64(unix.EINTR))
+	r.word[regPC] = uint64(a.behind)
+	regset(unix.PTRACE_SETREGSET, t.tid, r)
+}
+
+// deliverInCall prepares a borrowed thread, with its own registers, for a signal: a handler ends the call, as it would have.
+func (tr *tracer) deliverInCall(t *tracee) {
+	if tr.caught(t) {
+		tr.endAgain(t)
+	}
+}
+
+// A thread is brought to the entry of its call, or back into a stop of PTRACE_INTERRUPT, within this time.
+const entryPatience = 100 * time.Millisecond
+
+// toEntry lets a parked thread run to the entry of the call that it is about to make. It reports false if something else came first.
+func (tr *tracer) toEntry(t *tracee, end time.Time) (bool, error) {
+	if e := ptrace(unix.PTRACE_SYSCALL, t.tid, 0, 0); e != 0 {
+		return false, e
+	}
+	t.stopped = false
+	if err := tr.awaitStop(t, end); err != nil {
+		return false, err
+	}
+	return tr.byTID[t.tid] == t && t.stop.sys, nil
+}
+
+// backToStop lets a stopped thread go on into a stop of PTRACE_INTERRUPT, which a call that blocks ends in at once. It reports false if the
+// thread has ended.
+func (tr *tracer) backToStop(t *tracee, end time.Time) (bool, error) {
+	for tr.byTID[t.tid] == t && !t.zombie {
+		if t.stop.event == unix.PTRACE_EVENT_STOP {
+			return true, nil
+		}
+		if err := tr.usable("borrow"); err != nil {
+			return false, err
+		}
+		ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
+		tr.resume(t)
+		if err := tr.awaitStop(t, end); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// keepRestart prepares a parked thread for being borrowed. If its call goes on by a restart block, the kernel would no longer know: it is made
+// to put the number of restart_syscall into x8 now, as it does when it lets the thread go on, by letting it go on to the entry of that
+// call and interrupting it there. The block itself stays as it is until the thread's next sleep.
+func (tr *tracer) keepRestart(t *tracee) error {
+	end := time.Now().Add(entryPatience)
+	const tries = 3 // the first may begin the call, which the thread was just about to make
+	for range tries {
+		was := tr.interrupted(t)
+		if was.how != endBlock || !tr.mayRestart(t, was.behind) {
+			break
+		}
+		if _, err := tr.toEntry(t, end); err != nil {
+			return err
+		}
+		if alive, err := tr.backToStop(t, end); !alive {
+			return err
+		}
+	}
+	if isCall(t.tid, t.regs.PC()) {
+		tr.makesAgain(t)
+	}
+	return nil
+}
+
+// leaveBlock makes a parked thread forget that its call goes on by a restart block, so that it is made again from its arguments: at the
+// call's entry its number is put back, and pc one instruction back, so that the kernel does not find the pc that it looks for when it lets
+// the thread go on from its next stop. It reports false if the thread does something else now.
+func (tr *tracer) leaveBlock(t *tracee) bool {
+	saved, end := t.regs, time.Now().Add(entryPatience)
+	entry, err := tr.toEntry(t, end)
+	if err != nil {
+		return false
+	}
+	if entry {
+		at := saved // from here on the call is the program's, and goes on to itself
+		if _, e := regset(unix.PTRACE_SETREGSET, t.tid, &at); e != 0 {
+			return false
+		}
+		if setSyscall(t.tid, saved.callNR()) != 0 {
+			return false
+		}
+	}
+	if alive, err := tr.backToStop(t, end); !alive || err != nil || !entry {
+		return false
+	}
+	const inst = 4
+	switch t.regs.PC() {
+	case saved.PC() - inst: // interrupted, and rewound by one instruction
+		t.regs = saved
+	case saved.PC(): // the call has ended
+		t.regs.word[regPC] += inst
+	default: // a handler runs
+		return false
+	}
+	return true
+}
