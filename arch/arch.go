@@ -226,6 +226,9 @@ type Jump struct {
 	Gate    func(at, word, set Addr) ([]byte, error)
 	GateLen int
 
+	// Clobbers are the registers that Gate, or what Move adds, may change: those that no caller passes anything in, by the ABI. None, where it saves what it uses.
+	Clobbers RegSet
+
 	// IsPadding reports whether all of b is what compilers and linkers put
 	// between functions (NOPs, int3, zero bytes), so that no execution depends on it.
 	IsPadding func(b []byte) bool

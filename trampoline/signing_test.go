@@ -63,6 +63,14 @@ func TestPlanSiteBehindSignatures(t *testing.T) {
 		{name: "a loop to the first instruction", body: code64(movX0, movX0, ret64), own: []uint32{0}, want: patch.Site{Room: 12, Fixed: "a branch leads back to +0x0"}},
 		{name: "a loop to the second", body: code64(movX0, movX0, ret64), own: []uint32{4}, want: patch.Site{Room: 12, Take: 4}},
 		{name: "other code goes on behind the pad", body: code64(btiC, movX0, ret64), interior: []uint32{4}, want: patch.Site{Off: 4, Room: 8, Fixed: "a branch leads back to +0x4"}},
+		{name: "a return alone behind a pad, zeros", body: code64(btiC, ret64), pad: code64(0, 0), want: patch.Site{Off: 4, Room: 4, Take: 4}},
+		{name: "a pad alone, zeros", body: code64(btiC), pad: code64(0), want: patch.Site{Off: 4, Room: 4, Pad: code64(0),
+			Fixed: "instruction at +0x0: a trap, whose address a handler may look at"}},
+		{name: "takes x16", body: code64(movX0, 0xaa1003e0, ret64), want: patch.Site{Room: 12, // mov x0, x16
+			Fixed: "instruction at +0x4: it takes something in x16, which a gate changes"}},
+		{name: "uses x16", body: code64(movX0|16, 0xaa1003e0, ret64), want: patch.Site{Room: 12, Take: 4}},
+		{name: "scalable vectors", body: code64(movX0, 0x04200000, ret64), want: patch.Site{Room: 12,
+			Fixed: "instruction at +0x4: what it does to registers is not known"}},
 		{name: "a pad alone, code behind", body: code64(btiC), pad: code64(ret64), refused: "no room for a jump of 4 bytes"},
 		{name: "signed with the place", body: code64(signPC, movX0, ret64), refused: "signed with the place"},
 	}

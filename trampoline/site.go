@@ -81,7 +81,34 @@ func planMove(a *arch.Arch, site *patch.Site, entry arch.ImageAddr, code []byte,
 			return
 		}
 	}
-	site.Take = uint8(n)
+	if site.Fixed = takes(a, code); site.Fixed == "" {
+		site.Take = uint8(n)
+	}
+}
+
+// takes says why a function may take something in a register that a gate changes, against the ABI, as parts of dynamic linkers do; "" if it does
+// not: whatever reads one stands behind something that replaces it. Compilers use such registers for what is made and used nearby.
+func takes(a *arch.Arch, code []byte) string {
+	if a.Jump.Clobbers == 0 {
+		return ""
+	}
+	var replaced arch.RegSet
+	for off := 0; off < len(code) && !a.Jump.IsPadding(code[off:]); {
+		in, err := a.Decode(code[off:])
+		if err != nil {
+			return fmt.Sprintf("instruction at +%#x: %v", off, err)
+		}
+		x, ok := a.Effects(code[off:off+in.Len], &in)
+		if !ok {
+			return fmt.Sprintf("instruction at +%#x: what it does to registers is not known", off)
+		}
+		if taken := (x.Read & a.Jump.Clobbers).Minus(replaced); taken != 0 {
+			return fmt.Sprintf("instruction at +%#x: it takes something in %s, which a gate changes", off, taken.Names(&a.Call))
+		}
+		replaced |= x.Kill
+		off += in.Len
+	}
+	return ""
 }
 
 // roomBefore returns the end of the bytes behind the landing pad that nothing outside leads into.

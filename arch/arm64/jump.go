@@ -22,6 +22,7 @@ var jump = arch.Jump{
 	Move:      move,
 	Gate:      gate,
 	GateLen:   gateLen,
+	Clobbers:  1 << x16,
 	IsPadding: isPadding,
 }
 
