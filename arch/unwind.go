@@ -11,6 +11,13 @@ type Unwind struct {
 	// stack pointer, and whether it writes the register that holds the return address. Nil: there is no such register.
 	Touches func(code []byte, in *Inst) (sp, ra bool)
 
+	// ReturnReg returns the DWARF number of the register that holds where a return goes. It is set with Touches.
+	ReturnReg func(code []byte) int
+
+	// PLTPush is what the head of the PLT puts onto the stack in front of the resolver of lazy binding, the return address last, in bytes.
+	// The C library's call frame information takes these words for the caller's.
+	PLTPush int
+
 	// Stub describes the code at at, if it does nothing but jump to a fixed place or through a slot at a fixed address: a stub of the linker's
 	// (an entry of the PLT, the head of the PLT, a veneer) or one of [Jump].Stub. Nil: such code has call frame information, or
 	// one instruction does it.

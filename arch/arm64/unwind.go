@@ -11,7 +11,11 @@ var unwind = arch.Unwind{
 	Ignored: 0xff << 56,
 	Touches: touches,
 	Stub:    stub,
-	Signal:  arch.SignalFrame{Trampoline: trampoline, Regs: signalRegs()},
+
+	ReturnReg: returnReg,
+	PLTPush:   pushPLTBytes,
+
+	Signal: arch.SignalFrame{Trampoline: trampoline, Regs: signalRegs()},
 }
 
 // touches says whether an instruction may write SP, and whether it may write LR: [arch.Unwind].Touches.
@@ -21,6 +25,16 @@ func touches(code []byte, _ *arch.Inst) (sp, ra bool) {
 		return true, true
 	}
 	return in.Writes.Has(SP), in.Writes.Has(LR)
+}
+
+// returnReg returns the register that the return at the beginning of code goes to: [arch.Unwind].ReturnReg. The processor's numbers of the general registers
+// are DWARF's.
+func returnReg(code []byte) int {
+	in, err := Decode(code)
+	if err != nil {
+		return -1
+	}
+	return int(in.Rn)
 }
 
 // Words of stubs and trampolines.

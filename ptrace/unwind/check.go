@@ -75,10 +75,10 @@ type Checker struct {
 // NewChecker returns a checker for targets, whose order the results refer to. All memory that
 // checks of idle threads need is allocated here.
 func NewChecker(space *Space, targets []Target) *Checker {
-	c := &Checker{space: space, index: newIndex(targets, space.sigreturns(), space.PACMask)}
+	c := &Checker{space: space, index: newIndex(targets, space.sigreturns(), space.ignored())}
 	c.stack = *newWindow(nil, scanBuffer)
 	c.code = codeReader{space: space, mem: newWindow(nil, scanBuffer), data: newWindow(nil, pageSize)}
-	c.walk = walker{space: space, mem: newWindow(nil, pageSize), rows: make([]cachedRow, rowCacheSize)}
+	c.walk = *newWalker(space, rowCacheSize)
 	return c
 }
 
@@ -90,7 +90,7 @@ func (c *Checker) Check(t *Thread, mem cfi.Memory) Activity {
 	c.stack.reset(mem)
 	c.code.mem.reset(mem)
 	c.code.data.reset(mem)
-	c.walk.mem.reset(mem)
+	c.walk.reset(mem)
 	d := &c.space.Arch.DWARF
 	pc, okPC := t.Regs.Get(d.PCReg())
 	sp, okSP := t.Regs.Get(d.SP)
@@ -140,6 +140,7 @@ func (s *Space) sigreturns() []Range {
 	var all []Range
 	for i := range s.Modules {
 		m := &s.Modules[i]
+		all = append(all, m.Sigreturns...)
 		if m.CFI == nil {
 			continue
 		}
@@ -161,8 +162,12 @@ func (c *Checker) scan(t *Thread, home int, sp arch.Addr) (finding, bool) {
 		if !ok || n == d.PCReg() {
 			continue // the program counter was looked at, as one
 		}
-		if i := c.hit(arch.Addr(v &^ c.index.mask)); i >= 0 {
+		w := arch.Addr(v &^ c.index.mask)
+		if i := c.hit(w); i >= 0 {
 			return finding{target: i, where: d.Names[n], reg: true}, true
+		}
+		if n == d.RA && c.index.sigreturn(w) {
+			c.interrupted = 0 // a handler's return address, which it has not put onto the stack
 		}
 	}
 	for i := range t.Stacks {

@@ -27,13 +27,14 @@ const plainCacheSize = 64
 type plainFunc struct {
 	start arch.Addr
 	plain bool
+	exact bool
 }
 
 // function is the code that one FDE describes.
 type function struct {
 	Range
 	module int
-	fde    *cfi.FDE
+	fde    *cfi.FDE // nil: code without call frame information that is understood
 }
 
 // functionAt returns the function that covers a; ok is false if there is none, or if
@@ -50,6 +51,14 @@ func (c *codeReader) functionAt(a arch.Addr) (f function, ok bool) {
 	f.Range = Range{Start: f.fde.Start.In(m.Bias), End: f.fde.End.In(m.Bias)}
 	exec, ok := m.execRange(f.Start)
 	return f, ok && f.End <= exec.End && f.End-f.Start <= maxFunc
+}
+
+// functionOf returns the function of a frame that was walked.
+func (c *codeReader) functionOf(fr *Frame) (f function, ok bool) {
+	if fr.FDE == nil {
+		return function{Range: fr.bare, module: fr.Module}, fr.bare != Range{}
+	}
+	return c.functionAt(fr.lookup())
 }
 
 // inst decodes the instruction at a, which must end at or before end.
@@ -116,11 +125,19 @@ func (c *codeReader) inSyscall(f *function, pc arch.Addr) bool {
 // frame can be where the thread goes next. A thunk, which jumps to where a
 // register says or returns to an address that it pushed itself, is not plain.
 func (c *codeReader) plain(f *function) bool {
+	if f.fde == nil {
+		return true // stubs jump through fixed slots, and what has no frame returns by the register that the walk used
+	}
+	return c.remember(f).plain
+}
+
+// remember returns what is known of f, which has call frame information.
+func (c *codeReader) remember(f *function) *plainFunc {
 	k := &c.known[uint64(f.Start/16)%plainCacheSize]
 	if k.start != f.Start {
-		*k = plainFunc{start: f.Start, plain: c.leavesPlainly(f)}
+		*k = plainFunc{start: f.Start, plain: c.leavesPlainly(f), exact: !c.linked() || c.followsCode(f)}
 	}
-	return k.plain
+	return k
 }
 
 // leavesPlainly computes plain.
@@ -139,10 +156,15 @@ func (c *codeReader) leavesPlainly(f *function) bool {
 // whose return address is there to be overwritten.
 func (c *codeReader) leavesByWord(f *function, at arch.Addr, in *arch.Inst) bool {
 	switch in.Flow {
+	case arch.FlowNext:
+		return c.linked() && c.replacesReturn(f, at, in)
 	case arch.FlowReturn:
+		if c.linked() {
+			return c.returnsElsewhere(f, at)
+		}
 		return !c.atEntryCFA(f, at)
 	case arch.FlowJumpInd:
-		_, fixed := slot(at, in)
+		_, fixed := c.slot(at, in)
 		return !fixed && c.atEntryCFA(f, at)
 	case arch.FlowCall:
 		to := at + arch.Addr(in.Target)
@@ -152,10 +174,14 @@ func (c *codeReader) leavesByWord(f *function, at arch.Addr, in *arch.Inst) bool
 }
 
 // atEntryCFA reports whether the frame of f is set up at a as where a function starts:
-// nothing lies on the stack but what the caller put there.
+// nothing lies on the stack but what the caller put there, and not even all of that where the function takes some of it off.
 func (c *codeReader) atEntryCFA(f *function, a arch.Addr) bool {
-	row, err := f.fde.Row(arch.ImageAddr(a - c.space.Modules[f.module].Bias))
-	return err == nil && row.CFA == f.fde.CIE.EntryCFA()
+	row, err := c.row(f, a)
+	if err != nil {
+		return false
+	}
+	entry := f.fde.CIE.EntryCFA()
+	return row.CFA == entry || c.linked() && row.CFA.Kind == entry.Kind && row.CFA.Reg == entry.Reg && row.CFA.Off < entry.Off
 }
 
 // mayCall reports whether the bytes in front of a can be a call. Where they cannot be
@@ -191,13 +217,43 @@ func (c *codeReader) isSigreturn(f *function, pc arch.Addr) bool {
 	return err == nil && in.Flow == arch.FlowSyscall
 }
 
-// slot returns the address that the pc-relative memory operand of the instruction at
-// names, if it has one.
-func slot(at arch.Addr, in *arch.Inst) (arch.Addr, bool) {
+// slot returns the address of the slot that the instruction at jumps through: its
+// pc-relative memory operand, or what a stub's instructions in front of it load.
+func (c *codeReader) slot(at arch.Addr, in *arch.Inst) (arch.Addr, bool) {
+	if st, ok := c.stubEnding(at + arch.Addr(in.Len)); ok {
+		return st.To, st.Slot
+	}
 	for i := range in.NumOps {
 		if op := &in.Ops[i]; op.Kind == arch.OpPC && !op.Addr && !op.Seg {
 			return at + arch.Addr(op.Value), true
 		}
 	}
 	return 0, false
+}
+
+// stub describes the code at a, if it is a stub.
+func (c *codeReader) stub(a arch.Addr) (arch.Stub, bool) {
+	i := c.space.find(a)
+	if i < 0 {
+		return arch.Stub{}, false
+	}
+	exec, ok := c.space.Modules[i].execRange(a)
+	if !ok {
+		return arch.Stub{}, false
+	}
+	return c.space.stub(c.data, exec, a)
+}
+
+// stubEnding finds instructions that end at a and are as a stub's: the shortest.
+func (c *codeReader) stubEnding(a arch.Addr) (arch.Stub, bool) {
+	if c.space.Arch.Unwind.Stub == nil {
+		return arch.Stub{}, false
+	}
+	inst := c.space.Arch.MaxInst
+	for n := 2 * inst; n <= maxStub; n += inst {
+		if st, ok := c.stub(a - arch.Addr(n)); ok && st.Len == n {
+			return st, true
+		}
+	}
+	return arch.Stub{}, false
 }

@@ -80,6 +80,7 @@ var (
 	errGap      = errors.New("word lies outside of the frames that were walked")
 	errNotOwn   = errors.New("walk ends on another stack than the thread's own")
 	errSpans    = errors.New("walk changes the stack too often")
+	errInexact  = errors.New("call frame information of the function does not follow its code (none for every instruction)")
 	errNoFunc   = errors.New("function of the frame is not executable throughout, or too large")
 )
 
@@ -96,9 +97,12 @@ func (ch *chain) frame(f *Frame, callerSP arch.Addr, regs bool) *doubt {
 	if target >= 0 {
 		return &doubt{finding: finding{target: target, where: fmt.Sprintf("frame %d", c.walk.depth)}}
 	}
-	fn, ok := c.code.functionAt(f.lookup())
+	fn, ok := c.code.functionOf(f)
 	if !ok {
 		return &doubt{finding: finding{target: -1}, err: errNoFunc}
+	}
+	if !f.Return && !f.Signal && !c.code.exact(&fn) && !c.code.inSyscall(&fn, f.PC) {
+		return &doubt{finding: finding{target: -1}, err: errInexact}
 	}
 	if err := ch.link(f, &fn); err != nil {
 		return &doubt{finding: finding{target: -1}, err: err}

@@ -70,6 +70,10 @@ func (l *leads) add(a arch.Addr) {
 // follow adds the places to which the code at a jumps. Stubs are followed along their
 // one path, since one FDE covers all of them; other functions are looked at as a whole.
 func (l *leads) follow(a arch.Addr) {
+	if st, ok := l.code.stub(a); ok {
+		l.through(st.To, st.Slot)
+		return
+	}
 	f, known := l.code.functionAt(a)
 	if !known {
 		// A stub that the linker gave no call frame information.
@@ -134,14 +138,22 @@ func (l *leads) whole(f *function) {
 
 // jump adds where an indirect jump leads, if it goes through a slot at a fixed address.
 func (l *leads) jump(at arch.Addr, in *arch.Inst) bool {
-	s, ok := slot(at, in)
-	if !ok {
-		return false
+	s, ok := l.code.slot(at, in)
+	if ok {
+		l.through(s, true)
 	}
-	if to, err := l.code.data.ReadUint(s, l.code.space.Arch.PtrSize); err == nil {
-		l.add(arch.Addr(to))
+	return ok
+}
+
+// through adds a place that code jumps to, or with slot the place whose address lies there.
+func (l *leads) through(to arch.Addr, slot bool) {
+	if !slot {
+		l.add(to)
+		return
 	}
-	return true
+	if v, err := l.code.data.ReadUint(to, l.code.space.Arch.PtrSize); err == nil {
+		l.add(arch.Addr(v))
+	}
 }
 
 // site is a verified call site and the frame below, for the cache.

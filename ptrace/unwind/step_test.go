@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux
 
 package unwind_test
 
@@ -6,33 +6,30 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"hotpatch/arch"
-	"hotpatch/arch/x86"
 	"hotpatch/internal/victim"
 	"hotpatch/ptrace/unwind"
 )
 
-// minSteps is the number of instructions that the test must go through in total.
-const minSteps = 100_000
-
-// maxSteps ends a program that does not come to its end.
-const maxSteps = 200_000
-
 // call is an entry of the stack that is kept by counting.
 type call struct {
 	pc     arch.Addr // where control will return to
-	slot   arch.Addr // where that is stored; signal: the interrupted stack pointer
+	cfa    arch.Addr // the stack pointer in front of the call; signal: the interrupted one
 	signal bool      // pc was interrupted, not calling
 }
 
-// bare are functions of crt1.o, crti.o and crtbegin.o that have no call frame
-// information in Debian's gcc 12. A walk must end there, and say so.
-var bare = []string{"_init", "_fini", "deregister_tm_clones", "register_tm_clones", "__do_global_dtors_aux", "frame_dummy"}
+// stepTest is a program of the single-step test.
+type stepTest struct {
+	name, cc, source, output string
+	flags                    []string
+	bare                     string // a section without call frame information
+}
 
 // stepper single-steps one program and compares.
 type stepper struct {
@@ -42,6 +39,8 @@ type stepper struct {
 	stack   unwind.Stack
 	bare    []unwind.Range
 	thunks  []unwind.Range
+	clock   int // steps in the vDSO
+	seen    map[state]bool
 	within  bool // a target jumped into a thunk, which will jump back
 	insts   map[arch.Addr]arch.Inst
 	calls   []call
@@ -52,13 +51,14 @@ type stepper struct {
 
 // stepCount is what a run saw.
 type stepCount struct {
-	steps, bare, active, scan, cfi, doubt, signals int
-	deepest                                        int
-	why                                            map[string]int // reasons for doubts
+	steps, compared, bare, active, scan, cfi, doubt, signals int
+	deepest                                                  int
+	why                                                      map[string]int // reasons for doubts
 }
 
 func (c *stepCount) add(d stepCount) {
 	c.steps += d.steps
+	c.compared += d.compared
 	c.bare += d.bare
 	c.active += d.active
 	c.scan += d.scan
@@ -69,29 +69,10 @@ func (c *stepCount) add(d stepCount) {
 }
 
 func TestSingleStep(t *testing.T) {
-	tests := []struct {
-		name, cc, source, output string
-		flags                    []string
-		bare                     string // a section without call frame information
-	}{
-		{name: "calls O0", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O0", "-fcf-protection=none"}},
-		{name: "calls O1", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O1", "-fcf-protection=full"}},
-		{name: "calls O2", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-fcf-protection=full"}},
-		{name: "calls O2 without endbr64", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-fcf-protection=none"}},
-		{name: "calls O3", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O3", "-fcf-protection=none"}},
-		{name: "calls with frame pointer", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-fno-omit-frame-pointer", "-mno-red-zone"}},
-		{name: "calls through thunks", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-fcf-protection=none", "-mindirect-branch=thunk"}},
-		{name: "calls static", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-static"}, bare: ".plt"}, // stubs of IFUNCs
-		{name: "calls clang", cc: "clang", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-Wno-unknown-attributes"}},
-		{name: "signals O0", cc: "gcc", source: "signals.c", output: "signals 147\n", flags: []string{"-O0", "-fcf-protection=full"}},
-		{name: "signals O2", cc: "gcc", source: "signals.c", output: "signals 147\n", flags: []string{"-O2", "-fcf-protection=none"}},
-		{name: "hand O2", cc: "gcc", source: "hand.c", output: "hand 312\n", flags: []string{"-O2", "-fcf-protection=full"}},
-		{name: "hand O1", cc: "gcc", source: "hand.c", output: "hand 312\n", flags: []string{"-O1", "-fcf-protection=none"}},
-	}
 	var total stepCount
-	for _, tt := range tests {
+	for _, tt := range stepTests {
 		t.Run(tt.name, func(t *testing.T) {
-			path := victim.Build(t, tt.cc, []string{"unwind/" + tt.source}, append(tt.flags, "-Wl,-z,lazy")...)
+			path := victim.Build(t, tt.cc, []string{"unwind/" + tt.source}, append(slices.Clone(tt.flags), "-Wl,-z,lazy")...)
 			var out bytes.Buffer
 			s := newStepper(t, path, &out)
 			if r, ok := s.images[path].sections[tt.bare]; ok {
@@ -105,11 +86,12 @@ func TestSingleStep(t *testing.T) {
 				}
 			})
 			c := s.count
-			t.Logf("%d instructions, %d without CFI, deepest %d, %d signals; active %d, idle by scan %d, by CFI %d, doubtful %d %v",
-				c.steps, c.bare, c.deepest, c.signals, c.active, c.scan, c.cfi, c.doubt, c.why)
+			t.Logf("%d instructions, %d compared, %d without CFI, deepest %d, %d signals; active %d, idle by scan %d, by CFI %d, doubtful %d %v",
+				c.steps, c.compared, c.bare, c.deepest, c.signals, c.active, c.scan, c.cfi, c.doubt, c.why)
 			if strings.HasPrefix(tt.name, "signals") != (c.signals > 0) || c.active == 0 || c.scan == 0 {
 				t.Errorf("the run did not show what it is for")
 			}
+			checkMachine(t, &c)
 			total.add(c)
 		})
 	}
@@ -124,9 +106,10 @@ func TestSingleStep(t *testing.T) {
 
 func newStepper(t *testing.T, path string, out *bytes.Buffer) *stepper {
 	t.Helper()
-	s := &stepper{tracee: startTracee(t, path, out), insts: make(map[arch.Addr]arch.Inst)}
+	s := &stepper{tracee: startTracee(t, path, out), insts: make(map[arch.Addr]arch.Inst), seen: make(map[state]bool)}
 	s.count.why = make(map[string]int)
 	s.space, s.images, s.stack = s.tracee.space()
+	s.space.PACMask = s.pacMask()
 	im := s.images[path]
 	for _, name := range bare {
 		if sym, ok := im.syms[name]; ok {
@@ -154,6 +137,14 @@ func newStepper(t *testing.T, path string, out *bytes.Buffer) *stepper {
 	return s
 }
 
+// landingLen returns how long the landing pad is that code begins with, if the architecture has such.
+func landingLen(code []byte) int {
+	if native.Jump.Landing == nil {
+		return 0
+	}
+	return native.Jump.Landing(code)
+}
+
 // target makes a target of a function.
 func (s *stepper) target(im image, name string, value, size uint64) unwind.Target {
 	start := arch.ImageAddr(value).In(im.bias)
@@ -164,7 +155,7 @@ func (s *stepper) target(im image, name string, value, size uint64) unwind.Targe
 	return unwind.Target{
 		Range:   unwind.Range{Start: start, End: start + arch.Addr(size)},
 		Name:    name,
-		Entries: []arch.Addr{start, start + arch.Addr(x86.Arch.Jump.Landing(code))},
+		Entries: []arch.Addr{start, start + arch.Addr(landingLen(code))},
 	}
 }
 
@@ -175,8 +166,17 @@ func (s *stepper) run() {
 	signal := 0
 	for s.count.steps < maxSteps && !s.t.Failed() {
 		if signal == 0 {
-			s.compare(&regs)
+			if (s.count.steps > 0 || startIsTold) && s.isNew(&regs) {
+				s.compare(&regs)
+			}
 			s.count.steps++
+		}
+		if signal == 0 && s.inClock(regs.pc()) {
+			// The vDSO reads the clock again if it ticked meanwhile, which it always does under emulation.
+			s.runTo(s.calls[len(s.calls)-1].pc)
+			s.calls = s.calls[:len(s.calls)-1]
+			regs = s.regs()
+			continue
 		}
 		s.step(signal)
 		ws := s.wait()
@@ -184,21 +184,20 @@ func (s *stepper) run() {
 			return
 		}
 		if !ws.Stopped() {
-			s.t.Fatalf("step at %#x: %v", regs.Rip, ws)
+			s.t.Fatalf("step at %#x: %v", regs.pc(), ws)
 		}
 		next := s.regs()
 		switch {
 		case signal != 0:
 			// The kernel has set up the handler's frame.
-			s.calls = append(s.calls, call{pc: arch.Addr(regs.Rip), slot: arch.Addr(regs.Rsp), signal: true})
-			s.push(arch.Addr(next.Rsp))
+			s.calls = append(s.calls, call{pc: regs.pc(), cfa: regs.sp(), signal: true}, s.called(&next))
 			s.count.signals++
 			signal = 0
 		case ws.StopSignal() != unix.SIGTRAP:
 			// The signal stops the tracee before it is delivered; a system call that
 			// raised it is done, a faulting instruction is not.
 			signal = int(ws.StopSignal())
-			if next.Rip != regs.Rip {
+			if next.pc() != regs.pc() {
 				s.account(&regs, &next)
 			}
 		default:
@@ -208,44 +207,60 @@ func (s *stepper) run() {
 	}
 }
 
-// push adds the return address that lies at slot.
-func (s *stepper) push(slot arch.Addr) {
-	var b [8]byte
-	if err := s.ReadMem(b[:], slot); err != nil {
-		s.t.Fatal(err)
+// state is what a comparison is about: the place, and the innermost calls that led there.
+type state struct {
+	pc     arch.Addr
+	calls  [2]arch.Addr
+	active bool
+}
+
+// isNew reports whether a state was not compared before: loops and the dynamic linker come to the same one again and again, and
+// where time is short that is not looked at twice.
+func (s *stepper) isNew(regs *userRegs) bool {
+	if compareAll {
+		s.count.compared++
+		return true
 	}
-	var pc uint64
-	for i, v := range b {
-		pc |= uint64(v) << (8 * i)
+	st := state{pc: regs.pc(), active: s.activeByCount(regs.pc())}
+	for i, c := range s.calls[max(0, len(s.calls)-len(st.calls)):] {
+		st.calls[i] = c.pc
 	}
-	s.calls = append(s.calls, call{pc: arch.Addr(pc), slot: slot})
+	if s.seen[st] {
+		return false
+	}
+	s.seen[st] = true
+	s.count.compared++
+	return true
+}
+
+// inClock reports whether the tracee has been in the vDSO for long.
+func (s *stepper) inClock(pc arch.Addr) bool {
+	if m := s.module(pc); m == nil || m.Name != "[vdso]" || len(s.calls) == 0 {
+		s.clock = 0
+		return false
+	}
+	s.clock++
+	return s.clock > clockSteps && !s.calls[len(s.calls)-1].signal
 }
 
 // account applies one executed instruction to the stack of calls.
-func (s *stepper) account(from, to *unix.PtraceRegs) {
-	in := s.inst(arch.Addr(from.Rip))
-	s.within = s.inThunk(arch.Addr(to.Rip)) && (s.within || in.Flow == arch.FlowJump && s.inTarget(arch.Addr(from.Rip)))
+func (s *stepper) account(from, to *userRegs) {
+	in := s.inst(from.pc())
+	s.within = s.inThunk(to.pc()) && (s.within || in.Flow == arch.FlowJump && s.inTarget(from.pc()))
 	n := len(s.calls)
 	switch in.Flow {
 	case arch.FlowCall, arch.FlowCallInd:
-		s.push(arch.Addr(to.Rsp))
-		if got, want := s.calls[n].pc, arch.Addr(from.Rip)+arch.Addr(in.Len); got != want {
-			s.t.Fatalf("call at %#x pushed %#x", from.Rip, got)
+		s.calls = append(s.calls, s.called(to))
+		if got, want := s.calls[n].pc, from.pc()+arch.Addr(in.Len); got != want {
+			s.t.Fatalf("call at %#x returns to %#x", from.pc(), got)
 		}
-	case arch.FlowReturn:
-		// Other returns are jumps to an address that was pushed for them; a thunk
-		// overwrites the return address of a call that it made itself.
-		if n > 0 && s.calls[n-1].slot == arch.Addr(from.Rsp) {
-			s.calls = s.calls[:n-1]
-		}
-	case arch.FlowJumpInd:
-		// A return whose address was taken off the stack first.
-		if n > 0 && s.calls[n-1].slot < arch.Addr(to.Rsp) && s.calls[n-1].pc == arch.Addr(to.Rip) {
+	case arch.FlowReturn, arch.FlowJumpInd:
+		if n > 0 && !s.calls[n-1].signal && s.calls[n-1].left(in.Flow, from, to) {
 			s.calls = s.calls[:n-1]
 		}
 	case arch.FlowSyscall:
 		// rt_sigreturn.
-		if n > 0 && s.calls[n-1].signal && s.calls[n-1].slot == arch.Addr(to.Rsp) && s.calls[n-1].pc == arch.Addr(to.Rip) {
+		if n > 0 && s.calls[n-1].signal && s.calls[n-1].cfa == to.sp() && s.calls[n-1].pc == to.pc() {
 			s.calls = s.calls[:n-1]
 		}
 	}
@@ -255,12 +270,12 @@ func (s *stepper) account(from, to *unix.PtraceRegs) {
 func (s *stepper) inst(pc arch.Addr) arch.Inst {
 	in, ok := s.insts[pc]
 	if !ok {
-		code := make([]byte, x86.Arch.MaxInst)
+		code := make([]byte, native.MaxInst)
 		if err := s.ReadMem(code, pc); err != nil {
 			s.t.Fatal(err)
 		}
 		var err error
-		if in, err = x86.Arch.Decode(code); err != nil {
+		if in, err = native.Decode(code); err != nil {
 			s.t.Fatalf("instruction at %#x: %v", pc, err)
 		}
 		s.insts[pc] = in
@@ -270,16 +285,16 @@ func (s *stepper) inst(pc arch.Addr) arch.Inst {
 
 // compare compares the walked stack with the counted one, and the check's answer with
 // what the counted one says.
-func (s *stepper) compare(regs *unix.PtraceRegs) {
+func (s *stepper) compare(regs *userRegs) {
 	s.count.deepest = max(s.count.deepest, len(s.calls))
-	if s.inThunk(arch.Addr(regs.Rip)) {
+	if s.inThunk(regs.pc()) {
 		// gcc's call frame information for its thunks takes the frame of the function
 		// that jumps there for given up. The check must not fall for it.
 		s.compareActivity(regs)
 		return
 	}
 	depth, last := 0, false
-	d := dwarfRegs(regs)
+	d := regs.dwarf()
 	var mismatch string
 	err := s.space.Walk(&d, s.tracee, func(f *unwind.Frame) bool {
 		if depth > 0 {
@@ -288,7 +303,7 @@ func (s *stepper) compare(regs *unix.PtraceRegs) {
 				return false
 			}
 		}
-		if i := len(s.calls) - 1 - depth; i >= 0 && f.CFA != 0 && !s.calls[i].signal && f.CFA != s.calls[i].slot+8 {
+		if i := len(s.calls) - 1 - depth; i >= 0 && f.CFA != 0 && !s.calls[i].signal && f.CFA != s.calls[i].cfa {
 			mismatch = fmt.Sprintf("frame %d has CFA %#x", depth, f.CFA)
 			return false
 		}
@@ -296,7 +311,7 @@ func (s *stepper) compare(regs *unix.PtraceRegs) {
 		last = f.Last
 		return true
 	})
-	inBare := s.inBare(arch.Addr(regs.Rip))
+	inBare := s.inBare(regs.pc())
 	switch {
 	case mismatch != "":
 	case inBare && errors.Is(err, unwind.ErrNoCFI) && !last:
@@ -305,15 +320,15 @@ func (s *stepper) compare(regs *unix.PtraceRegs) {
 		mismatch = fmt.Sprintf("walk ends at frame %d, start reached %v, error %v", depth, last, err)
 	}
 	if mismatch != "" {
-		s.t.Fatalf("step %d, pc %#x (%s), sp %#x: %s; by counting: %s", s.count.steps, regs.Rip, s.where(arch.Addr(regs.Rip)), regs.Rsp, mismatch, s.list())
+		s.t.Fatalf("step %d, pc %#x (%s), sp %#x: %s; by counting: %s", s.count.steps, regs.pc(), s.where(regs.pc()), regs.sp(), mismatch, s.list())
 	}
 	s.compareActivity(regs)
 }
 
 // compareActivity checks the thread and compares with the counted stack.
-func (s *stepper) compareActivity(regs *unix.PtraceRegs) {
-	th := &unwind.Thread{TID: s.pid, Regs: dwarfRegs(regs), Stacks: []unwind.Stack{s.stack}}
-	if sp := arch.Addr(regs.Rsp); sp < s.stack.Low || sp >= s.stack.High {
+func (s *stepper) compareActivity(regs *userRegs) {
+	th := &unwind.Thread{TID: s.pid, Regs: regs.dwarf(), Stacks: []unwind.Stack{s.stack}}
+	if sp := regs.sp(); sp < s.stack.Low || sp >= s.stack.High {
 		for _, m := range s.writable {
 			if m.Contains(sp) {
 				th.Stacks = append(th.Stacks, unwind.Stack{Low: m.Start, High: m.End})
@@ -321,10 +336,10 @@ func (s *stepper) compareActivity(regs *unix.PtraceRegs) {
 		}
 	}
 	a := s.checker.Check(th, s.tracee)
-	want := s.activeByCount(arch.Addr(regs.Rip))
+	want := s.activeByCount(regs.pc())
 	switch {
 	case want && !a.Active:
-		s.t.Fatalf("step %d, pc %#x (%s): idle by %s, but by counting it is active: %s", s.count.steps, regs.Rip, s.where(arch.Addr(regs.Rip)), a.Proven, s.list())
+		s.t.Fatalf("step %d, pc %#x (%s): idle by %s, but by counting it is active: %s", s.count.steps, regs.pc(), s.where(regs.pc()), a.Proven, s.list())
 	case want:
 		s.count.active++
 	case a.Active:
@@ -393,12 +408,20 @@ func (s *stepper) inBare(pc arch.Addr) bool {
 
 // where names a place for messages.
 func (s *stepper) where(pc arch.Addr) string {
-	for _, m := range s.space.Modules {
-		if m.Contains(pc) {
-			return fmt.Sprintf("%s+%#x", m.Name, uint64(pc-m.Bias))
-		}
+	if m := s.module(pc); m != nil {
+		return fmt.Sprintf("%s+%#x", m.Name, uint64(pc-m.Bias))
 	}
 	return "nowhere"
+}
+
+// module returns the module that holds pc, or nil.
+func (s *stepper) module(pc arch.Addr) *unwind.Module {
+	for i := range s.space.Modules {
+		if s.space.Modules[i].Contains(pc) {
+			return &s.space.Modules[i]
+		}
+	}
+	return nil
 }
 
 // list prints the counted stack, innermost call first.

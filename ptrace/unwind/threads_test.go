@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux
 
 package unwind_test
 
@@ -21,10 +21,7 @@ import (
 // be walked to its thread's start, and exactly the threads that are in the replaced
 // function are active, though the others' frames hold stale words that point there.
 func TestThreads(t *testing.T) {
-	for _, flags := range [][]string{
-		{"-O2", "-fcf-protection=none", "-pthread"},
-		{"-O0", "-fcf-protection=full", "-pthread"},
-	} {
+	for _, flags := range threadFlags {
 		t.Run(flags[0], func(t *testing.T) {
 			path := victim.Build(t, "gcc", []string{"unwind/threads.c"}, flags...)
 			v := victim.Start(t, path)
@@ -42,10 +39,12 @@ func TestThreads(t *testing.T) {
 				}
 				targets = append(targets, s.target(im, name, sym.Value, sym.Size))
 			}
+			names, threads := tr.stopAll(mainStack)
+			space.PACMask = tr.pacMask()
 			c := unwind.NewChecker(space, targets)
 			proven := map[string]int{}
-			for _, tid := range tr.tids() {
-				name, th := tr.stopped(tid, mainStack)
+			for i, th := range threads {
+				name := names[i]
 				tr.checkWalk(name, space, th)
 				a := c.Check(th, tr)
 				t.Logf("%-16s active %v %s %s %s", name, a.Active, a.Proven, a.Where, a.Why)
@@ -62,6 +61,16 @@ func TestThreads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stopAll stops the tracee's threads and returns their names.
+func (tr *tracee) stopAll(mainStack unwind.Stack) (names []string, threads []*unwind.Thread) {
+	tr.t.Helper()
+	for _, tid := range tr.tids() {
+		name, th := tr.stopped(tid, mainStack)
+		names, threads = append(names, name), append(threads, th)
+	}
+	return names, threads
 }
 
 // tids returns the tracee's threads.
@@ -101,13 +110,14 @@ func (tr *tracee) stopped(tid int, mainStack unwind.Stack) (name string, th *unw
 	}
 	regs := one.regs()
 	tr.t.Cleanup(func() { unix.PtraceDetach(tid) })
-	th = &unwind.Thread{TID: tid, Regs: dwarfRegs(&regs), Stacks: []unwind.Stack{mainStack}}
+	th = &unwind.Thread{TID: tid, Regs: regs.dwarf(), Stacks: []unwind.Stack{mainStack}}
 	if tid != tr.pid {
 		// The thread pointer lies in the mapping of the thread's stack.
-		th.Stacks[0] = tr.mapping(arch.Addr(regs.Fs_base))
-		th.Stacks[0].High, th.Stacks[0].Own = arch.Addr(regs.Fs_base), true
+		tp := one.threadPointer()
+		th.Stacks[0] = tr.mapping(tp)
+		th.Stacks[0].High, th.Stacks[0].Own = tp, true
 	}
-	if sp := arch.Addr(regs.Rsp); sp < th.Stacks[0].Low || sp >= th.Stacks[0].High {
+	if sp := regs.sp(); sp < th.Stacks[0].Low || sp >= th.Stacks[0].High {
 		th.Stacks = append(th.Stacks, tr.mapping(sp))
 	}
 	return strings.TrimSpace(string(b)), th

@@ -1,4 +1,4 @@
-//go:build linux && amd64
+//go:build linux
 
 package unwind_test
 
@@ -20,7 +20,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hotpatch/arch"
-	"hotpatch/arch/x86"
 	"hotpatch/ptrace/unwind"
 	"hotpatch/ptrace/unwind/cfi"
 )
@@ -90,27 +89,28 @@ func (tr *tracee) entry() arch.Addr {
 
 // runTo lets the tracee run until it reaches pc.
 func (tr *tracee) runTo(pc arch.Addr) {
-	var old [1]byte
-	if err := tr.ReadMem(old[:], pc); err != nil {
+	old := make([]byte, len(trap.code))
+	if err := tr.ReadMem(old, pc); err != nil {
 		tr.t.Fatal(err)
 	}
-	tr.poke(pc, 0xcc)
+	tr.poke(pc, trap.code)
 	if err := unix.PtraceCont(tr.pid, 0); err != nil {
 		tr.t.Fatal(err)
 	}
 	if ws := tr.wait(); !ws.Stopped() || ws.StopSignal() != unix.SIGTRAP {
 		tr.t.Fatalf("running to %#x: %v", pc, ws)
 	}
-	tr.poke(pc, old[0])
+	tr.poke(pc, old)
 	r := tr.regs()
-	r.Rip = uint64(pc)
-	if err := unix.PtraceSetRegs(tr.pid, &r); err != nil {
-		tr.t.Fatal(err)
+	if r.pc() != pc+trap.moves {
+		tr.t.Fatalf("running to %#x: stopped at %#x", pc, r.pc())
 	}
+	r.setPC(pc)
+	tr.setRegs(&r)
 }
 
-func (tr *tracee) poke(a arch.Addr, b byte) {
-	if _, err := unix.PtracePokeData(tr.pid, uintptr(a), []byte{b}); err != nil {
+func (tr *tracee) poke(a arch.Addr, b []byte) {
+	if _, err := unix.PtracePokeData(tr.pid, uintptr(a), b); err != nil {
 		tr.t.Fatal(err)
 	}
 }
@@ -123,22 +123,14 @@ func (tr *tracee) step(signal int) {
 	}
 }
 
-func (tr *tracee) regs() unix.PtraceRegs {
-	var r unix.PtraceRegs
-	if err := unix.PtraceGetRegs(tr.pid, &r); err != nil {
+// word reads 8 bytes of the tracee.
+func (tr *tracee) word(a arch.Addr) uint64 {
+	tr.t.Helper()
+	var b [8]byte
+	if err := tr.ReadMem(b[:], a); err != nil {
 		tr.t.Fatal(err)
 	}
-	return r
-}
-
-// dwarfRegs numbers registers as System V ABI, x86-64 supplement, figure 3.36 does.
-func dwarfRegs(r *unix.PtraceRegs) cfi.Regs {
-	var d cfi.Regs
-	for n, v := range []uint64{r.Rax, r.Rdx, r.Rcx, r.Rbx, r.Rsi, r.Rdi, r.Rbp, r.Rsp,
-		r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15, r.Rip} {
-		d.Set(n, v)
-	}
-	return d
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 // ReadMem implements cfi.Memory.
@@ -180,7 +172,7 @@ func (tr *tracee) space() (*unwind.Space, map[string]image, unwind.Stack) {
 	if err != nil {
 		tr.t.Fatal(err)
 	}
-	s := &unwind.Space{Arch: x86.Arch}
+	s := &unwind.Space{Arch: native}
 	images := make(map[string]image)
 	var stack unwind.Stack
 	byPath := make(map[string]int)
@@ -263,8 +255,17 @@ func (tr *tracee) loadImage(m *unwind.Module) image {
 		if err != nil {
 			tr.t.Fatal(err)
 		}
-		if m.CFI, err = cfi.Parse(x86.Arch, data, arch.ImageAddr(s.Addr), binary.LittleEndian); err != nil {
+		if m.CFI, err = cfi.Parse(native, data, arch.ImageAddr(s.Addr), binary.LittleEndian); err != nil {
 			tr.t.Fatalf("%s: %v", m.Name, err)
+		}
+	}
+	if m.CFI == nil {
+		syms, err := f.DynamicSymbols()
+		if err != nil {
+			tr.t.Fatal(err)
+		}
+		if err := m.FindBare(native, syms, tr); err != nil {
+			tr.t.Fatal(err)
 		}
 	}
 	syms, _ := f.Symbols() // a stripped file has none

@@ -59,6 +59,10 @@ type Module struct {
 	Bias  arch.Addr  // address = image address + Bias
 	CFI   *cfi.Table // nil: none
 	Name  string     // for messages
+
+	// Functions without call frame information that are understood all the same: see FindBare.
+	Bare       []Range // that never have a frame
+	Sigreturns []Range // that handlers of signals return to
 }
 
 // executable reports whether a lies in an executable part of m.
@@ -82,8 +86,9 @@ type Space struct {
 	Arch    *arch.Arch
 	Modules []Module // in increasing Start order, not overlapping
 
-	// PACMask has the bits of a code pointer that may hold a signature (arm64,
-	// NT_ARM_PAC_MASK). Zero where nothing is signed.
+	// PACMask has the bits of a code pointer that may hold a signature (arm64, insn_mask of NT_ARM_PAC_MASK). They
+	// are taken for zero in return addresses and in all words that are compared with addresses,
+	// whether or not call frame information says that they are signed. Zero where nothing is signed.
 	PACMask uint64
 }
 
@@ -104,11 +109,14 @@ type Frame struct {
 	// Return: PC is a return address, so that the call in front of it is what the frame
 	// is executing. Otherwise PC is the instruction that comes next.
 	Return bool
-	Signal bool // the frame is the kernel's signal frame; the next one was interrupted by it
-	Last   bool // the thread's start: the frame has no caller
-	Module int  // index in Space.Modules; -1: none
-	FDE    *cfi.FDE
+	Signal bool     // the frame is the kernel's signal frame; the next one was interrupted by it
+	Last   bool     // the thread's start: the frame has no caller
+	Module int      // index in Space.Modules; -1: none
+	FDE    *cfi.FDE // nil: there is none; the frame is that of a stub or the like, or it could not be left
 	Regs   cfi.Regs
+
+	bare Range     // the code, where it has no FDE and is understood
+	push arch.Addr // bytes between the CFA as call frame information has it and the caller's stack pointer
 }
 
 // lookup returns the address that decides to which function the frame belongs. Behind

@@ -13,6 +13,7 @@ var (
 	ErrNotExec  = errors.New("pc is not in an executable part of its module")
 	ErrNoCFI    = errors.New("no call frame information for the pc")
 	ErrNoRegs   = errors.New("pc or stack pointer is not known")
+	ErrNoSlot   = errors.New("return address lies above the frame, where no stub has put it")
 	ErrStuck    = errors.New("caller's frame is not above this one")
 	ErrTooDeep  = errors.New("too many frames")
 )
@@ -30,15 +31,18 @@ const rowCacheSize = 128
 
 // cachedRow is the row for a frame's lookup address, which is zero if there is none.
 type cachedRow struct {
-	pc  arch.Addr
-	fde *cfi.FDE
-	row cfi.Row
+	pc   arch.Addr
+	fde  *cfi.FDE
+	bare Range
+	push arch.Addr
+	row  cfi.Row
 }
 
 // walker leads from frame to frame. It allocates nothing.
 type walker struct {
 	space   *Space
 	mem     *window
+	text    *window     // code without call frame information
 	rows    []cachedRow // direct-mapped by lookup address; at least one
 	frame   Frame
 	depth   int       // frames that were left
@@ -54,7 +58,8 @@ type walker struct {
 // What it finds is as good as the call frame information: return addresses are not
 // checked against calls. [Checker.Check] does that.
 func (s *Space) Walk(regs *cfi.Regs, mem cfi.Memory, visit func(*Frame) bool) error {
-	w := &walker{space: s, mem: newWindow(mem, pageSize), rows: make([]cachedRow, 1)}
+	w := newWalker(s, 1)
+	w.reset(mem)
 	w.begin(regs)
 	for {
 		next, err := w.step()
@@ -66,6 +71,17 @@ func (s *Space) Walk(regs *cfi.Regs, mem cfi.Memory, visit func(*Frame) bool) er
 		}
 		w.advance(&next)
 	}
+}
+
+// newWalker returns a walker that remembers a number of rows, without a memory.
+func newWalker(s *Space, rows int) *walker {
+	return &walker{space: s, mem: newWindow(nil, pageSize), text: newWindow(nil, pageSize), rows: make([]cachedRow, rows)}
+}
+
+// reset changes to another memory, or to what the memory holds now.
+func (w *walker) reset(mem cfi.Memory) {
+	w.mem.reset(mem)
+	w.text.reset(mem)
 }
 
 // begin sets the walker to the innermost frame.
@@ -92,9 +108,11 @@ func (w *walker) step() (caller cfi.Regs, err error) {
 		return caller, w.fail(err)
 	}
 	w.slot = 0
-	if ra := row.Regs[w.space.Arch.DWARF.RA]; ra.Kind == cfi.RuleOffset {
+	if ra := row.Regs[row.RA]; ra.Kind == cfi.RuleOffset {
 		w.slot = f.CFA + arch.Addr(ra.Off)
 	}
+	f.CFA += f.push
+	caller.Val[w.space.Arch.DWARF.SP] += uint64(f.push)
 	return caller, w.checkProgress(&caller)
 }
 
@@ -102,7 +120,7 @@ func (w *walker) step() (caller cfi.Regs, err error) {
 func (w *walker) checkProgress(caller *cfi.Regs) error {
 	f := &w.frame
 	d := &w.space.Arch.DWARF
-	caller.Val[d.PCReg()] &^= w.space.PACMask
+	caller.Val[d.PCReg()] &^= w.space.ignored()
 	sp, ok := caller.Get(d.SP)
 	if !ok {
 		return w.fail(ErrNoRegs)
@@ -147,22 +165,63 @@ func (w *walker) locate() (*cfi.Row, error) {
 		return nil, ErrNoModule
 	}
 	if slot.pc == at && at != 0 {
-		f.FDE = slot.fde
+		f.FDE, f.bare, f.push = slot.fde, slot.bare, slot.push
 		return &slot.row, nil
 	}
 	m := &w.space.Modules[f.Module]
 	if !m.executable(at) {
 		return nil, ErrNotExec
 	}
-	if f.FDE = m.fde(at); f.FDE == nil {
-		return nil, ErrNoCFI
-	}
-	row, err := f.FDE.Row(arch.ImageAddr(at - m.Bias))
+	row, err := w.row(m, at)
 	if err != nil {
 		return nil, err
 	}
-	*slot = cachedRow{pc: at, fde: f.FDE, row: row}
+	if f.FDE != nil {
+		if f.push, err = w.pushed(f.FDE); err != nil {
+			return nil, err
+		}
+	}
+	*slot = cachedRow{pc: at, fde: f.FDE, bare: f.bare, push: f.push, row: row}
 	return &slot.row, nil
+}
+
+// row finds the row for the current frame, whose lookup address is at. A handler of a signal returns to the start of
+// code that need not have call frame information, though the code in front of it, where lookup leads, may have.
+func (w *walker) row(m *Module, at arch.Addr) (cfi.Row, error) {
+	f := &w.frame
+	f.FDE = m.fde(at)
+	if f.FDE == nil || f.PC != at && f.FDE.End.In(m.Bias) == f.PC {
+		if b, ok := w.space.bare(m, w.text, f); ok {
+			f.FDE, f.bare = nil, b.Range
+			return b.row, nil
+		}
+	}
+	if f.FDE == nil {
+		return cfi.Row{}, ErrNoCFI
+	}
+	return f.FDE.Row(arch.ImageAddr(at - m.Bias))
+}
+
+// pushed returns how many bytes the head of the PLT has put onto the stack before the function of an FDE was entered: the resolver of lazy binding,
+// whose call frame information (glibc, sysdeps/aarch64/dl-trampoline.S) has its CFA below them, and the return address, which is one of
+// them, above the CFA. At its first instruction it does not say so yet; at its last one it does.
+func (w *walker) pushed(fde *cfi.FDE) (arch.Addr, error) {
+	a := w.space.Arch
+	if a.Unwind.PLTPush == 0 {
+		return 0, nil
+	}
+	last, err := fde.Row(fde.End - 1)
+	if err != nil {
+		return 0, err
+	}
+	ra := last.Regs[last.RA]
+	switch {
+	case last.SignalFrame || ra.Kind != cfi.RuleOffset || ra.Off < 0:
+		return 0, nil
+	case ra.Off != int64(a.Unwind.PLTPush-a.PtrSize):
+		return 0, ErrNoSlot
+	}
+	return arch.Addr(a.Unwind.PLTPush), nil
 }
 
 // fde returns the FDE that covers a, or nil.

@@ -188,3 +188,41 @@ func TestBareRows(t *testing.T) {
 		}
 	}
 }
+
+// TestReturnColumn reads a CIE whose return address column is x15, as glibc's static arm64 library has one.
+func TestReturnColumn(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		arch   *arch.Arch
+		column byte
+		want   uint64 // pc of the caller; 0: an error
+	}{
+		{name: "x15", arch: arm64, column: 15, want: 0xf00},
+		{name: "x30", arch: arm64, column: 30, want: 0x1e00},
+		{name: "pc", arch: arm64, column: 32},
+		{name: "vector register", arch: arm64, column: 64},
+		{name: "other register of x86-64", arch: amd64, column: 15},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var b builder
+			c := b.record(0, 1, 'z', 'R', 0, 4, 0x78, tt.column, 1, encUdata8, cfaDefCFA, 31, 0)
+			b.fde(c, 0x100, 0x100)
+			_, err := Parse(tt.arch, b.data, 0, binary.LittleEndian)
+			if (err == nil) != (tt.want != 0) {
+				t.Fatalf("Parse: %v", err)
+			}
+			if err != nil {
+				return
+			}
+			regs := Regs{}
+			for n := range 32 {
+				regs.Set(n, 0x100*uint64(n))
+			}
+			row := rowAt(t, tt.arch, b.data, 0x100)
+			caller, _, err := row.Step(&regs, nil)
+			if pc, _ := caller.Get(tt.arch.DWARF.PCReg()); err != nil || pc != tt.want {
+				t.Errorf("Step: pc %#x, %v; want %#x", pc, err, tt.want)
+			}
+		})
+	}
+}

@@ -6,7 +6,7 @@ import "hotpatch/arch"
 // register: nothing was done yet to that register, and all that was done to the stack pointer is that push bytes were put onto the
 // stack.
 func BareRow(a *arch.Arch, push int) Row {
-	return Row{CFA: Rule{Kind: RuleRegister, Reg: uint8(a.DWARF.SP), Off: int64(push)}, sec: &section{arch: a}}
+	return Row{CFA: Rule{Kind: RuleRegister, Reg: uint8(a.DWARF.SP), Off: int64(push)}, RA: uint8(a.DWARF.RA), sec: &section{arch: a}}
 }
 
 // SignalRow is the row of the code that handlers of signals return to, where it has no call frame information: the interrupted thread's registers lie

@@ -58,7 +58,7 @@ type CIE struct {
 	Augmentation    string // as in the file: "zPLR"
 	CodeAlign       uint64 // factor of advances
 	DataAlign       int64  // factor of offsets
-	RA              int    // return address column; equals arch.DWARF.RA
+	RA              int    // return address column: arch.DWARF.RA, or where calls put it into a register also another one
 	SignalFrame     bool   // 'S': the caller was interrupted, not calling
 	BKey            bool   // 'B': return addresses are signed with the B key (arm64)
 	FDEEnc, LSDAEnc byte   // DW_EH_PE_*; encOmit where there is none
@@ -71,7 +71,6 @@ type CIE struct {
 	prog, end   uint64 // initial instructions: offsets in the section
 	personality PtrField
 	initial     Row
-	otherRA     bool // the return address is in another register: its FDEs are left out, as if the functions had none
 }
 
 // FDE is a frame description entry: the call frame information of one range of code.

@@ -131,13 +131,11 @@ func (p *parser) cie(h header) (*CIE, error) {
 	} else {
 		ra = r.uleb()
 	}
-	if d := &p.table.sec.arch.DWARF; r.err == nil && ra != uint64(d.RA) {
-		// glibc's rawmemchr for arm64 keeps its return address in x15.
-		if c.otherRA = d.PC != 0 && ra < uint64(d.NumRegs); !c.otherRA {
-			r.fail(raOff, "return address column is not the machine's", ra)
-		}
+	// glibc's arm64 memory functions have one of their own, which is called with its return address in x15.
+	if d := &p.table.sec.arch.DWARF; r.err == nil && ra != uint64(d.RA) && (d.PCReg() == d.RA || ra >= uint64(d.PC)) {
+		r.fail(raOff, "return address column is not the machine's", ra)
 	}
-	c.RA = p.table.sec.arch.DWARF.RA
+	c.RA = int(ra)
 	p.augmentation(c, &r, augOff)
 	if r.err != nil {
 		return nil, r.err
@@ -225,7 +223,7 @@ func (p *parser) fde(h header) error {
 	f.Start, f.End = a.start.Value, a.start.Value+arch.ImageAddr(a.size)
 	f.LSDA, f.LSDAIndirect = a.lsda.Value, a.lsda.Value != 0 && c.LSDAEnc&encIndirect != 0
 	f.body, f.prog, f.end = h.body, a.prog, h.end
-	if f.Start != f.End && !c.otherRA {
+	if f.Start != f.End {
 		p.fdes = append(p.fdes, f)
 	}
 	return nil

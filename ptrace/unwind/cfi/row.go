@@ -59,7 +59,8 @@ type Row struct {
 	// RASign is the pseudo register arch.DWARF.RASign, as bits of RASigned and RASignedPC; Step gives
 	// the return address as it is stored.
 	RASign      uint8
-	SignalFrame bool // the caller was interrupted at its pc, rather than calling in front of it
+	RA          uint8 // CIE.RA
+	SignalFrame bool  // the caller was interrupted at its pc, rather than calling in front of it
 
 	sec *section
 }
@@ -73,12 +74,12 @@ const (
 // Outermost reports whether the frame has no caller by the word of its row: the
 // return address is undefined, as at the start of a thread.
 func (r *Row) Outermost() bool {
-	return r.sec != nil && r.Regs[r.sec.arch.DWARF.RA].Kind == RuleUndefined
+	return r.sec != nil && r.Regs[r.RA].Kind == RuleUndefined
 }
 
 // start evaluates the initial instructions of the CIE.
 func (c *CIE) start() error {
-	c.initial = Row{SignalFrame: c.SignalFrame, sec: &c.table.sec}
+	c.initial = Row{RA: uint8(c.RA), SignalFrame: c.SignalFrame, sec: &c.table.sec}
 	m := machine{row: c.initial, cie: c}
 	if err := m.run(c.prog, c.end, 0, 0); err != nil {
 		return err

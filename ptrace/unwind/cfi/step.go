@@ -87,15 +87,16 @@ func (r *Row) Step(regs *Regs, mem Memory) (caller Regs, cfa arch.Addr, err erro
 		}
 	}
 	pc := d.PCReg()
-	if pc != d.RA && r.Regs[pc].Kind == RuleNone {
+	ra := int(r.RA)
+	if pc != ra && r.Regs[pc].Kind == RuleNone {
 		// The return address is in a register of its own. The call has overwritten the caller's value of it.
-		if ra, ok := caller.Get(d.RA); ok {
-			caller.Set(pc, ra)
-			caller.forget(d.RA)
+		if v, ok := caller.Get(ra); ok {
+			caller.Set(pc, v)
+			caller.forget(ra)
 		}
 	}
 	if _, ok := caller.Get(pc); !ok {
-		return Regs{}, cfa, &UnknownError{Reg: d.RA}
+		return Regs{}, cfa, &UnknownError{Reg: ra}
 	}
 	return caller, cfa, nil
 }
@@ -116,7 +117,7 @@ func (r *Row) restore(n int, caller, regs *Regs, mem Memory, cfa uint64) error {
 			caller.Set(n, cfa)
 		case n == d.PCReg():
 			// Nobody's value: it is set from the return address.
-		case n < len(d.Saved) && d.Saved[n] || n == d.RA || n == VG:
+		case n < len(d.Saved) && d.Saved[n] || n == int(r.RA) || n == VG:
 			keep(n, caller, n, regs)
 		}
 	case RuleSameValue:

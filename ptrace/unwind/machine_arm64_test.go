@@ -1,0 +1,114 @@
+package unwind_test
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"hotpatch/arch"
+	"hotpatch/arch/arm64"
+	"hotpatch/ptrace/unwind/cfi"
+)
+
+// native is the architecture of the machine that the tests run on.
+var native = arm64.Arch
+
+// trap is an instruction that stops a tracee (brk #0), and how far behind it the tracee stops.
+var trap = struct {
+	code  []byte
+	moves arch.Addr
+}{code: []byte{0x00, 0x00, 0x20, 0xd4}}
+
+// Register sets (include/uapi/linux/elf.h).
+const (
+	ntPRStatus   = 1
+	ntARMTLS     = 0x401
+	ntARMPACMask = 0x406
+)
+
+// userRegs are the registers of a stopped thread.
+type userRegs struct{ unix.PtraceRegsArm64 }
+
+func (tr *tracee) regs() (r userRegs) {
+	if err := unix.PtraceGetRegSetArm64(tr.pid, ntPRStatus, &r.PtraceRegsArm64); err != nil {
+		tr.t.Fatal(err)
+	}
+	return r
+}
+
+func (tr *tracee) setRegs(r *userRegs) {
+	if err := unix.PtraceSetRegSetArm64(tr.pid, ntPRStatus, &r.PtraceRegsArm64); err != nil {
+		tr.t.Fatal(err)
+	}
+}
+
+func (r *userRegs) pc() arch.Addr      { return arch.Addr(r.Pc) }
+func (r *userRegs) sp() arch.Addr      { return arch.Addr(r.Sp) }
+func (r *userRegs) setPC(pc arch.Addr) { r.Pc = uint64(pc) }
+
+// dwarf numbers registers as AADWARF64 4.1 does.
+func (r *userRegs) dwarf() cfi.Regs {
+	var d cfi.Regs
+	for n, v := range r.Regs {
+		d.Set(n, v)
+	}
+	d.Set(native.DWARF.SP, r.Sp)
+	d.Set(native.DWARF.PC, r.Pc)
+	return d
+}
+
+// threadPointer returns TPIDR_EL0. The kernel gives as much of a register set as there is; the rest of the buffer stays.
+func (tr *tracee) threadPointer() arch.Addr {
+	var set unix.PtraceRegsArm64
+	if err := unix.PtraceGetRegSetArm64(tr.pid, ntARMTLS, &set); err != nil {
+		tr.t.Fatal(err)
+	}
+	return arch.Addr(set.Regs[0])
+}
+
+// pacMask returns which bits of a return address are a signature; without PAC there is no such register set.
+func (tr *tracee) pacMask() uint64 {
+	var set unix.PtraceRegsArm64 // data_mask, insn_mask
+	err := unix.PtraceGetRegSetArm64(tr.pid, ntARMPACMask, &set)
+	if err != nil && err != unix.EINVAL && err != unix.ENODEV {
+		tr.t.Fatal(err)
+	}
+	return set.Regs[1]
+}
+
+// called returns the call that has just been made, with the registers behind it: the return address is in x30.
+func (tr *tracee) called(r *userRegs) call { return call{pc: arch.Addr(r.Regs[30]), cfa: r.sp()} }
+
+// left reports whether the step from one state to another returns from c.
+func (c *call) left(_ arch.Flow, _, to *userRegs) bool { return c.cfa == to.sp() && c.pc == to.pc() }
+
+// Amounts for the single-step test: how many instructions it must go through in total, and how many end a program that does not
+// come to its end.
+const (
+	minSteps = 15_000
+	maxSteps = 60_000
+
+	compareAll = false // the guest is emulated
+	clockSteps = 50    // steps in the vDSO, after which it is left to run
+)
+
+// startIsTold says that crt1.o's call frame information has no caller for _start from its first instruction on. It does from the second.
+const startIsTold = false
+
+// bare are functions of crti.o that have no call frame information in Debian's glibc 2.36. A walk must end there, and say so.
+var bare = []string{"_init", "_fini", "call_weak_fn"}
+
+// stepTests are the programs of the single-step test.
+var stepTests = []stepTest{
+	{name: "calls O2 signed", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-mbranch-protection=standard"}},
+	{name: "signals O2 signed", cc: "gcc", source: "signals.c", output: "signals 147\n", flags: []string{"-O2", "-mbranch-protection=standard"}},
+}
+
+// threadFlags are the ways in which the program of the test of threads is compiled.
+var threadFlags = [][]string{
+	{"-O2", "-mbranch-protection=standard", "-pthread"},
+	{"-O0", "-pthread"},
+}
+
+// checkMachine says what else a run of the single-step test has to show.
+func checkMachine(*testing.T, *stepCount) {}
