@@ -91,7 +91,6 @@ func TestSingleStep(t *testing.T) {
 			if strings.HasPrefix(tt.name, "signals") != (c.signals > 0) || c.active == 0 || c.scan == 0 {
 				t.Errorf("the run did not show what it is for")
 			}
-			checkMachine(t, &c)
 			total.add(c)
 		})
 	}
@@ -210,7 +209,7 @@ func (s *stepper) run() {
 // state is what a comparison is about: the place, and the innermost calls that led there.
 type state struct {
 	pc     arch.Addr
-	calls  [2]arch.Addr
+	calls  [1]arch.Addr
 	active bool
 }
 
