@@ -27,6 +27,10 @@ type flow struct {
 	queued []bool
 	visits int
 	kept   int // values in all of in
+	// behind is what would hold behind calls that do not return, by the block there. If nothing else leads to the block, its compiler did not know that of the
+	// function, and the code is made for that.
+	behind  map[int32]saved
+	behinds []int32 // its keys, in the order in which they were found
 
 	s    state
 	t    arch.Transfer
@@ -228,7 +232,8 @@ func (f *flow) fixpoint() error {
 		f.in[b].reached, f.in[b].entries = false, f.in[b].entries[:0]
 		f.queued[b] = false
 	}
-	f.work, f.visits, f.kept = f.work[:0], 0, 0
+	f.work, f.visits, f.kept, f.behinds = f.work[:0], 0, 0, f.behinds[:0]
+	clear(f.behind)
 	if len(f.in) == 0 {
 		return nil
 	}
@@ -238,17 +243,29 @@ func (f *flow) fixpoint() error {
 	if err := f.drain(); err != nil {
 		return err
 	}
+	next := 0 // of behinds
 	for b := range f.in {
-		if f.in[b].reached {
-			continue
+		for ; next < len(f.behinds); next++ {
+			after := f.behind[f.behinds[next]]
+			if err := f.start(f.behinds[next], &after); err != nil {
+				return err
+			}
 		}
-		f.s.restore(&saved{})
-		f.enter(int32(b))
-		if err := f.drain(); err != nil {
+		if err := f.start(int32(b), &saved{}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// start runs from a block that nothing leads to.
+func (f *flow) start(b int32, from *saved) error {
+	if f.in[b].reached {
+		return nil
+	}
+	f.s.restore(from)
+	f.enter(b)
+	return f.drain()
 }
 
 // drain runs over the blocks that are queued.
@@ -391,14 +408,29 @@ func (f *flow) leave(n int32, part int, in *arch.Inst, at arch.ImageAddr) {
 		f.indirect(n)
 	case arch.FlowReturn, arch.FlowStop:
 	case arch.FlowCall:
-		if next >= 0 && f.im.comesBack(at+arch.ImageAddr(in.Target)) {
+		switch {
+		case next < 0:
+		case f.im.comesBack(at + arch.ImageAddr(in.Target)):
 			f.enter(next)
+		default:
+			f.stay(next)
 		}
 	default:
 		if next >= 0 {
 			f.enter(next)
 		}
 	}
+}
+
+// stay keeps what would hold in block b if a call in front of it returned.
+func (f *flow) stay(b int32) {
+	if f.behind == nil {
+		f.behind = map[int32]saved{}
+	}
+	if _, ok := f.behind[b]; !ok {
+		f.behinds = append(f.behinds, b)
+	}
+	f.behind[b] = saved{entries: f.s.entries(nil), spent: f.s.spent}
 }
 
 // jump enters the block at an address, if that is in the unit.
