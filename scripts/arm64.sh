@@ -80,15 +80,15 @@ arm64_libraries() {
 }
 
 # build_for ARCH: from here on gcc and the others build for an architecture, as dpkg names it. Exported: HOST_TRIPLE, the name that
-# a configure script wants as --host, unset for this machine; BUILD_CC, a compiler for programs that run while building. $target is the
+# a configure script wants as --host, unset for this machine; BUILD_CC, a compiler for programs that run while building. $foreign is the
 # architecture's name for directories of the cache, "" for this machine's.
 build_for() {
 	BUILD_CC=$(command -v gcc) && export BUILD_CC
 	case $1 in
-	"$(dpkg --print-architecture)") target= && unset HOST_TRIPLE ;;
+	"$(dpkg --print-architecture)") foreign= && unset HOST_TRIPLE ;;
 	arm64)
 		mkdir -p "$arm64" && arm64_tools || return
-		target=arm64
+		foreign=arm64
 		export HOST_TRIPLE=aarch64-linux-gnu PATH=$arm64_bin:$PATH
 		export CGO_ENABLED=0 # a Go program that a script builds is for this machine, and needs no C
 		export PKG_CONFIG_SYSROOT_DIR=$arm64/root PKG_CONFIG_LIBDIR=$arm64/root/usr/lib/aarch64-linux-gnu/pkgconfig

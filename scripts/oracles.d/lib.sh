@@ -15,7 +15,7 @@ HOTPATCH_CACHE=${HOTPATCH_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/hotpatch}/oracl
 source scripts/arm64.sh
 source scripts/realworld.d/common.sh
 source scripts/realworld.d/fetch.sh
-target=
+foreign=
 say() { echo "${0##*/}: $*" >&2; }
 fail() {
 	say "$@"
@@ -56,8 +56,8 @@ compiled() {
 	local program=$1 name=$2 key from=$SECONDS
 	shift 2
 	recipe "$program"
-	key=$({ cat "$recipes/$program.sh"; echo "$@"; gcc --version; [[ -z $target ]] || command -v gcc; } | sha256sum | cut -c1-12)
-	tree=$cache/${target:+$target-}$program-$key-$name
+	key=$({ cat "$recipes/$program.sh"; echo "$@"; gcc --version; [[ -z $foreign ]] || command -v gcc; } | sha256sum | cut -c1-12)
+	tree=$cache/${foreign:+$foreign-}$program-$key-$name
 	[[ -e $tree.done ]] && return
 	fetch_tree
 	rm -rf "$tree" && mkdir -p "$(dirname "$tree")" && cp -r "$source/tree" "$tree"

@@ -65,12 +65,16 @@ free_port() {
     fail "no free port found"
 }
 
-# await WHAT COMMAND...: runs the command until it succeeds, at most 20 seconds.
+# How long an answer may take, in seconds, and how long a load runs that is given its time. An emulated machine needs more.
+patience=${REALWORLD_PATIENCE:-20}
+load_time=${REALWORLD_LOAD:-15s}
+
+# await WHAT COMMAND...: runs the command until it succeeds, for as long as patience lasts.
 await() {
-    local what=$1 until=$((SECONDS + 20))
+    local what=$1 until=$((SECONDS + patience))
     shift
     until "$@" >/dev/null 2>&1; do
-        ((SECONDS < until)) || fail "$what: not within 20 seconds"
+        ((SECONDS < until)) || fail "$what: not within $patience seconds"
         read -rt 0.05 <> <(:) || true
     done
 }

@@ -82,8 +82,8 @@ apply_one() { patch -p1 -s -f --no-backup-if-mismatch <"debian/patches/$1" || fa
 # They depend on the package's version, the recipe and the compiler, and are made once.
 build_pair() {
     local package=$1 patch=$2 key dir from=$SECONDS
-    key=$({ declare -f configure build; echo "$package $patch $result"; gcc --version; } | sha256sum | cut -c1-16)
-    dir=$cache/build/$package-$key
+    key=$({ declare -f configure build; echo "$package $patch $result"; gcc --version; [[ -z ${foreign:-} ]] || command -v gcc; } | sha256sum | cut -c1-16)
+    dir=$cache/build/${foreign:+$foreign-}$package-$key
     old=$dir/old new=$dir/new
     if [[ -e $dir/done ]]; then
         say "both builds are in the cache"

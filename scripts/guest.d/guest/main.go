@@ -38,6 +38,7 @@ type options struct {
 	root     string // of the module
 	packages string // the directory with Debian's arm64 packages
 	files    list   // HOST:GUEST
+	trees    list   // the same, of directories
 	env      list
 	dir      string
 	limit    time.Duration
@@ -58,6 +59,7 @@ func run(args []string) (int, error) {
 	fs.DurationVar(&o.limit, "limit", 10*time.Minute, "for the whole, by the host's clock")
 	fs.StringVar(&o.packages, "libraries", "", "directory with unpacked arm64 packages, for dynamic programs")
 	fs.Var(&o.files, "file", "HOST:GUEST, a file to take along")
+	fs.Var(&o.trees, "tree", "HOST:GUEST, a directory to take along, with all below it")
 	fs.Var(&o.env, "env", "NAME=VALUE for the program")
 	fs.StringVar(&o.dir, "dir", "", "working directory in the guest")
 	fs.StringVar(&o.patterns, "run", "", "tests to run, as go test has it")
@@ -112,6 +114,13 @@ func (o *options) runProgram(args []string) (int, error) {
 				bad = fmt.Errorf("file %q: HOST:GUEST is wanted", f)
 			}
 			a.AddFile(there, host)
+		}
+		for _, f := range o.trees {
+			host, there, ok := strings.Cut(f, ":")
+			if !ok {
+				bad = fmt.Errorf("tree %q: HOST:GUEST is wanted", f)
+			}
+			a.AddDir(there, host, func(string) bool { return true })
 		}
 	}
 	r, err := o.machine.Boot(context.Background(), []guest.Job{job}, add, o.limit, os.Stdout)

@@ -48,7 +48,7 @@ start_server() {
 # answer must begin with WANT.
 ask() {
     [[ -z $2 ]] || echo "$2" >&9
-    read -rt 20 -u 8 answer && [[ $answer == "$1"* ]] || fail "the driver answered \"$answer\", want \"$1\""
+    read -rt "$patience" -u 8 answer && [[ $answer == "$1"* ]] || fail "the driver answered \"$answer\", want \"$1\""
 }
 
 # parsed reads the number of documents that the driver's threads have parsed, none of them wrongly.

@@ -69,7 +69,7 @@ load_start() {
     case $1 in
     spaces)
         # memaslap checks a fifth of the values that it reads. It reports when its time is over.
-        spawn memcaslap -s "127.0.0.1:$port" -T 2 -c 16 -t 15s -v 0.2 -X 100
+        spawn memcaslap -s "127.0.0.1:$port" -T 2 -c 16 -t "$load_time" -v 0.2 -X 100
         load=$child log_of_load=$log
         await "memcaslap's connections" connections_of_load
         ;;
@@ -107,9 +107,9 @@ authenticate() {
 # status_of_reply FD reads a reply of the binary protocol and prints its status.
 status_of_reply() {
     local head
-    head=$(timeout 10 head -c 24 <&"$1" | od -An -v -tx1 | tr -d ' \n')
+    head=$(timeout "$patience" head -c 24 <&"$1" | od -An -v -tx1 | tr -d ' \n')
     [[ ${#head} == 48 ]] || return 1
-    timeout 10 head -c "$((16#${head:16:8}))" <&"$1" >/dev/null
+    timeout "$patience" head -c "$((16#${head:16:8}))" <&"$1" >/dev/null
     echo "${head:12:4}"
 }
 
@@ -118,7 +118,7 @@ connections_open() {
     case $fix in
     spaces)
         printf 'set kept 0 0 6\r\nbefore\r\n' >&9
-        read -rt 10 -u 9 && [[ $REPLY == STORED* ]] || fail "the held connection: \"$REPLY\""
+        read -rt "$patience" -u 9 && [[ $REPLY == STORED* ]] || fail "the held connection: \"$REPLY\""
         before=$(connections_of_load)
         ;;
     sasl) [[ $(authenticate 9 alice one) == 0000 ]] || fail "the held connection is not authenticated" ;;
@@ -130,8 +130,8 @@ connections_check() {
     case $fix in
     spaces)
         printf 'get kept\r\n' >&9
-        read -rt 10 -u 9 && read -rt 10 -u 9 && [[ $REPLY == before* ]] || fail "the held connection: \"$REPLY\""
-        read -rt 10 -u 9 && [[ $REPLY == END* ]] || fail "the held connection: \"$REPLY\""
+        read -rt "$patience" -u 9 && read -rt "$patience" -u 9 && [[ $REPLY == before* ]] || fail "the held connection: \"$REPLY\""
+        read -rt "$patience" -u 9 && [[ $REPLY == END* ]] || fail "the held connection: \"$REPLY\""
         [[ $(connections_of_load) == "$before" ]] || fail "memcaslap's connections are not the same ones"
         say "the held connection and memcaslap's 16 are the same"
         ;;
@@ -168,11 +168,11 @@ probe() {
     case $1 in
     spaces)
         printf 'set realworld 0 0 5\r\nvalue\r\n' >&9
-        read -rt 10 -u 9
+        read -rt "$patience" -u 9
         exec 8<>"/dev/tcp/127.0.0.1/$port"
         # 31 spaces: more than the fix allows, fewer than the old build's buffer has room for.
         printf 'get%40s realworld\r\n' realworld >&8
-        read -rt 10 -u 8 reply
+        read -rt "$patience" -u 8 reply
         exec 8>&-
         case $reply in
         *"malformed request"*) echo "new: ${reply%$'\r'}" ;;

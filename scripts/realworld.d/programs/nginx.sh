@@ -99,7 +99,7 @@ connections_of_load() {
 # ask_held sends a request on the held connection and reads the reply's last line.
 ask_held() {
     printf 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n' >&9
-    until read -rt 10 -u 9 && [[ $REPLY == hello ]]; do
+    until read -rt "$patience" -u 9 && [[ $REPLY == hello ]]; do
         [[ -n $REPLY ]] || fail "the held connection gives no reply"
     done
 }

@@ -61,13 +61,13 @@ connections_of_load() {
 connections_open() {
     exec 9<>"/dev/tcp/127.0.0.1/$port"
     echo "SET realworld:kept before" >&9
-    read -rt 10 -u 9 && [[ $REPLY == +OK* ]] || fail "the held connection: \"$REPLY\""
+    read -rt "$patience" -u 9 && [[ $REPLY == +OK* ]] || fail "the held connection: \"$REPLY\""
     before=$(connections_of_load)
 }
 
 connections_check() {
     echo "GETRANGE realworld:kept 0 -1" >&9
-    read -rt 10 -u 9 && read -rt 10 -u 9 && [[ $REPLY == before* ]] || fail "the held connection: \"$REPLY\""
+    read -rt "$patience" -u 9 && read -rt "$patience" -u 9 && [[ $REPLY == before* ]] || fail "the held connection: \"$REPLY\""
     alive "$load" || fail "redis-benchmark has ended"
     [[ $(connections_of_load) == "$before" ]] || fail "redis-benchmark's connections are not the same ones"
     say "the held connection and redis-benchmark's 20 are the same"
