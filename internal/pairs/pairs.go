@@ -16,10 +16,9 @@ import (
 // Pair is one program in two versions, with what is expected of it.
 type Pair struct {
 	Name    string
-	Sources []string            // relative to testdata
-	Flags   []string            // of both versions
-	Flags2  []string            // further ones of the second
-	only    map[string][]string // further ones of both, by the target's name
+	Sources []string // relative to testdata
+	Flags   []string // of both versions
+	Flags2  []string // further ones of the second
 
 	Changed, Added, Removed, Line, Objects []string // names, without compiler suffixes where the directive has none
 	Types                                  []string // names, with their keywords
@@ -112,11 +111,6 @@ func (p *Pair) set(t testing.TB, key, value string) {
 		p.Reverted = value
 	case "Apply":
 		p.Apply = value
-	case "amd64", "arm64":
-		if p.only == nil {
-			p.only = make(map[string][]string)
-		}
-		p.only[key] = words
 	default:
 		if strings.Trim(key, "DP0123456789") != "" { // D1, P11: the hazard's name
 			t.Fatalf("%s: unknown directive %q", p.Name, key)
@@ -136,7 +130,7 @@ func (p *Pair) BuildFor(t testing.TB, target victim.Target, cc string, flags ...
 	if strings.HasSuffix(p.Sources[0], ".cc") {
 		cc = map[string]string{"gcc": "g++", "clang": "clang++"}[cc]
 	}
-	flags = append(append([]string{"-O2", "-g", "-fPIE", "-pie", "-Wl,--build-id"}, slices.Concat(p.Flags, p.only[target.Name])...), flags...)
+	flags = append(append([]string{"-O2", "-g", "-fPIE", "-pie", "-Wl,--build-id"}, p.Flags...), flags...)
 	if strings.HasPrefix(cc, "clang") { // which keeps the order by itself
 		flags = slices.DeleteFunc(flags, func(f string) bool { return f == "-fno-toplevel-reorder" })
 	}

@@ -36,12 +36,13 @@ func Build(t testing.TB, cc string, sources []string, flags ...string) string {
 	return Native(t).Build(t, cc, sources, flags...)
 }
 
-// Build compiles and links sources (paths below testdata/) with cc and the flags, and
+// Build compiles and links sources (paths below testdata/) with cc and the flags (those that only x86-64 has stand for the target's own), and
 // returns the program's path. Results are cached by content in the user's cache directory.
 // A missing compiler fails the test.
 func (g Target) Build(t testing.TB, cc string, sources []string, flags ...string) string {
 	t.Helper()
 	root := Root(t)
+	flags = g.spell(flags)
 	key := []string{fmt.Sprintf("%q", sources)}
 	var args []string
 	// Sources come before the flags, so that -l options find what they are for.

@@ -64,3 +64,29 @@ func (g Target) Command(name string, args ...string) *exec.Cmd {
 	tool := append(g.Tool(name), args...)
 	return exec.Command(tool[0], tool[1:]...)
 }
+
+// spell returns flags that x86-64's compilers have in the spelling of the target: tests name them in one way.
+func (g Target) spell(flags []string) []string {
+	if g.Machine == elf.EM_X86_64 {
+		return flags
+	}
+	spelled := map[string]string{
+		"-fcf-protection":        "-mbranch-protection=standard", // landing pads, and what guards returns
+		"-fcf-protection=full":   "-mbranch-protection=standard",
+		"-fcf-protection=branch": "-mbranch-protection=bti",
+		"-fcf-protection=none":   "-mbranch-protection=none",
+		"-mavx2":                 "-march=armv8-a+simd", // the widest vectors that every processor of the architecture has
+		"-mno-red-zone":          "",                    // there is none
+		"-Wl,-z,ibtplt":          "-Wl,-z,force-bti",
+	}
+	var out []string
+	for _, f := range flags {
+		if s, ok := spelled[f]; ok {
+			f = s
+		}
+		if f != "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}

@@ -4,7 +4,6 @@
 //
 //   Sources:   further files that are linked in
 //   Flags:     further compiler flags
-//   amd64:     the same, for that target only; likewise arm64
 //   Changed:   functions that the diff reports as changed (likewise Added, Removed, Line)
 //   Objects:   data objects that it reports
 //   Types:     types, and variables with other types, that it reports

@@ -1,6 +1,5 @@
 // D6: vector constants, and new data that wide accesses need aligned.
-// amd64: -mavx2
-// arm64: -march=armv8.2-a+sve
+// Flags: -mavx2
 // Changed: mix answer
 // Objects: wide
 // Verdict: ok
