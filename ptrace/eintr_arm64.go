@@ -180,16 +180,21 @@ func (tr *tracer) endAgain(t *tracee) {
 	if !a.is(r, r.PC()+arch.Addr(len(syscallInst))) || a.args[0] != r.Arg(0) || !isCall(t.tid, r.PC()) {
 		return
 	}
-	nr := r.callNR()
-	c := callOf(interruptibles[:], nr)
-	ends := c != nil || slices.Contains(neverRestarted[:], nr) || nr == unix.SYS_FUTEX && r.Arg(3) != 0
-	if !ends {
+	if !endsByHandler(r) {
 		return
 	}
 	a.known = false
 	r.setResult(-int64(unix.EINTR))
 	r.word[regPC] = uint64(a.behind)
 	regset(unix.PTRACE_SETREGSET, t.tid, r)
+}
+
+// endsByHandler reports whether a handler ends the call that a thread is about to make, whatever its SA_RESTART. Of the others that is not known,
+// so they are made again behind the handler, as if the signal had come just before.
+func endsByHandler(r *Regs) bool {
+	nr := r.callNR()
+	c := callOf(interruptibles[:], nr)
+	return c != nil && c.always || slices.Contains(neverRestarted[:], nr) || nr == unix.SYS_FUTEX && r.Arg(3) != 0
 }
 
 // deliverInCall prepares a borrowed thread, with its own registers, for a signal: a handler ends the call, as it would have.

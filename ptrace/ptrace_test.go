@@ -71,7 +71,7 @@ func TestReadWriteBorrowStop(t *testing.T) {
 func TestStaticPrograms(t *testing.T) {
 	for _, kind := range []string{"-static", "-static-pie", "-no-pie"} {
 		t.Run(kind, func(t *testing.T) {
-			v := victim.Start(t, build(t, "threads.c", kind), "3", "0")
+			v := victim.Start(t, build(t, "threads.c", kind, "-DPAD=1536"), "3", "0")
 			p := open(t, v.PID)
 			stops(t, p, 3)
 			if err := p.Borrow(borrowPage); err != nil {

@@ -13,6 +13,19 @@ import (
 // callsWithBlock are those calls of the victim odd that go on by a restart block.
 const callsWithBlock = "futex nanosleep poll"
 
+// seesIgnored: whether a call that always needs repair sees an EINTR if an ignored signal wakes it while it is traced and runs.
+const seesIgnored = false
+
+// emulated: whether these tests usually run under emulation, where a spinning thread may wait for a processor longer than a borrowing has patience.
+// They make fewer rounds by slowness.
+const (
+	emulated = false
+	slowness = 1
+)
+
+// requestsMore are the ptrace requests that are made on this architecture only, by name, for n threads: none.
+func requestsMore(int) map[string]int { return nil }
+
 // vdsoHasTail: whether there is room behind the vDSO's segment. It is in the last page that is mapped.
 const vdsoHasTail = true
 

@@ -1,15 +1,35 @@
 package ptrace
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hotpatch/internal/victim"
 )
 
 // What is tested here is how arm64's registers show a call. x86-64's do it in another way: regs_amd64_test.go.
 
 // callsWithBlock are those calls of the victim odd that go on by a restart block.
 const callsWithBlock = "futex nanosleep"
+
+// seesIgnored: whether a call that always needs repair sees an EINTR if an ignored signal wakes it while it is traced and runs.
+const seesIgnored = true
+
+// emulated: whether these tests usually run under emulation, where a spinning thread may wait for a processor longer than a borrowing has patience.
+// They make fewer rounds by slowness.
+const (
+	emulated = true
+	slowness = 10
+)
+
+// requestsMore are the ptrace requests that are made on this architecture only, by name, for n threads: each thread's thread pointer, the
+// masks of pointer authentication, and whether the borrowed thread uses SVE and SME.
+func requestsMore(n int) map[string]int {
+	return map[string]int{"GETREGSET": n*(requestsForRegs-1) + 1 + 2}
+}
 
 // vdsoHasTail: whether there is room behind the vDSO's segment. The kernel maps pages behind the vDSO's that hold the rest of its file.
 const vdsoHasTail = false
@@ -77,5 +97,110 @@ func TestDWARFNumbers(t *testing.T) {
 	}
 	if _, ok := r.DWARF(33); ok || r.NumDWARF() != 33 {
 		t.Error("a register 33")
+	}
+}
+
+// TestPACMasks: the masks are those of the address space's size and top byte, and there are none on a processor without pointer
+// authentication.
+func TestPACMasks(t *testing.T) {
+	const hwcapPACA = 1 << 30 // HWCAP_PACA of asm/hwcap.h
+	const atHWCAP = 16        // AT_HWCAP
+	p := open(t, victim.Start(t, build(t, "threads.c"), "1", "0").PID)
+	auxv, err := p.Auxv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := p.PACMasks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if has := auxv[atHWCAP]&hwcapPACA != 0; has != (m.Code != 0) || has != (m.Data != 0) {
+		t.Errorf("masks %#x; the processor has pointer authentication: %v", m, has)
+	}
+	const code = 0x0000aaaabbbbcccc
+	if got := m.Strip(code | m.Code); got != code {
+		t.Errorf("%#x is left of a signed %#x", got, code)
+	}
+	t.Logf("%#x", m)
+}
+
+// TestScalableVectorsAreKept: a thread that uses SVE and is in no call is stopped like any other. It is not borrowed, because a call would take
+// its registers from it.
+func TestScalableVectorsAreKept(t *testing.T) {
+	const hwcapSVE, atHWCAP = 1 << 22, 16
+	v := victim.Start(t, build(t, "hold.c"), "1", "sve")
+	p := open(t, v.PID)
+	auxv, err := p.Auxv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads, err := p.Threads()
+	if err != nil || len(threads) != 2 {
+		t.Fatal(threads, err)
+	}
+	stops(t, p, 30)
+	err = p.BorrowWith(BorrowOptions{TID: threads[1].TID}, borrowPage)
+	if auxv[atHWCAP]&hwcapSVE != 0 {
+		wantKind(t, err, ErrNoThread, "has SVE registers in use")
+	} else if err != nil {
+		t.Error(err)
+	}
+	if err := p.Borrow(borrowPage); err != nil { // the main thread, which reads
+		t.Error(err)
+	}
+	rounds := func() int { return askCount(t, v, "sum") }
+	before := rounds()
+	eventually(t, "goes round again", func() bool { return rounds() >= before+2 })
+	t.Log(askOK(t, v, "sum"))
+}
+
+// TestRestartBlockIsKept: a thread that is borrowed in a sleep goes on with the rest of it, not with the whole. In a guest time means little, so
+// the sleep is long. One after the other: while one is borrowed the others end.
+func TestRestartBlockIsKept(t *testing.T) {
+	const timeout = 3 * time.Second
+	for _, call := range []string{"nanosleep", "clock_nanosleep", "futex"} {
+		w := waiters(t, timeout, call)[0]
+		begin := time.Now()
+		n := 0
+		for ; time.Since(begin) < timeout*3/4; n++ {
+			if err := w.p.Borrow(func(r *Remote) error {
+				if got := r.saved.callNR(); got != unix.SYS_RESTART_SYSCALL {
+					t.Errorf("%s: x8 is %d, want restart_syscall", w.call, got)
+				}
+				return borrowPage(r)
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begun := slices.ContainsFunc(w.p.Afresh(), func(a Afresh) bool { return a.TID == w.PID })
+		if d := w.took(); d < timeout-early || d >= timeout*7/4 || begun {
+			t.Errorf("%s of %v took %v under %d borrowings over 3/4 of it; begun afresh: %v", w.call, timeout, d, n, begun)
+		}
+	}
+}
+
+// TestHandlerEndsCall: which calls a signal with a handler ends with EINTR, whatever the handler's flags.
+func TestHandlerEndsCall(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		nr   uint64
+		arg3 uint64
+		ends bool
+	}{
+		{name: "ppoll", nr: unix.SYS_PPOLL, ends: true},
+		{name: "restart_syscall", nr: unix.SYS_RESTART_SYSCALL, ends: true},
+		{name: "epoll_pwait", nr: unix.SYS_EPOLL_PWAIT, ends: true},
+		{name: "futex with a timeout", nr: unix.SYS_FUTEX, arg3: 1, ends: true},
+		{name: "futex", nr: unix.SYS_FUTEX},
+		{name: "waitid", nr: unix.SYS_WAITID},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var r Regs
+			r.word[regX8] = tt.nr
+			r.setArg(3, tt.arg3)
+			if got := endsByHandler(&r); got != tt.ends {
+				t.Errorf("%v, want %v", got, tt.ends)
+			}
+		})
 	}
 }

@@ -223,7 +223,7 @@ func TestKilledUnderSignals(t *testing.T) {
 // nobody is in.
 func TestStubsAreReclaimed(t *testing.T) {
 	s := newSweeper(t)
-	v := victim.Start(t, build(t, "threads.c", "-static"), "2", "1")
+	v := victim.Start(t, build(t, "threads.c", "-static", "-DPAD=1536"), "2", "1")
 	probes := s.probes(v.PID, v.PID)
 	stub := fmt.Sprintf("after write %d ", stubLen)
 	at := 1 + slices.IndexFunc(probes, func(name string) bool { return strings.HasPrefix(name, stub) })

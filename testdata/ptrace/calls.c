@@ -47,8 +47,14 @@ static void bad(const char *name, long got, long want)
 	_exit(1);
 }
 
-// A call that times out: result r with errno e, after MS milliseconds. early: how much sooner it may be (ns).
-#define LOOP(name, early, r, e, call)                                                                  \
+// A call that times out: result r with errno e, after MS milliseconds. early: how much sooner it may be (ns). plain: a stop may make it
+// return EINTR: PLAIN on arm64, where a call that begins just when its thread is stopped cannot be made again (ptrace/eintr_arm64.go).
+#ifdef __aarch64__
+enum { PLAIN = 1 };
+#else
+enum { PLAIN = 0 };
+#endif
+#define LOOP(name, plain, early, r, e, call)                                                           \
 	static void *name(void *rounds)                                                                \
 	{                                                                                              \
 		struct timespec ts = {0, MS * 1000000};                                                \
@@ -60,6 +66,8 @@ static void bad(const char *name, long got, long want)
 			long got = (call);                                                             \
 			int err = errno;                                                               \
 			int64_t took = now() - t0;                                                     \
+			if (got == -1 && err == EINTR && (plain))                                      \
+				goto again;                                                            \
 			if (got != (r) || (e && err != (e)))                                           \
 				bad(#name, got, r);                                                    \
 			if (took < MS * 1000000ll - (early)) {                                         \
@@ -68,6 +76,7 @@ static void bad(const char *name, long got, long want)
 				_exit(1);                                                              \
 			}                                                                              \
 			++*(long *)rounds;                                                             \
+		again:                                                                                 \
 			ts = (struct timespec){0, MS * 1000000};                                       \
 			tv = (struct timeval){0, MS * 1000};                                           \
 		}                                                                                      \
@@ -111,22 +120,22 @@ static aio_context_t aioctx(void)
 // whole.
 enum { ROUND = 2000000, JIFFY = 10000000 };
 
-LOOP(l_epoll_wait, ROUND, 0, 0, epoll_wait(epfd, &ev, 1, MS))
-LOOP(l_epoll_pwait, ROUND, 0, 0, epoll_pwait(epfd, &ev, 1, MS, rt()))
-LOOP(l_epoll_pwait2, 0, 0, 0, syscall(441, epfd, &ev, 1, &ts, NULL, 8))
-LOOP(l_sigtimedwait, 0, -1, EAGAIN, sigtimedwait(rt(), NULL, &ts))
-LOOP(l_nanosleep, 0, 0, 0, nanosleep(&ts, NULL))
-LOOP(l_clock_nanosleep, 0, 0, 0, clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL))
-LOOP(l_futex, 0, -1, ETIMEDOUT, syscall(SYS_futex, &fut, FUTEX_WAIT, 0, &ts, NULL, 0))
-LOOP(l_poll, 0, 0, 0, (pf.fd = efd, pf.events = POLLIN, poll(&pf, 1, MS)))
-LOOP(l_ppoll, 0, 0, 0, (pf.fd = efd, pf.events = POLLIN, ppoll(&pf, 1, &ts, NULL)))
-LOOP(l_select, 0, 0, 0, select(0, NULL, NULL, NULL, &tv))
-LOOP(l_pselect, 0, 0, 0, pselect(0, NULL, NULL, NULL, &ts, NULL))
-LOOP(l_recv, JIFFY, -1, EAGAIN, recv(timed_socket(), buf, 1, 0))
-LOOP(l_sockread, JIFFY, -1, EAGAIN, read(timed_socket(), buf, 1))
-LOOP(l_semtimedop, ROUND, -1, EAGAIN,
+LOOP(l_epoll_wait, PLAIN, ROUND, 0, 0, epoll_wait(epfd, &ev, 1, MS))
+LOOP(l_epoll_pwait, PLAIN, ROUND, 0, 0, epoll_pwait(epfd, &ev, 1, MS, rt()))
+LOOP(l_epoll_pwait2, PLAIN, 0, 0, 0, syscall(441, epfd, &ev, 1, &ts, NULL, 8))
+LOOP(l_sigtimedwait, PLAIN, 0, -1, EAGAIN, sigtimedwait(rt(), NULL, &ts))
+LOOP(l_nanosleep, 0, 0, 0, 0, nanosleep(&ts, NULL))
+LOOP(l_clock_nanosleep, 0, 0, 0, 0, clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL))
+LOOP(l_futex, 0, 0, -1, ETIMEDOUT, syscall(SYS_futex, &fut, FUTEX_WAIT, 0, &ts, NULL, 0))
+LOOP(l_poll, 0, 0, 0, 0, (pf.fd = efd, pf.events = POLLIN, poll(&pf, 1, MS)))
+LOOP(l_ppoll, 0, 0, 0, 0, (pf.fd = efd, pf.events = POLLIN, ppoll(&pf, 1, &ts, NULL)))
+LOOP(l_select, 0, 0, 0, 0, select(0, NULL, NULL, NULL, &tv))
+LOOP(l_pselect, 0, 0, 0, 0, pselect(0, NULL, NULL, NULL, &ts, NULL))
+LOOP(l_recv, PLAIN, JIFFY, -1, EAGAIN, recv(timed_socket(), buf, 1, 0))
+LOOP(l_sockread, PLAIN, JIFFY, -1, EAGAIN, read(timed_socket(), buf, 1))
+LOOP(l_semtimedop, PLAIN, ROUND, -1, EAGAIN,
      semtimedop(semid, &(struct sembuf){.sem_num = 0, .sem_op = -1}, 1, &ts))
-LOOP(l_io_getevents, 0, 0, 0, syscall(SYS_io_getevents, aioctx(), 1, 1, &ioev, &ts))
+LOOP(l_io_getevents, PLAIN, 0, 0, 0, syscall(SYS_io_getevents, aioctx(), 1, 1, &ioev, &ts))
 
 // Calls that wait until the end.
 #define ONCE(name, want, call)                                                                         \

@@ -9,6 +9,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#if defined(PAD) && defined(__aarch64__) // moves the end of the text, so that a static program has room behind it
+#define STRING(x) #x
+#define SKIP(n) __asm__(".text\n.skip " STRING(n))
+SKIP(PAD);
+#endif
+
 static volatile uint64_t spins[4096];
 static int efd;
 
