@@ -44,4 +44,7 @@ type Convention struct {
 	Args    RegSet   // can hold arguments
 	Count   RegSet   // holds the number of arguments of some kind for functions that take any number
 	Result  RegSet   // can hold results
+
+	General RegSet // the general registers: their bits are numbers of [Reg]
+	SP, FP  Reg    // stack pointer, and the register that usually holds the frame
 }

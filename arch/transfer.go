@@ -24,11 +24,12 @@ func (s Regs) Has(r Reg) bool { return r >= 0 && s>>r&1 != 0 }
 type TransferKind uint8
 
 const (
-	// TransferOther is anything that is not described. Only Writes holds then, which names every general register that may get another
-	// value; each may be made of any register's, and memory may be read and written.
+	// TransferOther is anything that is not described. Writes then names every general register that may get another value, which may be made of any that
+	// Reads names; memory may be read and written. If HasMem is set, that is the operand in memory and nothing else is accessed, and
+	// general registers that are read for another purpose are Src or Src2, or implied.
 	TransferOther   TransferKind = iota
 	TransferNone                 // no general register gets a value, and no memory is accessed
-	TransferMove                 // Dst = Src
+	TransferMove                 // Dst = Src, or that Part of it
 	TransferConst                // Dst = Imm
 	TransferAddress              // Dst = the address that Mem describes: lea, adr, adrp, an addition of registers or a constant
 	TransferLoad                 // Dst = memory at Mem
@@ -36,7 +37,7 @@ const (
 	TransferCompare              // Src is compared with Src2, Imm, or memory at Mem; Dst = the difference
 	TransferArith                // Dst = some function of Src, Src2, Imm, memory at Mem
 	TransferSelect               // Dst = Src or Src2
-	TransferInsert               // Dst = Src with the bits of Mask replaced by Imm (movk)
+	TransferInsert               // Dst = Src with some bits replaced: those of Mask by Imm (movk), or, without Mask, the low ones by something (8 and 16 bits of x86-64)
 )
 
 // Mem is an operand in memory, or the address that an instruction computes.
@@ -52,6 +53,7 @@ type Mem struct {
 	Scale  uint8
 	Extend Extend
 	Minus  bool // Index is subtracted
+	Seg    bool // through a segment base that is not flat (fs, gs): thread-local
 }
 
 // Extend says which part of a value counts: the low Bits bits, extended to 64; 0: all of it.
@@ -114,6 +116,8 @@ type Transfer struct {
 	Limit     uint64 // Dst is at most that, unsigned, whatever went in; 0: not known
 	Flags     bool   // status flags get another value; TransferCompare: that of the comparison
 	Cond      Cond   // of a conditional branch
+	Part      Extend // TransferMove: what of Src
+	Negates   bool   // TransferArith: Dst = a negative multiple of Src, or its complement
 	// Reads are all registers whose value the instruction uses, Src, Src2 and those of Mem among them; all, where that is not known. An
 	// architecture that makes addresses in pieces fills it in.
 	Reads Regs

@@ -30,4 +30,7 @@ var convention = arch.Convention{
 	Scratch: (1<<19-1)<<0 | 1<<LR | (1<<32-1)<<firstVector,
 	Args:    (1<<9-1)<<0 | 1<<18 | (1<<8-1)<<firstVector,
 	Result:  (1<<2-1)<<0 | (1<<4-1)<<firstVector,
+	General: 1<<firstVector - 1,
+	SP:      SP,
+	FP:      29,
 }

@@ -44,6 +44,9 @@ var convention = arch.Convention{
 	Args:    1<<regDI | 1<<regSI | 1<<regDX | 1<<regCX | 1<<8 | 1<<9 | 1<<10 | 0xff<<firstVector,
 	Count:   1 << regAX,
 	Result:  1<<regAX | 1<<regDX | 3<<firstVector | 1<<regX87,
+	General: 1<<firstVector - 1,
+	SP:      regSP,
+	FP:      regBP,
 }
 
 // access says what is done to an operand.

@@ -34,6 +34,7 @@ var Arch = &arch.Arch{
 	Text:       text,
 	CallBefore: callBefore,
 	Effects:    Effects,
+	Transfer:   Transfer,
 	Dynamic:    dynamic,
 	Link:       link,
 	PLTStub:    pltStub,

@@ -24,26 +24,29 @@ const (
 // of execution. What is not recognised gives BoundNone, which says nothing. An index that starts at a negative constant shows
 // BoundBelow as well. Where that shows nothing, the paths through jumps are looked at.
 func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
-	lea, ok := im.operandsAt(b, k)
-	if !ok || lea.twoByte || lea.opcode != 0x8d {
+	s := &transfers{a: im.Arch, b: b}
+	lea := s.at(k)
+	if lea.Kind != arch.TransferAddress || inPlace(lea) {
 		return BoundNone
 	}
-	use := im.boundInOrder(b, k, lea.reg)
+	r := lea.Dst
+	use := s.boundInOrder(k, r)
 	if use == BoundNone {
-		use = boundPaths(b, k, lea.reg)
+		use = s.boundPaths(k, r)
 	}
 	return use
 }
 
 // boundInOrder looks at the instructions behind k, the lea of an address into register r, in the order of their addresses.
-func (im *Image) boundInOrder(b *Body, k int, r int8) BoundUse {
-	w := boundWalk{im: im, b: b, r: r, straight: true}
+func (s *transfers) boundInOrder(k int, r arch.Reg) BoundUse {
+	b := s.b
+	w := boundWalk{transfers: s, r: r, straight: true}
 	for last := min(k+useWindow, len(b.Insts)-1); k < last; {
 		k++
 		switch b.Insts[k].Flow {
 		case arch.FlowNext, arch.FlowBranch:
 		case arch.FlowCall, arch.FlowCallInd:
-			if !calleeSaved(w.r) {
+			if !calleeSaved(s.a, w.r) {
 				return w.use
 			}
 		default:
@@ -58,9 +61,8 @@ func (im *Image) boundInOrder(b *Body, k int, r int8) BoundUse {
 
 // boundWalk follows the register that a lea put an address into.
 type boundWalk struct {
-	im       *Image
-	b        *Body
-	r        int8
+	*transfers
+	r        arch.Reg
 	use      BoundUse
 	straight bool  // no jump since the lea
 	added    int64 // to the register, since the lea
@@ -68,217 +70,151 @@ type boundWalk struct {
 
 // step takes instruction k into account; it returns true if there is nothing more to see.
 func (w *boundWalk) step(k int) bool {
-	in := &w.b.Insts[k]
-	x, ok := w.im.operandsAt(w.b, k)
-	if !ok {
-		return false
-	}
-	r := w.r
-	if w.straight && x.accesses(r) {
+	t, r := w.at(k), w.r
+	m := t.Mem
+	if w.straight && accesses(t, r) {
 		w.use = BoundInside
-		if int64(x.disp)+w.added < 0 {
+		if m.Disp+w.added < 0 {
 			w.use = BoundBelow
 		}
 		return true
 	}
-	if x.base == r && x.index < 0 && !x.twoByte && x.opcode == 0x8d && int64(x.disp)+w.added < 0 {
+	based, place := (m.Base == r || m.Index == r) && !inPlace(t), t.Kind == arch.TransferAddress
+	if based && m.Index < 0 && place && m.Disp+w.added < 0 {
 		w.use = BoundCompared // the start by the end, or a biased base
 	}
-	if x.base == r && x.index >= 0 || x.index == r && x.base >= 0 {
-		index := x.index + x.base - r
+	if comparesRegisters(t, r) {
+		w.use = BoundCompared
+	}
+	delta, ok := step(t, r)
+	changes := t.Writes.Has(r)
+	if based && m.Index >= 0 && m.Base >= 0 {
+		index := m.Index + m.Base - r
 		switch {
-		case w.straight && x.base == r && w.added <= 0 && x.disp <= 0 && (x.twoByte || x.opcode != 0x8d) && w.im.startsBelowZero(w.b, k, index):
+		case w.straight && m.Base == r && w.added <= 0 && m.Disp <= 0 && !place && w.startsBelowZero(k, index):
 			w.use = BoundBelow
 			return true
-		case w.im.mayBeNegative(w.b, k, index):
+		case w.mayBeNegative(k, index):
 			w.use = BoundCompared
 		}
 	}
-	if !x.twoByte && (x.reg == r || x.rm == r) && isBoundTest(x.opcode) {
-		w.use = BoundCompared
-	}
-	if !x.changes(r) {
-		return false
-	}
-	delta, ok := x.step(w.b.Code[in.Off:in.End()])
 	w.added += delta
-	return !ok
+	return changes && !ok
 }
 
 // mayBeNegative reports whether something suggests that the register which instruction k uses as an index is negative there: what it is made of was
 // negated or subtracted, starts at a negative constant, or is counted down from zero, as far as the instructions in front show in
 // the order of their addresses; or behind it the index counts up, and a conditional jump asks whether it has come to zero. It is
 // evidence only.
-func (im *Image) mayBeNegative(b *Body, k int, index int8) bool {
-	if im.countsUpToZero(b, k, index) {
+func (s *transfers) mayBeNegative(k int, index arch.Reg) bool {
+	if s.countsUpToZero(k, index) {
 		return true
 	}
-	from := map[int8]bool{index: true} // registers that the index is made of
-	down := false                      // one of them is counted down
-	for first := max(k-useWindow, 0); k > first && len(from) > 0; {
+	from := index.Bit() // registers that the index is made of
+	down := false       // one of them is counted down
+	for first := max(k-useWindow, 0); k > first && from != 0; {
 		k--
-		x, ok := im.operandsAt(b, k)
-		if !ok {
-			continue
-		}
-		code := b.Code[b.Insts[k].Off:b.Insts[k].End()]
-		for r := range from {
-			if !x.changes(r) {
+		t := s.at(k)
+		for r := arch.Reg(0); r < maxRegs; r++ {
+			if !from.Has(r) || !t.Writes.Has(r) {
 				continue
 			}
-			delta, constant := x.step(code)
-			down = down || constant && delta < 0 || !x.twoByte && x.opcode == 0xff && x.reg&7 == 1
-			zeroed := !x.twoByte && (x.opcode == 0x31 || x.opcode == 0x33) && x.reg == x.rm
-			switch {
-			case x.negates(r, code), down && zeroed:
+			delta, constant := step(t, r)
+			down = down || constant && delta < 0
+			if negates(t, r) || down && t.Kind == arch.TransferConst && t.Imm == 0 {
 				return true
-			case !x.overwrites(r): // it is made of what it was, and perhaps of more
-			default:
-				delete(from, r)
 			}
-			for _, source := range x.sources(r) {
-				from[source] = true
+			if overwrites(t, r) { // else it is made of what it was, and perhaps of more
+				from &^= r.Bit()
 			}
+			from |= sources(t) &^ r.Bit()
 		}
 	}
 	return false
 }
 
-// negates reports whether the instruction gives register r a negative constant, what it has negated, or the difference from another register (Intel
-// SDM vol. 2, NOT: F7 /2, NEG: F7 /3, MOV: C7 /0, OR: 83 /1 with -1, SUB: 29 /r, 2B /r, IMUL: 69, 6B by a negative constant).
-func (x *x86Operands) negates(r int8, code []byte) bool {
-	if !x.twoByte && x.reg != x.rm && (x.opcode == 0x29 && x.rm == r || x.opcode == 0x2b && x.reg == r) {
-		return true
-	}
-	last := code[len(code)-1]
-	if !x.twoByte && x.reg == r && (x.opcode == 0x69 || x.opcode == 0x6b) {
-		return last&0x80 != 0
-	}
-	if x.twoByte || x.rm != r {
+// negates reports whether the instruction gives register r a negative constant, what it has negated, or the difference from another register.
+func negates(t *arch.Transfer, r arch.Reg) bool {
+	if t.Dst != r {
 		return false
 	}
-	switch x.opcode {
-	case 0xf7:
-		return x.reg&6 == 2
-	case 0xc7:
-		return last&0x80 != 0
-	case 0x83:
-		return x.reg&7 == 1 && last == 0xff
+	switch t.Kind {
+	case arch.TransferCompare:
+		return !t.HasImm && t.Src != t.Src2
+	case arch.TransferConst:
+		return t.Imm < 0 || t.Imm>>31 == 1
 	}
-	return false
+	return t.Negates
 }
 
-// sources returns the general registers that the new value of register r is made of, besides its old one.
-func (x *x86Operands) sources(r int8) []int8 {
-	var out []int8
-	add := func(s int8) {
-		if s >= 0 && s != r {
-			out = append(out, s)
-		}
+// sources returns the general registers that the new value of the destination is made of.
+func sources(t *arch.Transfer) arch.Regs {
+	switch t.Kind {
+	case arch.TransferMove, arch.TransferSelect, arch.TransferArith:
+		return t.Src.Bit() | t.Src2.Bit()
+	case arch.TransferAddress:
+		return t.Mem.Base.Bit() | t.Mem.Index.Bit()
 	}
-	switch {
-	case x.twoByte && x.reg == r: // conditional and widening moves, imul
-		add(x.rm)
-	case x.twoByte:
-	case x.opcode == 0x8d && x.reg == r: // lea
-		add(x.base)
-		add(x.index)
-	case x.reg == r && (x.opcode == 0x8b || x.opcode == 0x63 || x.opcode == 0x6b || x.opcode == 0x69 || x.opcode == 0x03):
-		add(x.rm)
-	case x.rm == r && (x.opcode == 0x89 || x.opcode == 0x01):
-		add(x.reg)
-	}
-	return out
+	return 0
 }
 
 // countsUpToZero reports whether the index register of instruction k is stepped up behind it, by a constant or by one, and a conditional jump that
 // follows at once or behind a test of it with itself depends on whether that made it zero or left it negative.
-func (im *Image) countsUpToZero(b *Body, k int, index int8) bool {
+func (s *transfers) countsUpToZero(k int, index arch.Reg) bool {
 	stepped := false
-	for last := min(k+useWindow, len(b.Insts)-1); k < last; {
+	for last := min(k+useWindow, len(s.b.Insts)-1); k < last; {
 		k++
-		in := &b.Insts[k]
-		x, ok := im.operandsAt(b, k)
-		code := b.Code[in.Off:in.End()]
-		switch {
-		case in.Flow == arch.FlowBranch && stepped:
-			return true
-		case in.Flow != arch.FlowNext && in.Flow != arch.FlowBranch:
-			return false
-		case !ok || in.Flow == arch.FlowBranch:
-		case !x.twoByte && x.opcode&^1 == 0x84 && x.rm == index && x.reg == index: // test
-			stepped = true
+		in := &s.b.Insts[k]
+		switch in.Flow {
+		case arch.FlowNext:
+		case arch.FlowBranch:
+			if stepped {
+				return true
+			}
 			continue
-		case x.changes(index):
-			delta, constant := x.step(code)
-			stepped = constant && delta > 0 || !x.twoByte && x.opcode == 0xff && x.reg&7 == 0
+		default:
+			return false
+		}
+		t := s.at(k)
+		switch delta, constant := step(t, index); {
+		case testsZero(t, index):
+			stepped = true
+		case t.Writes.Has(index):
+			stepped = constant && delta > 0
 			if !stepped {
 				return false
 			}
-			continue
-		}
-		if ok && in.Flow == arch.FlowNext && setsFlags(&x) {
+		case t.Flags:
 			stepped = false
 		}
 	}
 	return false
 }
 
-// setsFlags reports whether an instruction sets the flags, so that a conditional jump behind it does not depend on what came before: all of the
-// arithmetic that compilers use, of which moves and lea leave them as they are.
-func setsFlags(x *x86Operands) bool {
-	if x.twoByte {
-		return x.opcode == 0x2e || x.opcode == 0x2f || x.opcode == 0xaf || x.opcode&0xe7 == 0xa3 || x.opcode == 0xba
+// testsZero reports whether the instruction sets the flags by register r alone.
+func testsZero(t *arch.Transfer, r arch.Reg) bool {
+	switch {
+	case t.Dst >= 0 || t.Src != r || t.HasMem:
+		return false
+	case t.Kind == arch.TransferCompare:
+		return t.HasImm && t.Imm == 0
 	}
-	switch op := x.opcode; {
-	case op < 0x40:
-		return true
-	case op >= 0x80 && op <= 0x85, op == 0x69, op == 0x6b:
-		return true
-	case op == 0xc0, op == 0xc1, op >= 0xd0 && op <= 0xd3, op == 0xf6, op == 0xf7, op == 0xfe, op == 0xff:
-		return true
-	}
-	return false
+	return t.Kind == arch.TransferArith && t.Flags && t.Src2 == r
 }
 
 // startsBelowZero reports whether the register that instruction k uses as an index gets a negative number in front of it: what is accessed
 // first is then in front of the base. Compilers write loops over the whole of an array so, that end when the index is zero. The last instruction in
 // front of k, by address, that changes the register counts, unless a jump that always happens or a call lies between.
-func (im *Image) startsBelowZero(b *Body, k int, index int8) bool {
+func (s *transfers) startsBelowZero(k int, index arch.Reg) bool {
 	for first := max(k-useWindow, 0); k > first; {
 		k--
-		in := &b.Insts[k]
+		in := &s.b.Insts[k]
 		if in.Flow != arch.FlowNext && in.Flow != arch.FlowBranch {
 			return false
 		}
-		x, ok := im.operandsAt(b, k)
-		if !ok || !x.changes(index) {
-			continue
+		if t := s.at(k); t.Writes.Has(index) {
+			return t.Kind == arch.TransferConst && t.Dst == index && t.Wide && t.Imm < 0
 		}
-		code := b.Code[in.Off:in.End()]
-		// mov imm32, r/m64, sign-extended (Intel SDM vol. 2, MOV: REX.W C7 /0).
-		return !x.twoByte && x.opcode == 0xc7 && x.rm == index && code[0]&0xf8 == 0x48 &&
-			x.immOff+4 == len(code) && code[len(code)-1]&0x80 != 0
-	}
-	return false
-}
-
-// accesses reports whether the instruction reads or writes memory at register r plus a displacement: one of the common moves
-// and comparisons between a register and memory.
-func (x *x86Operands) accesses(r int8) bool {
-	if x.base != r || x.index >= 0 {
-		return false
-	}
-	if x.twoByte {
-		switch x.opcode {
-		case 0x10, 0x11, 0x28, 0x29, 0x6f, 0x7f, 0xb6, 0xb7, 0xbe, 0xbf:
-			return true
-		}
-		return false
-	}
-	switch x.opcode {
-	case 0x88, 0x89, 0x8a, 0x8b, 0x63, 0x38, 0x39, 0x3a, 0x3b, 0x01, 0x03, 0x29, 0x2b, 0xc6, 0xc7:
-		return true
 	}
 	return false
 }

@@ -28,8 +28,12 @@ func TestBoundPaths(t *testing.T) {
 		{name: "round and round", code: lea + "\x48\x83\xc3\x08\xeb\xfa"},                                   // add $8,%rbx; jmp back
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := bodyOf(t, []byte(c.code))
-			if got := boundPaths(b, 0, 3); got != c.want {
+			x86, err := machines.Lookup(elf.EM_X86_64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &transfers{a: x86, b: bodyOf(t, []byte(c.code))}
+			if got := s.boundPaths(0, 3); got != c.want {
 				t.Errorf("%v, want %v", got, c.want)
 			}
 		})

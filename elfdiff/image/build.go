@@ -167,9 +167,8 @@ func (d *Decoder) learnTLS() {
 				if s != byteStart && s != byteUnseen {
 					continue
 				}
-				if in := d.instAt(p, uint32(off)); d.tls.learn(d.im, p.code[off:off+in.Len], in) {
-					changed = true
-				}
+				in := d.instAt(p, uint32(off))
+				changed = d.tls.learn(d.im, d.transferOf(p.code[off:off+in.Len], in), in) || changed
 			}
 		}
 	}

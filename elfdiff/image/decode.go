@@ -178,6 +178,8 @@ type Decoder struct {
 	// jumpsTried counts those of jumps when tables were last looked for.
 	jumpsTried int
 	switches   map[Target]*JumpTable // by indirect jump
+
+	transfer arch.Transfer // of the instruction that is looked at
 }
 
 // part is one atom of the unit.

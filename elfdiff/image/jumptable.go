@@ -175,7 +175,8 @@ func (d *Decoder) comparesWith(n uint64) bool {
 			if state != byteStart && state != byteUnseen {
 				continue
 			}
-			if v, ok := compareImmediate(p.code[off:]); ok && v == n {
+			in := d.instAt(p, uint32(off))
+			if v, ok := compareImmediate(d.transferOf(p.code[off:off+in.Len], in)); ok && v == n {
 				return true
 			}
 		}
@@ -183,31 +184,13 @@ func (d *Decoder) comparesWith(n uint64) bool {
 	return false
 }
 
-// compareImmediate returns the immediate of cmp or sub with $imm8 or $imm32 (Intel SDM vol. 2, CMP: 3C, 3D, 80 /7,
-// 81 /7, 83 /7; SUB: 2C, 2D, 80 /5, 81 /5, 83 /5).
-func compareImmediate(code []byte) (uint64, bool) {
-	if len(code) > 15 {
-		code = code[:15]
-	}
-	i := 0
-	for i < len(code) && (isLegacyPrefix(code[i]) || code[i]&0xf0 == 0x40) {
-		i++
-	}
+// compareImmediate returns the number with which an instruction compares a register or memory, or which it subtracts.
+func compareImmediate(t *arch.Transfer) (uint64, bool) {
 	switch {
-	case i+1 < len(code) && code[i]&0xef == 0x2c:
-		return uint64(code[i+1]), true
-	case i+4 < len(code) && code[i]&0xef == 0x2d:
-		return uint64(order.Uint32(code[i+1:])), true
-	}
-	x, ok := parseX86(code)
-	if !ok || x.twoByte || x.reg&5 != 5 || x.opcode != 0x80 && x.opcode != 0x81 && x.opcode != 0x83 {
-		return 0, false
-	}
-	if x.opcode == 0x81 && x.immOff+4 <= len(code) {
-		return uint64(order.Uint32(code[x.immOff:])), true
-	}
-	if x.opcode != 0x81 && x.immOff < len(code) {
-		return uint64(code[x.immOff]), true
+	case t.Kind == arch.TransferCompare && t.HasImm:
+		return uint64(t.Imm), true
+	case inPlace(t) && t.Flags && t.Mem.Index < 0:
+		return uint64(-t.Mem.Disp), true
 	}
 	return 0, false
 }

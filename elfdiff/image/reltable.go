@@ -16,11 +16,12 @@ const relWindow = 24
 // RelativeTableAt reports whether the address that instruction k of a body computes is used as the start of
 // a table of distances: an indexed, sign-extending 32-bit load from it, to whose result it is added.
 func (im *Image) RelativeTableAt(b *Body, k int) bool {
-	lea, ok := im.operandsAt(b, k)
-	if !ok || lea.twoByte || lea.opcode != 0x8d {
+	s := &transfers{a: im.Arch, b: b}
+	lea := s.at(k)
+	if lea.Kind != arch.TransferAddress {
 		return false
 	}
-	table, entry := lea.reg, int8(-1)
+	table, entry := lea.Dst, arch.NoReg
 	for last := min(k+relWindow, len(b.Insts)-1); k < last; {
 		k++
 		switch b.Insts[k].Flow {
@@ -28,31 +29,22 @@ func (im *Image) RelativeTableAt(b *Body, k int) bool {
 		default:
 			return false
 		}
-		x, ok := im.operandsAt(b, k)
-		if !ok || x.twoByte {
-			continue
-		}
+		t := s.at(k)
+		m := &t.Mem
 		switch {
-		case x.opcode == 0x63 && x.base == table && x.index >= 0: // movslq (table,index,4), entry
-			entry = x.reg
+		case t.Kind == arch.TransferLoad && t.Signed && m.Width == 4 && m.Base == table && m.Index >= 0: // movslq (table,index,4), entry
+			entry = t.Dst
 			if entry == table {
 				return false
 			}
-		case entry >= 0 && x.opcode == 0x01 && x.rm == entry && x.reg == table, // add table, entry
-			entry >= 0 && x.opcode == 0x03 && x.reg == entry && x.rm == table,
-			entry >= 0 && x.opcode == 0x01 && x.rm == table && x.reg == entry,
-			entry >= 0 && x.opcode == 0x03 && x.reg == table && x.rm == entry:
+		case entry >= 0 && t.Kind == arch.TransferAddress && m.Disp == 0 && (t.Dst == entry || t.Dst == table) &&
+			(m.Base == entry && m.Index == table || m.Base == table && m.Index == entry): // add table, entry
 			return true
-		case x.overwrites(table):
+		case overwrites(t, table):
 			return false
 		}
 	}
 	return false
-}
-
-func (im *Image) operandsAt(b *Body, k int) (x86Operands, bool) {
-	in := &b.Insts[k]
-	return parseX86(b.Code[in.Off:in.End()])
 }
 
 // IsRelativeTable reports whether an atom is such a table by the name that clang gives it.

@@ -35,7 +35,7 @@ func (r *resolver) inst(k int32, in *Inst, di *arch.Inst) {
 		}
 		r.body.Refs = append(r.body.Refs, ref)
 	}
-	r.tls.step(r.im, r.body.Code[in.Off:in.End()], di)
+	r.tls.step(r.d, r.body.Code[in.Off:in.End()], di)
 	added := r.body.Refs[first:]
 	if len(added) == 2 && added[0].Off > added[1].Off {
 		added[0], added[1] = added[1], added[0]
@@ -110,7 +110,7 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 		link, _ = r.im.linkReloc(field)
 	}
 	code := r.body.Code[at-r.body.Atom.Addr:]
-	if ref.Place, ref.Kind = r.tlsOperand(code[:di.Len], op, link); ref.Kind == RefTLS {
+	if ref.Place, ref.Kind = r.tlsOperand(code[:di.Len], di, op, link); ref.Kind == RefTLS {
 		return true
 	}
 	v, ok := r.im.opAddress(at, op)

@@ -11,7 +11,7 @@ import (
 
 // tlsOperand resolves an operand that is an offset from the thread pointer, or from the start of the module's block. Its kind is
 // RefTLS only if it can be one.
-func (r *resolver) tlsOperand(code []byte, op *arch.Operand, link *LinkReloc) (Place, RefKind) {
+func (r *resolver) tlsOperand(code []byte, in *arch.Inst, op *arch.Operand, link *LinkReloc) (Place, RefKind) {
 	relaxed := link != nil && strings.HasPrefix(link.Sym, "__tls_get_addr")
 	if link != nil && !relaxed {
 		return r.linkedTLS(op, link)
@@ -33,11 +33,11 @@ func (r *resolver) tlsOperand(code []byte, op *arch.Operand, link *LinkReloc) (P
 	}
 	// The linker turned a call of __tls_get_addr into code of its own (general dynamic to local exec); a
 	// relocation of the call that was there proves it.
-	if p := r.im.tlsPlace(op.Value); r.tls.any && p.Kind == PlaceTLS && (relaxed || r.tls.judge(code, op, &p)) {
+	if p := r.im.tlsPlace(op.Value); r.tls.any && p.Kind == PlaceTLS && (relaxed || r.tls.judge(r.im.Arch, r.d.transferOf(code, in), op, &p)) {
 		p.Proven = p.Proven || relaxed
 		return p, RefTLS
 	}
-	if p := r.im.blockPlace(op.Value); r.tls.block && p.Kind == PlaceTLS && (op.Kind == arch.OpDisp || isAdd(code)) {
+	if p := r.im.blockPlace(op.Value); r.tls.block && p.Kind == PlaceTLS && (op.Kind == arch.OpDisp || isAdd(r.d.transferOf(code, in), op)) {
 		p.Proven = op.Value <= 127
 		p.Number = !p.Proven
 		return p, RefTLS
@@ -63,19 +63,19 @@ func (r *resolver) linkedTLS(op *arch.Operand, link *LinkReloc) (Place, RefKind)
 type tlsUse struct {
 	any   bool      // it loads the thread pointer, or uses its segment with a register
 	block bool      // it asks for the module's block (local dynamic)
-	regs  uint32    // general registers that may hold the thread pointer or something computed from it, at some point
+	regs  arch.Regs // general registers that may hold the thread pointer or something computed from it, at some point
 	slots []tlsSlot // of the frame, into which such a register is spilled
-	live  uint32    // registers that hold it, as far as a straight reading of the code up to here shows
+	live  arch.Regs // registers that hold it, as far as a straight reading of the code up to here shows
 }
 
 // tlsSlot is a stack slot: a displacement from a register.
 type tlsSlot struct {
-	base int8
-	disp int32
+	base arch.Reg
+	disp int64
 }
 
 // step follows one instruction in the order of addresses.
-func (u *tlsUse) step(im *Image, code []byte, in *arch.Inst) {
+func (u *tlsUse) step(d *Decoder, code []byte, in *arch.Inst) {
 	if !u.any {
 		return
 	}
@@ -84,95 +84,84 @@ func (u *tlsUse) step(im *Image, code []byte, in *arch.Inst) {
 		u.live = 0
 		return
 	case arch.FlowCall, arch.FlowCallInd:
-		u.live &= 1<<3 | 1<<5 | 0xf000 // rbx, rbp, r12-r15 are preserved
+		u.live &^= arch.Regs(d.im.Arch.Call.Scratch)
 		return
 	}
 	from := tlsUse{regs: u.live, slots: u.slots}
-	if x, ok := parseX86(code); ok {
-		for r := int8(0); r < 16; r++ {
-			if x.overwrites(r) {
-				u.live &^= 1 << r
-			}
-		}
+	t := d.transferOf(code, in)
+	if !t.Writes.Has(t.Mem.Base) && overwrites(t, t.Dst) {
+		u.live &^= t.Dst.Bit()
 	}
-	if from.learn(im, code, in) {
+	if from.learn(d.im, t, in) {
 		u.live |= from.regs
 	}
 }
 
+// transferOf describes the first instruction of code. The answer is valid until the next one.
+func (d *Decoder) transferOf(code []byte, in *arch.Inst) *arch.Transfer {
+	d.im.Arch.Transfer(&d.transfer, code, in)
+	return &d.transfer
+}
+
 // learn adds the registers that one instruction makes depend on the thread pointer. It reports whether there is a new one.
-func (u *tlsUse) learn(im *Image, code []byte, in *arch.Inst) bool {
-	x, ok := parseX86(code)
-	if !ok || x.twoByte {
-		return false
-	}
+func (u *tlsUse) learn(im *Image, t *arch.Transfer, in *arch.Inst) bool {
 	offset := in.NumOps > 0 && im.tlsPlace(in.Ops[0].Value).Kind == PlaceTLS
-	dst := int8(-1)
-	switch {
-	case in.TLSBase:
-		dst = x.reg
-	case x.opcode == 0x8b && (u.has(x.rm) || x.fs), x.opcode == 0x03 && (u.has(x.rm) || x.fs), x.opcode == 0x8d && (u.has(x.base) || u.has(x.index)):
-		dst = x.reg // mov, add, lea
-	case x.opcode == 0x8b && slices.Contains(u.slots, tlsSlot{x.base, x.disp}):
-		dst = x.reg // reload
-	case (x.opcode == 0x89 || x.opcode == 0x01) && u.has(x.reg) && x.rm >= 0:
-		dst = x.rm
-	case x.opcode == 0x89 && u.has(x.reg) && (x.base == regSP || x.base == regBP) && x.index < 0:
-		slot := tlsSlot{x.base, x.disp} // spill
-		if slices.Contains(u.slots, slot) {
+	m, makes := &t.Mem, false
+	switch t.Kind {
+	case arch.TransferMove:
+		makes = u.has(t.Src) && t.Part.Bits == 0
+	case arch.TransferLoad:
+		makes = in.TLSBase || m.Seg && m.Width >= minWord || slices.Contains(u.slots, tlsSlot{m.Base, m.Disp})
+	case arch.TransferArith:
+		makes = in.TLSMem && m.Base < 0 && m.Index < 0 // add %fs:0
+	case arch.TransferAddress:
+		makes = u.has(m.Base) || u.has(m.Index) || offset && in.Ops[0].Kind == arch.OpAbs
+	case arch.TransferConst:
+		makes = offset && t.Imm == in.Ops[0].Value // mov $tpoff
+	case arch.TransferStore:
+		slot := tlsSlot{m.Base, m.Disp} // spill
+		if !u.has(t.Src) || !inFrame(im.Arch, t) || m.Index >= 0 || slices.Contains(u.slots, slot) {
 			return false
 		}
 		u.slots = append(u.slots, slot)
 		return true
-	case x.opcode == 0xc7 && x.rm >= 0 && offset:
-		dst = x.rm // mov $tpoff
-	case x.opcode == 0x8d && offset && in.Ops[0].Kind == arch.OpAbs:
-		dst = x.reg // lea tpoff
 	}
-	if dst < 0 || u.has(dst) {
+	if !makes || t.Dst < 0 || u.has(t.Dst) {
 		return false
 	}
-	u.regs |= 1 << dst
+	u.regs |= t.Dst.Bit()
 	return true
 }
 
-func (u *tlsUse) has(r int8) bool { return r >= 0 && u.regs>>r&1 != 0 }
-
-// Registers that usually hold the frame.
-const (
-	regSP = 4
-	regBP = 5
-)
+func (u *tlsUse) has(r arch.Reg) bool { return u.regs.Has(r) }
 
 // judge reports whether a field that could be an offset from the thread pointer is one, as far as the registers beside it
 // say. An assembler spells a small displacement or addend in one byte, so that four bytes for one are a relocation's; other numbers stay in doubt.
-func (u *tlsUse) judge(code []byte, op *arch.Operand, p *Place) bool {
-	x, ok := parseX86(code)
+func (u *tlsUse) judge(a *arch.Arch, t *arch.Transfer, op *arch.Operand, p *Place) bool {
 	short := op.Value >= -128
 	related := false
 	switch op.Kind {
 	case arch.OpAbs: // lea tpoff, %reg
 		related, short = op.Addr, true
 	case arch.OpDisp:
-		related = ok && (u.has(x.base) || u.has(x.index))
+		related = u.has(t.Mem.Base) || u.has(t.Mem.Index)
 	case arch.OpImm: // mov $tpoff, %reg and add $tpoff, %reg
-		mov := x.opcode == 0xc7
-		related = ok && u.has(x.rm) && (mov || isAdd(code))
+		mov := t.Kind == arch.TransferConst && t.Imm == op.Value
+		related = u.has(t.Dst) && (mov || isAdd(t, op))
 		short = short && !mov
 	}
-	if !related && (op.Kind != arch.OpDisp || x.base == regSP || x.base == regBP || !short) {
+	if !related && (op.Kind != arch.OpDisp || inFrame(a, t) || !short) {
 		return false
 	}
 	now := tlsUse{regs: u.live}
-	p.Proven = related && (short || now.has(x.base) || now.has(x.index) || now.has(x.rm))
+	p.Proven = related && (short || now.has(t.Mem.Base) || now.has(t.Mem.Index) || now.has(t.Dst))
 	p.Number = !p.Proven
 	return true
 }
 
-// isAdd reports whether the instruction is add $imm32, %reg.
-func isAdd(code []byte) bool {
-	x, ok := parseX86(code)
-	return ok && !x.twoByte && x.rm >= 0 && (x.opcode == 0x05 || x.opcode == 0x81 && x.reg&7 == 0)
+// isAdd reports whether the instruction adds its immediate to a register.
+func isAdd(t *arch.Transfer, op *arch.Operand) bool {
+	return inPlace(t) && t.Mem.Index < 0 && t.Mem.Disp == op.Value
 }
 
 // blockPlace resolves an offset in the module's TLS block.

@@ -1,14 +1,24 @@
 package image
 
-import "testing"
+import (
+	"debug/elf"
+	"testing"
+
+	"hotpatch/arch"
+	"hotpatch/arch/machines"
+)
 
 // TestRegisterChanges looks at what single instructions do to the register that holds a pointer.
 func TestRegisterChanges(t *testing.T) {
+	x86, err := machines.Lookup(elf.EM_X86_64)
+	if err != nil {
+		t.Fatal(err)
+	}
 	const rax, rcx, r12 = 0, 1, 12
 	for _, c := range []struct {
 		name     string
 		code     []byte
-		reg      int8
+		reg      arch.Reg
 		changes  bool
 		accesses bool
 		delta    int64 // added to the register; 0: not a step
@@ -27,23 +37,22 @@ func TestRegisterChanges(t *testing.T) {
 		{name: "mov (%rcx,%rax,4),%edx", code: []byte{0x8b, 0x14, 0x81}, reg: rcx},
 		{name: "movzbl (%r12),%eax", code: []byte{0x41, 0x0f, 0xb6, 0x04, 0x24}, reg: r12, accesses: true},
 		{name: "cmove %rax,%rcx", code: []byte{0x48, 0x0f, 0x44, 0xc8}, reg: rcx, changes: true},
-		{name: "inc %rcx", code: []byte{0x48, 0xff, 0xc1}, reg: rcx, changes: true},
+		{name: "inc %rcx", code: []byte{0x48, 0xff, 0xc1}, reg: rcx, changes: true, delta: 1},
 		{name: "shl %rcx", code: []byte{0x48, 0xd1, 0xe1}, reg: rcx, changes: true},
 		{name: "div %rcx, of rax", code: []byte{0x48, 0xf7, 0xf1}, reg: rax, changes: true},
 	} {
-		x, ok := parseX86(c.code)
-		if !ok {
-			t.Errorf("%s: not read", c.name)
+		in, err := x86.Decode(c.code)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		delta, _ := x.step(c.code)
-		if !x.changes(c.reg) {
-			delta = 0
-		}
-		if got := x.changes(c.reg); got != c.changes {
+		var x arch.Transfer
+		x86.Transfer(&x, c.code, &in)
+		delta, _ := step(&x, c.reg)
+		if got := x.Writes.Has(c.reg); got != c.changes {
 			t.Errorf("%s: changes %v, want %v", c.name, got, c.changes)
 		}
-		if got := x.accesses(c.reg); got != c.accesses {
+		if got := accesses(&x, c.reg); got != c.accesses {
 			t.Errorf("%s: accesses %v, want %v", c.name, got, c.accesses)
 		}
 		if delta != c.delta {
