@@ -12,11 +12,10 @@ import (
 	"hotpatch/internal/victim"
 )
 
-// Targets returns the targets whose builds the differ is tested with, on this machine: those of [victim.Targets], once references of arm64 are
-// recovered; until then the machine's own, and not arm64.
+// Targets returns the targets whose builds the differ is tested with, on this machine.
 func Targets(t testing.TB) []victim.Target {
 	t.Helper()
-	return []victim.Target{victim.Native(t)}
+	return victim.Targets(t)
 }
 
 // Compare compares two builds, with the given acknowledgements. An error fails the test.

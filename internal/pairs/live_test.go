@@ -6,12 +6,14 @@ import (
 	"hotpatch/internal/builds"
 	"hotpatch/internal/pairs"
 	"hotpatch/internal/trial"
+	"hotpatch/internal/victim"
 )
 
 // TestLive runs the old build of every pair, patches it, and reverts it: the
 // answers are those that the program's header comment states.
 func TestLive(t *testing.T) {
 	for _, p := range pairs.Load(t) {
+		p = p.For(t, victim.Native(t))
 		if p.After == "" {
 			continue
 		}

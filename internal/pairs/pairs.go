@@ -26,6 +26,23 @@ type Pair struct {
 	Verdict                 string // "ok", "nothing", "refused TEXT", "ack ID..."
 	Before, After, Reverted string // answers of the running program; "" if it is not patched
 	Apply                   string // what the refusal to apply names; "" if the patch can be applied
+
+	others []directive // of one target only, which go before the rest
+}
+
+// directive is one of one target: TARGET-KEY: VALUE.
+type directive struct{ target, key, value string }
+
+// For returns the pair with what is expected of it on a target.
+func (p *Pair) For(t testing.TB, target victim.Target) *Pair {
+	t.Helper()
+	c := *p
+	for _, d := range p.others {
+		if d.target == target.Name {
+			c.set(t, d.key, d.value)
+		}
+	}
+	return &c
 }
 
 // Load reads all programs, by name.
@@ -72,6 +89,10 @@ func parse(t testing.TB, file string) *Pair {
 		}
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || strings.Contains(key, " ") {
+			continue
+		}
+		if target, of, ok := strings.Cut(key, "-"); ok {
+			p.others = append(p.others, directive{target, of, strings.TrimSpace(value)})
 			continue
 		}
 		p.set(t, key, strings.TrimSpace(value))

@@ -10,6 +10,7 @@ import (
 	"hotpatch/internal/builds"
 	"hotpatch/internal/pairs"
 	"hotpatch/internal/trial"
+	"hotpatch/internal/victim"
 )
 
 var allVariants = flag.Bool("all-variants", false, "run every pair in every variant, instead of a few of each")
@@ -72,6 +73,7 @@ const variantsEach = 2
 // report lists differs, but a patch has to give the answers that the program's header states, or be refused by name.
 func TestVariants(t *testing.T) {
 	for i, p := range pairs.Load(t) {
+		p = p.For(t, victim.Native(t))
 		for k, v := range variants {
 			if !*allVariants && (k-i*variantsEach%len(variants)+len(variants))%len(variants) >= variantsEach {
 				continue

@@ -2,6 +2,7 @@
 // Flags: -fno-pie -no-pie
 // Changed: answer
 // Verdict: refused could be the address of "good day" or a number
+// arm64-Verdict: ok
 #include "pair.h"
 
 void answer(void) { puts(V == 1 ? "hello" : "good day"); }

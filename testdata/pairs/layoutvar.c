@@ -1,7 +1,8 @@
-// D10: variables get other types of the same size. Their bytes stay, and mean something else; text behind a pointer does not.
+// D10: variables get other types of the same size. Their bytes stay, and mean something else; text behind a pointer does not (where char is signed).
 // Changed: answer
 // Types: limit name ratio
 // Verdict: ack layout:limit layout:ratio
+// arm64-Verdict: ack layout:limit layout:name layout:ratio
 // Before: -1 1065353216 x
 // After: 4294967295 1 x
 // Reverted: -1 1065353216 x

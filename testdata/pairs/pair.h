@@ -3,6 +3,7 @@
 // internal/pairs reads:
 //
 //   Sources:   further files that are linked in
+//   arm64-KEY: the same of KEY for that target, in place of what holds for others; likewise amd64-KEY
 //   Flags:     further compiler flags
 //   Changed:   functions that the diff reports as changed (likewise Added, Removed, Line)
 //   Objects:   data objects that it reports

@@ -2,6 +2,7 @@
 // running program has no copies; it reads libc's own.
 // Changed: report
 // Objects: __environ stderr
+// arm64-Objects:
 // Verdict: ok
 // Before: quiet
 // After: 2 yes
