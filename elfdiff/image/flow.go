@@ -12,9 +12,9 @@ import (
 // addresses of several instructions (arch.Pieces): a forward analysis to a fixpoint over the control flow. A value is known where it is the same on
 // all paths. What may be left of a page's address is known as well, so that no use of it is missed.
 type flow struct {
-	d      *Decoder
-	im     *Image
-	pieces *arch.Pieces
+	d    *Decoder
+	im   *Image
+	arch *arch.Pieces
 
 	first  []int32 // by part: number of its first node; and of all
 	offs   []uint32
@@ -27,7 +27,7 @@ type flow struct {
 	queued []bool
 	visits int
 	kept   int // values in all of in
-	// behind is what would hold behind calls that do not return, by the block there. If nothing else leads to the block, its compiler did not know that of the
+	// behind is what would hold behind calls that do not return, and traps, by the block there. If nothing else leads to the block, its compiler did not know that of the
 	// function, and the code is made for that.
 	behind  map[int32]saved
 	behinds []int32 // its keys, in the order in which they were found
@@ -39,6 +39,7 @@ type flow struct {
 	// exposed is the lowest offset from the stack pointer at the entry whose address may be known to others.
 	exposed int64
 
+	threaded  bool // the unit reads the thread pointer
 	recording bool
 	unitUses
 }
@@ -71,7 +72,8 @@ const (
 
 // run analyses the unit as far as it is decoded.
 func (f *flow) run(d *Decoder) error {
-	f.d, f.im, f.pieces = d, d.im, d.im.Arch.Pieces
+	f.d, f.im, f.arch = d, d.im, d.im.Arch.Pieces
+	f.threaded = slices.ContainsFunc(d.insts, func(in arch.Inst) bool { return in.TLSBase })
 	f.list()
 	f.findBlocks()
 	f.exposed = math.MaxInt64
@@ -238,7 +240,7 @@ func (f *flow) fixpoint() error {
 		return nil
 	}
 	f.s.restore(&saved{})
-	f.s.regs[f.pieces.SP] = value{kind: valueFrame}
+	f.s.regs[f.arch.SP] = value{kind: valueFrame}
 	f.enter(0)
 	if err := f.drain(); err != nil {
 		return err
@@ -406,7 +408,11 @@ func (f *flow) leave(n int32, part int, in *arch.Inst, at arch.ImageAddr) {
 		f.branch(at+arch.ImageAddr(in.Target), next)
 	case arch.FlowJumpInd:
 		f.indirect(n)
-	case arch.FlowReturn, arch.FlowStop:
+	case arch.FlowReturn:
+	case arch.FlowStop:
+		if next >= 0 { // a trap in assembly, say, of which the compiler knows nothing
+			f.stay(next)
+		}
 	case arch.FlowCall:
 		switch {
 		case next < 0:

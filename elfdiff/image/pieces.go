@@ -152,7 +152,7 @@ func (r *resolver) threadPiece(ref *Ref, n int32, p *partner, op *arch.Operand) 
 		ref.Place.Proven = true
 		return true
 	}
-	if off >= 0 && off < int64(r.im.Arch.TCB) { // the thread control block
+	if off < int64(r.im.Arch.TCB) { // the thread control block, and the thread's own data in front of it
 		ref.Place = Place{Kind: PlaceNone}
 		return true
 	}

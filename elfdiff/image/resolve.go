@@ -104,6 +104,9 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 	if r.im.Arch.Pieces != nil && (op.Kind == arch.OpPage || op.Kind == arch.OpDisp) {
 		return r.piece(ref, at, op)
 	}
+	if r.im.Arch.Pieces != nil && op.Kind == arch.OpImm {
+		return len(r.d.flow.offsets) > 0 && r.offsetPiece(ref, op)
+	}
 	field := r.body.Atom.Addr + arch.ImageAddr(ref.Off)
 	var link *LinkReloc
 	if r.im.HasRelocs {

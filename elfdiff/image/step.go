@@ -65,11 +65,10 @@ func (f *flow) result(n int32, in *arch.Inst, at arch.ImageAddr) (v, v2 value) {
 			v = value{bound: v.bound, same: v.same}
 		}
 	case arch.TransferConst:
-		v = value{kind: valueNumber, at: t.Imm, bound: uint64(uint32(t.Imm)) + 1}
+		v = f.constant(n, t.Imm, 0)
 	case arch.TransferInsert:
 		if v = s.reg(t.Src); v.kind == valueNumber && t.Wide {
-			v = value{kind: valueNumber, at: v.at&^int64(t.Mask) | t.Imm}
-			v.bound = uint64(uint32(v.at)) + 1
+			v = f.constant(n, v.at&^int64(t.Mask)|t.Imm, v.from)
 		} else {
 			v = value{}
 		}
@@ -124,6 +123,9 @@ func (f *flow) address(n int32, at arch.ImageAddr) value {
 	if m.Extend.Bits == 0 && index.kind != valueNumber && base.kind == valueNumber && m.Scale == 0 && !m.Minus {
 		base, index = index, base
 	}
+	if index.kind == valueThread {
+		base, index = index, base
+	}
 	switch {
 	case index.kind == valueNumber:
 		d := m.Extend.Of(index.at) << m.Scale
@@ -162,7 +164,7 @@ func (f *flow) plus(n int32, v value, d int64, names bool) value {
 		return value{kind: v.kind, at: v.at + d}
 	case valueThread:
 		kind := valueThread
-		if v.from == 0 && d%f.pieces.TPPage == 0 { // the first of two pieces; a whole offset is never less than TCB
+		if v.from == 0 && d%f.arch.TPPage == 0 { // the first of two pieces; a whole offset is never less than TCB
 			kind = valueThreadPage
 		}
 		return f.made(n, kind, v.at+d)
@@ -305,7 +307,7 @@ func (f *flow) expose(in *arch.Inst) {
 	}
 	switch in.Flow {
 	case arch.FlowCall, arch.FlowCallInd, arch.FlowSyscall, arch.FlowJump, arch.FlowJumpInd, arch.FlowReturn:
-		regs |= ^f.pieces.Saved
+		regs |= ^f.arch.Saved
 	}
 	for r := arch.Reg(0); r < maxRegs; r++ {
 		if v := &f.s.regs[r]; v.kind == valueFrame && regs.Has(r) && v.at < f.exposed {
@@ -319,12 +321,12 @@ func (f *flow) call(in *arch.Inst, at arch.ImageAddr) {
 	s := &f.s
 	f.spoil()
 	f.unwound(at)
-	saved := f.pieces.Saved
+	saved := f.arch.Saved
 	changed, known := f.im.changedBy(at+arch.ImageAddr(in.Target), in.Flow == arch.FlowCall)
 	if f.t.Src >= 0 && in.Flow == arch.FlowCallInd {
 		// A TLS descriptor's function keeps all registers but the one of its result (ELF for the Arm 64-bit Architecture, "TLS Descriptors").
 		if v := s.reg(f.t.Src); v.kind == valueSlot && f.im.isDescriptor(arch.ImageAddr(v.at)) {
-			s.set(arch.Reg(bits.TrailingZeros64(uint64(f.pieces.Results))), value{})
+			s.set(arch.Reg(bits.TrailingZeros64(uint64(f.arch.Results))), value{})
 			return
 		}
 	}
@@ -333,7 +335,7 @@ func (f *flow) call(in *arch.Inst, at arch.ImageAddr) {
 			continue
 		}
 		switch {
-		case f.pieces.Veneers.Has(r), !known && !f.pieces.Results.Has(r):
+		case f.arch.Veneers.Has(r), !known && !f.arch.Results.Has(r):
 			s.set(r, value{from: s.regs[r].from})
 			s.spent |= r.Bit()
 		case !known, changed.Has(r):
@@ -354,7 +356,7 @@ func (f *flow) unwound(at arch.ImageAddr) {
 		}
 		regs := f.s.regs
 		for r := arch.Reg(0); r < maxRegs; r++ {
-			if !f.pieces.Saved.Has(r) {
+			if !f.arch.Saved.Has(r) {
 				f.s.regs[r] = value{}
 			}
 		}

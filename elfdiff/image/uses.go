@@ -8,17 +8,19 @@ import (
 
 // unitUses is what the last run of a flow found out of how the unit makes and uses addresses.
 type unitUses struct {
-	makers   map[int32]value  // what a node makes
-	lost     map[int32]string // by node that makes a page: why some use of it is not known
-	paged    map[int32]bool   // the same: addresses are made of it
-	escaped  map[int32]bool   // by node that makes an address: it is used by itself
-	passedOn map[int32]bool   // the same: it is in a register in which arguments are passed, at a call, or results, at a return
-	owned    map[int32]bool   // the same: its object is accessed through it
-	anchored map[int32]bool   // the same: other objects are
-	indexed  map[int32]bool   // the same: memory is accessed at it plus an index
-	compared map[int32]bool   // the same: it is compared with another value
-	tabled   map[int32]bool   // the same: it is a jump table, or what the entries of one are added to
-	partners []partner        // by node
+	makers   map[int32]value   // what a node makes
+	lost     map[int32]string  // by node that makes a page: why some use of it is not known
+	paged    map[int32]bool    // the same: addresses are made of it
+	escaped  map[int32]bool    // by node that makes an address: it is used by itself
+	passedOn map[int32]bool    // the same: it is in a register in which arguments are passed, at a call, or results, at a return
+	owned    map[int32]bool    // the same: its object is accessed through it
+	anchored map[int32]bool    // the same: other objects are
+	indexed  map[int32]bool    // the same: memory is accessed at it plus an index
+	compared map[int32]bool    // the same: it is compared with another value
+	tabled   map[int32]bool    // the same: it is a jump table, or what the entries of one are added to
+	partners []partner         // by node
+	offsets  map[int32]int64   // by node that makes a constant, or a part of one: the offset from the thread pointer that it is
+	pieces   map[int32]nodeSet // by node that makes a constant of another one: what made that
 	entries  map[int32]tableEntry
 	targets  map[int32]tableTarget
 	jumps    []tableJump // by node
@@ -43,6 +45,7 @@ func (u *unitUses) reset() {
 		u.makers, u.lost = map[int32]value{}, map[int32]string{}
 		u.paged, u.escaped, u.passedOn, u.owned = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
 		u.anchored, u.tabled, u.indexed, u.compared = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
+		u.offsets, u.pieces = map[int32]int64{}, map[int32]nodeSet{}
 		u.entries, u.targets = map[int32]tableEntry{}, map[int32]tableTarget{}
 	}
 	if len(u.makers) > 0 || len(u.lost) > 0 {
@@ -56,6 +59,10 @@ func (u *unitUses) reset() {
 		clear(u.tabled)
 		clear(u.indexed)
 		clear(u.compared)
+	}
+	if len(u.pieces) > 0 || len(u.offsets) > 0 {
+		clear(u.pieces)
+		clear(u.offsets)
 	}
 	if len(u.entries) > 0 {
 		clear(u.entries)
@@ -113,6 +120,7 @@ func (f *flow) record(n int32, in *arch.Inst, at arch.ImageAddr) {
 		known |= t.Src.Bit()
 	}
 	f.pointerUses()
+	f.threadOffset()
 	for regs, r := t.Reads&^known, arch.Reg(0); regs != 0 && r < maxRegs; r++ {
 		if regs.Has(r) && s.regs[r].from != 0 {
 			at := f.place(n)
@@ -180,7 +188,7 @@ func (f *flow) setAll(use map[int32]bool, from nodeSet) {
 
 // unknownFrame notes that what was put into the stack frame may be loaded where it is not known that it is.
 func (f *flow) unknownFrame() {
-	if f.t.Mem.Base != f.pieces.SP || f.s.reg(f.pieces.SP).kind == valueFrame {
+	if f.t.Mem.Base != f.arch.SP || f.s.reg(f.arch.SP).kind == valueFrame {
 		return
 	}
 	for i := range f.s.slots {
@@ -200,7 +208,7 @@ func (f *flow) passed(in *arch.Inst, at arch.ImageAddr) {
 		return
 	}
 	for r := arch.Reg(0); r < maxRegs; r++ {
-		if !f.pieces.Args.Has(r) {
+		if !f.arch.Args.Has(r) {
 			continue
 		}
 		for _, n := range f.sets.sets[f.s.regs[r].from] {

@@ -1,0 +1,109 @@
+package image
+
+import (
+	"fmt"
+
+	"hotpatch/arch"
+)
+
+// constant returns a constant that node n makes, of one that others have made. What made a constant is known in units that read the thread pointer: it may be
+// an offset from there, in place of a slot that holds it (initial exec to local exec, in ELF Handling For Thread-Local Storage).
+func (f *flow) constant(n int32, at int64, of nodeSet) value {
+	v := value{kind: valueNumber, at: at, bound: uint64(uint32(at)) + 1}
+	if f.threaded {
+		v = f.made(n, valueNumber, at)
+		if of != 0 {
+			f.pieces[n] = of
+		}
+	}
+	return v
+}
+
+// threadOffset notes that a constant, or what may be one, is added to the thread pointer.
+func (f *flow) threadOffset() {
+	t := &f.t
+	if !f.threaded || !t.HasMem || t.Mem.Base < 0 || t.Mem.Index < 0 {
+		return
+	}
+	base, index := f.s.reg(t.Mem.Base), f.s.reg(t.Mem.Index)
+	if index.kind == valueThread {
+		base, index = index, base
+	}
+	if base.kind == valueUnknown && index.kind == valueUnknown || index.kind == valueNumber && base.kind == valueUnknown {
+		f.mayBeOffset(base.from)
+		f.mayBeOffset(index.from)
+		return
+	}
+	if base.kind != valueThread || index.from == 0 {
+		return
+	}
+	for _, n := range f.sets.sets[index.from] {
+		if f.makers[n].kind != valueNumber {
+			continue
+		}
+		f.offsets[n] = base.at + index.at
+		plain := t.Mem.Scale == 0 && t.Mem.Extend.Bits == 0 && !t.Mem.Minus && index.kind == valueNumber
+		if !plain || base.from != 0 {
+			f.lost[n] = "a constant is added to the thread pointer that is not the same on all ways"
+		}
+	}
+}
+
+// mayBeOffset notes that constants that are made of two parts are added to what may be the thread pointer.
+func (f *flow) mayBeOffset(from nodeSet) {
+	for _, n := range f.sets.sets[from] {
+		if f.makers[n].kind == valueNumber && f.pieces[n] != 0 {
+			f.offsets[n] = f.makers[n].at
+			f.lost[n] = "whether a constant is added to the thread pointer is not known"
+		}
+	}
+}
+
+// offsetPiece resolves an immediate that is an offset from the thread pointer, or the upper part of one; false: it is a number.
+func (r *resolver) offsetPiece(ref *Ref, op *arch.Operand) bool {
+	f := &r.d.flow
+	n := f.first[r.d.partOf(r.body.Atom)] + ref.Inst
+	if off, ok := f.offsets[n]; ok {
+		ref.Kind, ref.Place = RefTLS, r.im.tlsPlace(off)
+		ref.Place.Proven = ref.Place.Kind == PlaceTLS
+		switch why := f.lost[n]; {
+		case why != "":
+			ref.Place = Place{Kind: PlaceUnknown, Why: why}
+		case off < int64(r.im.Arch.TCB): // the thread's own data
+			ref.Place = Place{Kind: PlaceNone}
+		case ref.Place.Kind == PlaceNone:
+			ref.Place = Place{Kind: PlaceUnknown, Why: fmt.Sprintf("thread pointer %+d is outside the program's TLS", off)}
+		}
+		for _, m := range f.pagesOfNumber(n) {
+			r.body.Pages = append(r.body.Pages, PageUse{Ref: int32(len(r.body.Refs)), Page: f.place(m)})
+		}
+		return true
+	}
+	for top := range f.offsets {
+		for _, m := range f.pagesOfNumber(top) {
+			if m == n {
+				ref.Kind, ref.Place = RefPage, Place{Kind: PlaceNone}
+				r.judgePage(ref, top)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pagesOfNumber returns the nodes that make the upper parts of the constant that a node completes.
+func (f *flow) pagesOfNumber(n int32) []int32 {
+	var out []int32
+	for of := f.pieces[n]; of != 0; {
+		next := nodeSet(0)
+		for _, m := range f.sets.sets[of] {
+			out = append(out, m)
+			next = f.pieces[m]
+		}
+		if len(out) > maxSources {
+			break
+		}
+		of = next
+	}
+	return out
+}
