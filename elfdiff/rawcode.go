@@ -75,15 +75,57 @@ func (d *differ) sameAt(addr arch.ImageAddr) bool {
 
 // samePage reports whether all addresses in a page mean the same in both builds: which of them code makes of it is not known.
 func (d *differ) samePage(page arch.ImageAddr) bool {
-	end := page + pageLen
-	for at := page; at < end; at++ {
+	for at := page; at < page+pageLen; {
 		a, b := d.old.im.AtomAt(at), d.new.im.AtomAt(at)
+		end := page + pageLen
 		switch {
-		case (a == nil) != (b == nil), !d.sameAt(at):
+		case (a == nil) != (b == nil):
 			return false
-		case a != nil && a.End() > at && a.End() == b.End():
-			at = min(a.End(), end) - 1
+		case a != nil && (a.Addr != b.Addr || a.Size != b.Size || !d.atomsEqual(a, b)):
+			return false
+		case a != nil && a.End() > at:
+			at = a.End()
+			continue
 		}
+		for _, im := range []*image.Image{d.old.im, d.new.im} {
+			if next := im.NextAtom(at); next != nil {
+				end = min(end, next.Addr)
+			}
+		}
+		if !d.sameGap(at, end) {
+			return false
+		}
+		at = end
+	}
+	return true
+}
+
+// sameGap reports whether both builds have the same at addresses where neither has a function or an object.
+func (d *differ) sameGap(at, end arch.ImageAddr) bool {
+	for at < end {
+		s, t := d.old.im.SectionAt(at), d.new.im.SectionAt(at)
+		stop := min(end, at+arch.ImageAddr(d.old.im.Arch.PtrSize))
+		switch {
+		case s == nil && t == nil:
+			at++
+			continue
+		case s == nil || t == nil || s.Name != t.Name || s.Addr != t.Addr:
+			return false
+		case s.Exec() || s.Data == nil || s.Writable(): // stubs and slots
+			x, ok1 := d.old.im.Slot(at)
+			y, ok2 := d.new.im.Slot(at)
+			if ok1 != ok2 || ok1 && !importsEqual(&x, &y) || !d.sameAt(at) {
+				return false
+			}
+		default:
+			stop = min(end, s.End(), t.End())
+			x, ok1 := d.old.im.Bytes(at, uint64(stop-at))
+			y, ok2 := d.new.im.Bytes(at, uint64(stop-at))
+			if !ok1 || !ok2 || !bytes.Equal(x, y) || len(d.old.im.DataRefsIn(at, stop)) > 0 {
+				return false
+			}
+		}
+		at = stop
 	}
 	return true
 }
