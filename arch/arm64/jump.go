@@ -175,13 +175,13 @@ func adrp(rd uint32, at, to arch.Addr) (uint32, error) {
 }
 
 // stubLen is the length of a stub, in bytes.
-const stubLen = 3 * InstLen
+const stubLen = 4 * InstLen
 
 // jumpStub returns a stub as linkers make it for calls to other modules:
 //
-//	adrp x16, slot; ldr x17, [x16, #lo12 slot]; br x17
+//	adrp x16, slot; ldr x17, [x16, #lo12 slot]; add x16, x16, #lo12 slot; br x17
 //
-// It is reached by direct branches. A branch to x17 may arrive at any landing pad of an entry.
+// The slot may not be bound yet: it then leads to the dynamic linker, which tells by x16 whose it is. It is reached by direct branches. A branch to x17 may arrive at any landing pad of an entry.
 func jumpStub(from, slot arch.Addr) ([]byte, error) {
 	w, err := adrp(x16, from, slot)
 	switch {
@@ -196,5 +196,6 @@ func jumpStub(from, slot arch.Addr) ([]byte, error) {
 	}
 	b := binary.LittleEndian.AppendUint32(nil, w)
 	b = binary.LittleEndian.AppendUint32(b, wordLDRX|uint32(slot&0xfff)/8<<10|x16<<5|x17)
+	b = binary.LittleEndian.AppendUint32(b, wordADDImm|uint32(slot&0xfff)<<10|x16<<5|x16)
 	return binary.LittleEndian.AppendUint32(b, wordBR|x17<<5), nil
 }

@@ -167,8 +167,8 @@ func TestJumpStub(t *testing.T) {
 		slot arch.Addr
 		want string // "": an error
 	}{
-		{name: "near", slot: 0x41_2ff8, want: "90000090 f947fe11 d61f0220"}, // adrp x16, 412000; ldr x17, [x16, #4088]; br x17
-		{name: "before", slot: 0x3f_f000, want: "b0fffff0 f9400211 d61f0220"},
+		{name: "near", slot: 0x41_2ff8, want: "90000090 f947fe11 913fe210 d61f0220"}, // adrp x16, 412000; ldr x17, [x16, #4088]; add x16, x16, #4088; br x17
+		{name: "before", slot: 0x3f_f000, want: "b0fffff0 f9400211 91000210 d61f0220"},
 		{name: "farthest", slot: 0x40_2000 + 1<<32 - 0x1000},
 		{name: "too far", slot: 0x40_2000 + 1<<32},
 		{name: "not aligned", slot: 0x41_0004},
