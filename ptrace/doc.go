@@ -71,6 +71,18 @@
 // A tail is used only if it is filled with one value, zero or padding. Without one the borrowing is refused
 // ([ErrNoRoom]).
 //
+// On arm64 the stub's way back is a branch of at most 128 MiB, because no register is free for another: thread and place are chosen together,
+// so a thread in the C library is borrowed from that library's tail or a neighbour's. PSTATE.BTYPE is cleared where pc is led to the stub and
+// comes back with the saved registers. A thread that uses SVE or SME and is in no call is not borrowed: a call would clear these registers,
+// which are never written here.
+//
+// # Code and the instruction cache
+//
+// Code of the target is written by /proc/PID/task/TID/mem and by PTRACE_POKEDATA only. Both end in __access_remote_vm (mm/memory.c), which writes by
+// copy_to_user_page. On arm64 that is followed by flush_ptrace_access and sync_icache_aliases (arch/arm64/mm/flush.c) if the mapping is executable:
+// the data cache is cleaned and the instruction cache invalidated for the bytes written. Other ways (process_vm_writev(2), a shared
+// mapping) do not do so, and an emulator does not show it.
+//
 // # Rounds
 //
 // A function that is busy in some thread or other at any time is never found idle by stopping everything at once. [Stopped.RunOn] lets single
@@ -94,7 +106,8 @@
 //
 // Most are restarted by the kernel. Those that return a plain EINTR on any stop (signal(7),
 // "Interruption of system calls and library functions by stop signals") are made to restart by turning
-// the result into -ERESTARTNOHAND; see eintr.go.
+// the result into -ERESTARTNOHAND; see eintr.go. On arm64 the kernel has lost an argument by then, so they are led back to what the thread was seen
+// in just before the stop; what that misses stands in eintr_arm64.go.
 //
 // Three things remain, and are the price of ptrace:
 //
