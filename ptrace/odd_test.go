@@ -137,7 +137,7 @@ func TestWhyDenied(t *testing.T) {
 // TestNumberReused: a process that has ended is not taken for the one that has got its number.
 func TestNumberReused(t *testing.T) {
 	const next = "/proc/sys/kernel/ns_last_pid" // the next process gets the number behind it
-	program := build(t, "threads.c") // once, as the compiler that is asked takes numbers, too
+	program := build(t, "threads.c")            // once, as the compiler that is asked takes numbers, too
 	first := victim.Start(t, program)
 	p := open(t, first.PID)
 	first.Send("quit")
