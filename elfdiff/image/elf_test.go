@@ -10,6 +10,7 @@ import (
 // testFile is an ELF file that a test makes byte by byte.
 type testFile struct {
 	typ      elf.Type
+	machine  elf.Machine // 0: x86-64
 	sections []testSection
 	symbols  []testSymbol
 	progs    []elf.Prog64
@@ -77,7 +78,11 @@ func (f *testFile) encode(t testing.TB) []byte {
 		headers = append(headers, structBytes(t, h)...)
 		out = append(out, s.data...)
 	}
-	h := elf.Header64{Type: uint16(f.typ), Machine: uint16(elf.EM_X86_64), Version: 1, Phoff: testHeader, Shoff: uint64(len(out)),
+	machine := f.machine
+	if machine == 0 {
+		machine = elf.EM_X86_64
+	}
+	h := elf.Header64{Type: uint16(f.typ), Machine: uint16(machine), Version: 1, Phoff: testHeader, Shoff: uint64(len(out)),
 		Ehsize: testHeader, Phentsize: 56, Phnum: uint16(len(f.progs)), Shentsize: 64, Shnum: uint16(len(sections)), Shstrndx: uint16(len(sections) - 1)}
 	copy(h.Ident[:], elf.ELFMAG)
 	h.Ident[elf.EI_CLASS], h.Ident[elf.EI_DATA], h.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1

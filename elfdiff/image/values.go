@@ -47,6 +47,9 @@ type nodeSet int32
 // maxSources bounds a set of nodes. Compilers make a page in two or three places.
 const maxSources = 256
 
+// tooMany stands for a set of more than maxSources.
+const tooMany nodeSet = -1
+
 // setTable holds sets of nodes, each once.
 type setTable struct {
 	sets  [][]int32 // sorted
@@ -89,12 +92,13 @@ func (t *setTable) union(a, b nodeSet) (nodeSet, bool) {
 	}
 	key := [2]nodeSet{a, b}
 	if s, ok := t.index[key]; ok {
-		return s, true
+		return max(s, 0), s >= 0
 	}
 	all := slices.Concat(t.sets[a], t.sets[b])
 	slices.Sort(all)
 	all = slices.Compact(all)
 	if len(all) > maxSources {
+		t.index[key] = tooMany
 		return 0, false
 	}
 	s := t.find(all)
