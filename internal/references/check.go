@@ -70,9 +70,13 @@ func (c *checker) function(a *image.Atom) {
 }
 
 // anchored reports whether a reference counts from the address of another object, which the compiler has laid out in one section with the
-// reference's: gcc's section anchors; or from a thread-local one's. The address is one that a relocation of the function gives, and a distance that an instruction has room for.
+// reference's: gcc's section anchors; or from a thread-local one's. The address is one that a relocation of the function gives, and a distance
+// that an instruction has room for.
 func (c *checker) anchored(relocs []relocation, ref *image.Ref) bool {
 	const reach = 1 << 16 // bytes: more than 4095 times the 16 of the largest access (Arm ARM, C6.2, "LDR (immediate)", unsigned offset)
+	if ref.Place.Kind == image.PlaceTLS {
+		return slices.ContainsFunc(relocs, func(r relocation) bool { return r.role == thread && (r.sym == "" || has(ref.Place.Atom, r.sym)) })
+	}
 	s := c.im.SectionAt(ref.Place.Addr)
 	return (ref.Kind == image.RefMem || ref.Kind == image.RefAddr) && s != nil && slices.ContainsFunc(relocs, func(r relocation) bool {
 		base := r.value + arch.ImageAddr(r.addend)
