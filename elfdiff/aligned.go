@@ -30,7 +30,7 @@ func (d *differ) judgeAlignment(c *funcChange) {
 			place := c.new.placeOf(r)
 			if r.Kind == image.RefMem {
 				d.judgeAligned(c, place, place.Addend, needs[r.Inst])
-			} else if place.Atom != nil && place.Atom.Size >= uint64(most) {
+			} else if !r.Anchor && place.Atom != nil && place.Atom.Size >= uint64(most) {
 				d.judgeAligned(c, place, 0, most)
 			}
 		}

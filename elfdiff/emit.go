@@ -26,6 +26,7 @@ type emitter struct {
 	former   map[fieldKey]*image.Place     // of formerOf, see differ.counterparts
 	codeSize int64                         // see emitter.textBound
 	pages    map[*image.Ref]*pageUser      // of the function at hand, see groupPages
+	makers   map[image.Target]*pageMaker   // of the function at hand
 	formerOf *funcChange
 }
 
@@ -89,7 +90,10 @@ func (e *emitter) declare(u *unit) {
 
 // function relocates the code of a new function. Whatever cannot be carried is a refusal of the change.
 func (e *emitter) function(c *funcChange) {
-	e.proven, e.pages = e.d.provenFields(c), groupPages(c.new.bodies())
+	e.proven = e.d.provenFields(c)
+	if bodies := c.new.bodies(); c.new.im.Arch.Pieces != nil {
+		e.pages, e.makers = groupPages(bodies), pageMakers(c.new.im, bodies)
+	}
 	for k, p := range c.new.parts {
 		body, err := c.new.im.Body(p)
 		if err != nil {
@@ -125,7 +129,7 @@ func (e *emitter) reference(sec int, o *operandAt) error {
 	u, body, r := o.c.new, o.body, o.ref
 	inst, part := &body.Insts[r.Inst], u.parts[o.part]
 	place, user := u.placeOf(r), e.pages[r]
-	if place.Kind == image.PlaceNone && user == nil || place.Kind == image.PlaceSelf && place.Atom == part && r.Kind != image.RefImm {
+	if place.Kind == image.PlaceNone || place.Kind == image.PlaceSelf && place.Atom == part && r.Kind != image.RefImm && user == nil {
 		return nil
 	}
 	in, err := e.d.new.im.Arch.Decode(body.Code[inst.Off:])
@@ -141,6 +145,10 @@ func (e *emitter) reference(sec int, o *operandAt) error {
 	}
 	if r.Kind == image.RefPage { // what adds to it says what it is
 		return fmt.Errorf("what the page at %#x is used for cannot be told (%s)", uint64(place.Addr), place.Why)
+	}
+	if r.Anchor && user != nil { // what is reached from it says what it is
+		user.group.anchors = append(user.group.anchors, lateUse{f: f, whole: user.whole, addr: place.Addr})
+		return nil
 	}
 	if place, err = e.weigh(o, place); err != nil {
 		return err
@@ -334,11 +342,18 @@ func (e *emitter) table(t *image.JumpTable) (int, error) {
 	if !t.Bounded && !e.d.new.tableEnds(t.Addr, t.Size) {
 		return 0, fmt.Errorf("where its jump table at %#x ends cannot be told", uint64(t.Addr))
 	}
+	data, err := e.distances(t)
+	if err != nil {
+		return 0, err
+	}
 	name := fmt.Sprintf("table.%d", len(e.tables))
 	sec, sym := e.section(patch.Section{Name: ".rodata." + name, Kind: patch.ROData, Align: uint64(t.EntrySize),
-		Data: make([]byte, t.Size), Size: t.Size},
+		Data: data, Size: t.Size},
 		patch.Symbol{Name: name, Size: t.Size, Local: true})
 	e.tables[t.Addr] = sym
+	if t.Relative && t.Base != t.Addr {
+		return sym, nil
+	}
 	for i, entry := range t.Entries {
 		target, ok := e.bodies[entry.Atom]
 		if !ok {
@@ -354,4 +369,22 @@ func (e *emitter) table(t *image.JumpTable) (int, error) {
 		}
 	}
 	return sym, nil
+}
+
+// distances returns the content of a jump table in the patch, its relocated entries aside. Those that count from a place in the code stay as they are, as
+// long as all that they lead to is in the same part of the function, which is carried as a whole.
+func (e *emitter) distances(t *image.JumpTable) ([]byte, error) {
+	if !t.Relative || t.Base == t.Addr {
+		return make([]byte, t.Size), nil
+	}
+	for _, entry := range t.Entries {
+		if t.Base < entry.Atom.Addr || t.Base >= entry.Atom.End() {
+			return nil, fmt.Errorf("its jump table holds distances from %#x to %s, which is another part of the function", uint64(t.Base), entry.Atom.Name)
+		}
+	}
+	data, ok := e.d.new.im.Bytes(t.Addr, t.Size)
+	if !ok {
+		return nil, fmt.Errorf("nothing with content is at %#x", uint64(t.Addr))
+	}
+	return append([]byte(nil), data...), nil
 }

@@ -28,8 +28,6 @@ func TestExecuted(t *testing.T) {
 		{name: "gcc", cc: "gcc"},
 		{name: "position-independent", cc: "gcc", flags: []string{"-fPIE"}},
 		{name: "without anchors", cc: "gcc", flags: []string{"-fno-section-anchors"}},
-		{name: "unoptimised", cc: "gcc", flags: []string{"-O0"}},
-		{name: "small", cc: "gcc", flags: []string{"-Os"}},
 		{name: "much optimised", cc: "gcc", flags: []string{"-O3", "-mbranch-protection=standard"}},
 		{name: "relocations", cc: "gcc", flags: []string{"-Wl,--emit-relocs"}},
 	} {
@@ -122,7 +120,7 @@ func patchedFile(t *testing.T, path string, p *patch.Patch) string {
 			copy(memory[s.Addr-base:], s.Data)
 		}
 	}
-	write := func(at arch.ImageAddr, b []byte) {
+	commit(t, im.Arch, p, pl, func(at arch.ImageAddr, b []byte) {
 		for _, s := range f.Progs {
 			if v := uint64(at); s.Type == elf.PT_LOAD && v >= s.Vaddr && v+uint64(len(b)) <= s.Vaddr+s.Filesz {
 				copy(raw[s.Off+v-s.Vaddr:], b)
@@ -130,21 +128,7 @@ func patchedFile(t *testing.T, path string, p *patch.Patch) string {
 			}
 		}
 		t.Errorf("nothing of the file is at %#x", uint64(at))
-	}
-	for _, fn := range p.Funcs {
-		if fn.How != patch.Changed {
-			continue
-		}
-		site := fn.Old[0].Addr + arch.ImageAddr(fn.Jump.Off)
-		jump, err := im.Arch.Jump.Encode(arch.Addr(site), pl.SymAddr[fn.New])
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(site, jump)
-	}
-	for _, k := range p.Consts {
-		write(k.Addr, pl.Section(p, k.New.Section))
-	}
+	})
 	for len(raw)%int(im.Arch.MaxPage) != 0 {
 		raw = append(raw, 0)
 	}
@@ -160,4 +144,28 @@ func patchedFile(t *testing.T, path string, p *patch.Patch) string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// commit writes the jumps to the functions of a linked patch, and its constants.
+func commit(t *testing.T, a *arch.Arch, p *patch.Patch, pl *patch.Payload, write func(at arch.ImageAddr, b []byte)) {
+	t.Helper()
+	for _, fn := range p.Funcs {
+		if fn.How != patch.Changed {
+			continue
+		}
+		site := fn.Old[0].Addr + arch.ImageAddr(fn.Jump.Off)
+		entry, j := pl.SymAddr[fn.New], &a.Jump
+		to, err := j.Lead(entry, j.Signs(fn.Old[0].Bytes), j.Signs(pl.Bytes(entry, uint64(j.Len+a.MaxInst))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		jump, err := j.Encode(arch.Addr(site), to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(site, jump)
+	}
+	for _, k := range p.Consts {
+		write(k.Addr, pl.Section(p, k.New.Section))
+	}
 }

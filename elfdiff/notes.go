@@ -124,6 +124,9 @@ func (s *side) operands(u *unit, part *image.Atom) []patch.Operand {
 // operandText names what an operand refers to; "" where its digits say it all.
 func (s *side) operandText(u *unit, part *image.Atom, r *image.Ref) string {
 	p := u.placeOf(r)
+	if r.Anchor {
+		return ""
+	}
 	switch p.Kind {
 	case image.PlaceNone:
 		return ""

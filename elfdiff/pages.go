@@ -26,9 +26,11 @@ type pageUser struct {
 
 // pageGroup is a set of instructions that make pages, and what adds to them.
 type pageGroup struct {
-	pages []image.Target
-	uses  []pageUse
-	late  []lateUse // to be given their distances when all uses are known
+	pages   []image.Target
+	uses    []pageUse
+	bases   []pageUse // that make a whole address, those among uses included
+	late    []lateUse // to be given their distances when all bases are known
+	anchors []lateUse // addresses that mean nothing but what is reached from them
 }
 
 // pageUse is what an instruction names that adds to the page of a group.
@@ -38,12 +40,12 @@ type pageUse struct {
 	slot   bool           // it is the slot of sym in the payload
 	addr   arch.ImageAddr // in the new build
 	name   string
-	makes  bool // it makes the whole address, which can be a base
 }
 
-// lateUse is an access at a distance from a whole address.
+// lateUse is an access at a distance from a whole address, or such an address.
 type lateUse struct {
 	f      *field
+	whole  bool // of an anchor: it is made of another whole address
 	sym    int
 	addend int64
 	addr   arch.ImageAddr // what is meant, in the new build
@@ -114,8 +116,11 @@ func (e *emitter) pageField(f *field, user *pageUser, p *image.Place, sym int, a
 			return err
 		}
 	}
-	g.uses = append(g.uses, pageUse{sym: sym, addend: addend, slot: kind == arch.RelocGOTAbs, addr: p.Addr, name: name,
-		makes: f.in.Ops[f.ref.Op].Addr})
+	u := pageUse{sym: sym, addend: addend, slot: kind == arch.RelocGOTAbs, addr: p.Addr, name: name}
+	g.uses = append(g.uses, u)
+	if f.in.Ops[f.ref.Op].Addr {
+		g.bases = append(g.bases, u)
+	}
 	return e.relocateField(f, kind, sym, addend)
 }
 
@@ -175,37 +180,77 @@ func (u *unit) bodies() (bodies []*image.Body) {
 
 // emitGroup relocates what makes the pages of a group.
 func (e *emitter) emitGroup(g *pageGroup) error {
+	for i := range g.anchors {
+		if err := e.anchor(g, &g.anchors[i]); err != nil {
+			return err
+		}
+	}
 	for i := range g.late {
 		if err := e.distance(g, &g.late[i]); err != nil {
 			return err
 		}
 	}
 	if len(g.uses) == 0 {
-		return nil // refused already, or nothing of the page is used
+		return nil // refused already, or none of its pages is one of memory
 	}
 	if err := e.onePage(g.uses); err != nil {
 		return err
 	}
-	first := &g.uses[0]
-	kind := arch.RelocPage
-	if first.slot {
-		kind = arch.RelocGOTPage
-	}
 	for _, t := range g.pages {
-		sym, ok := e.bodies[t.Atom]
-		if !ok {
-			return fmt.Errorf("its page is made in %s, which is not in the patch", t.Atom.Name)
-		}
-		sec := e.symbols[sym].Section
-		code := e.sections[sec].Data[t.Off:]
-		if wide, ok := e.widen(code); ok {
-			copy(code, wide)
-		}
-		if err := e.relocateOp(sec, uint64(t.Off), kind, first.sym, first.addend); err != nil {
+		if err := e.makePage(t, &g.uses[0]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// makePage relocates an instruction that makes the page of what is named.
+func (e *emitter) makePage(t image.Target, to *pageUse) error {
+	sym, ok := e.bodies[t.Atom]
+	if !ok {
+		return fmt.Errorf("its page is made in %s, which is not in the patch", t.Atom.Name)
+	}
+	if e.makers[t] == nil {
+		return fmt.Errorf("its page is made at %s+%#x, of which nothing is known", t.Atom.Name, t.Off)
+	}
+	sec := e.symbols[sym].Section
+	code := e.sections[sec].Data[t.Off:]
+	if e.makers[t].wide {
+		wide, ok := e.widen(code[:e.makers[t].len])
+		if !ok {
+			return fmt.Errorf("%s+%#x makes a page and is no instruction for that", t.Atom.Name, t.Off)
+		}
+		copy(code, wide)
+	}
+	kind := arch.RelocPage
+	if to.slot {
+		kind = arch.RelocGOTPage
+	}
+	return e.relocateOp(sec, uint64(t.Off), kind, to.sym, to.addend)
+}
+
+// pageMaker is an instruction that makes a page.
+type pageMaker struct {
+	len  int  // bytes
+	wide bool // a linker made another one of it: see [arch.Arch.Widen]
+}
+
+// pageMakers finds what makes pages in the code of a function.
+func pageMakers(im *image.Image, bodies []*image.Body) map[image.Target]*pageMaker {
+	makers := make(map[image.Target]*pageMaker)
+	var scratch arch.Inst
+	for _, b := range bodies {
+		for i := range b.Refs {
+			r := &b.Refs[i]
+			if r.Kind != image.RefPage {
+				continue
+			}
+			if in, err := im.Operands(b, int(r.Inst), &scratch); err == nil {
+				makers[image.Target{Atom: b.Atom, Off: b.Insts[r.Inst].Off}] = &pageMaker{len: in.Len, wide: in.Ops[r.Op].Kind == arch.OpPC}
+			}
+		}
+	}
+	return makers
 }
 
 // unnamedPage returns the offset of an instruction of a body that makes a page, and of which no reference says what becomes of it; -1: there is none.
@@ -287,13 +332,35 @@ func (e *emitter) align(s *patch.Symbol, lowest, highest int64, name string) err
 	return nil
 }
 
+// anchor chooses an address that means nothing by itself so that the first thing that is reached from it is at the same distance as before.
+func (e *emitter) anchor(g *pageGroup, a *lateUse) error {
+	for i := range g.late {
+		l := &g.late[i]
+		disp := l.f.in.Ops[l.f.ref.Op].Value
+		if l.addr-arch.ImageAddr(disp) != a.addr {
+			continue
+		}
+		u := pageUse{sym: l.sym, addend: l.addend - disp, addr: a.addr, name: l.name}
+		g.bases = append(g.bases, u)
+		if a.whole {
+			b := *a
+			b.sym, b.addend, b.name = u.sym, u.addend, u.name
+			g.late = append(g.late, b)
+			return nil
+		}
+		g.uses = append(g.uses, u)
+		return e.relocateField(a.f, arch.RelocAbs, u.sym, u.addend)
+	}
+	return fmt.Errorf("a section anchor at %#x: nothing says what is reached from it; compile it with -fno-section-anchors", uint64(a.addr))
+}
+
 // distance gives an access that counts from a whole address the distance of the two in the running process.
 func (e *emitter) distance(g *pageGroup, l *lateUse) error {
 	disp := l.f.in.Ops[l.f.ref.Op].Value
 	var base *pageUse
-	for i := range g.uses {
-		u := &g.uses[i]
-		if !u.makes || u.addr != l.addr-arch.ImageAddr(disp) {
+	for i := range g.bases {
+		u := &g.bases[i]
+		if u.addr != l.addr-arch.ImageAddr(disp) {
 			continue
 		}
 		if base != nil && (base.sym != u.sym || base.addend != u.addend) {
@@ -308,7 +375,8 @@ func (e *emitter) distance(g *pageGroup, l *lateUse) error {
 	want := int64(y.Value) + l.addend - int64(x.Value) - base.addend
 	switch {
 	case base.slot:
-	case x.Kind == patch.SymImage && y.Kind == patch.SymImage,
+	case base.sym == l.sym && x.Kind != patch.SymImport,
+		x.Kind == patch.SymImage && y.Kind == patch.SymImage,
 		x.Kind == patch.SymDefined && y.Kind == patch.SymDefined && x.Section == y.Section:
 		if want == disp {
 			return nil

@@ -201,6 +201,7 @@ func TestPages(t *testing.T) {
 				refs = append(refs, u.ref)
 				pages = append(pages, image.PageUse{Ref: int32(i), Whole: u.whole})
 			}
+			refs = append(refs, image.Ref{Kind: image.RefPage})
 			b := bodyA64(t, refs, pages, append(c.code, retA64)...)
 			e := emitterA64(b)
 			got := emitUsers(t, e, b, c.users)
@@ -223,7 +224,7 @@ func TestPages(t *testing.T) {
 // emitUsers emits references as if they had been bound, and says what came of it.
 func emitUsers(t *testing.T, e *emitter, b *image.Body, users []boundRef) string {
 	t.Helper()
-	e.pages = groupPages([]*image.Body{b})
+	e.pages, e.makers = groupPages([]*image.Body{b}), pageMakers(e.d.new.im, []*image.Body{b})
 	var g *pageGroup
 	for i, u := range users {
 		r := &b.Refs[i]

@@ -33,6 +33,10 @@ func (e *emitter) tls(f *field) error {
 		return e.relocateField(f, arch.RelocPC, sym, 0)
 	}
 	o, n := e.d.old.im.TLS, e.d.new.im.TLS
+	if user := e.pages[r]; user != nil && user.whole && !e.d.sameThreadLayout() {
+		return fmt.Errorf("it reaches a thread-local variable by its distance from another one, and their layout differs between the builds; " +
+			"compile it with -fno-section-anchors")
+	}
 	if p.Atom == nil {
 		return fmt.Errorf("which thread-local variable it means cannot be told")
 	}
@@ -48,6 +52,16 @@ func (e *emitter) tls(f *field) error {
 			p.Atom.Name)
 	}
 	return e.threadField(f, threadOffset(e.d.new.im, p.Atom), threadOffset(e.d.old.im, old))
+}
+
+// sameThreadLayout reports whether all thread-local variables that both builds have are at the same offsets.
+func (d *differ) sameThreadLayout() bool {
+	for _, b := range d.new.im.Atoms {
+		if a := d.rev.of(b); b.Kind == image.TLSObject && a != nil && threadOffset(d.old.im, a) != threadOffset(d.new.im, b) {
+			return false
+		}
+	}
+	return true
 }
 
 // threadField changes a field that holds a variable's offset from the thread pointer, or a part of it.

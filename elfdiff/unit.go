@@ -172,6 +172,9 @@ func (u *unit) token(t *token, refs []image.Ref, index []partIndex) {
 			t.table = true
 			t.lits = tableTargets(t.lits, index, tableAt(t.body, r.Place.Addr))
 		default:
+			if r.Anchor {
+				break // what is reached from it says what is meant
+			}
 			t.refs = append(t.refs, r)
 			slot = slot || (r.Place.ViaSlot && r.Kind != image.RefTLS)
 		}

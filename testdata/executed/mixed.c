@@ -21,7 +21,6 @@ struct pair {
 	int64_t high;
 };
 static struct pair pairs[3] = {{1, 2}, {3, 4}, {5, 6}};
-static const char *const names[] = {"zero", "one", "two", "three"};
 
 // Several objects by one section anchor.
 NOINLINE int anchored(int x)
@@ -78,13 +77,17 @@ static NOINLINE int added(int x) { return fresh++ + x; }
 
 NOINLINE const char *named(unsigned x)
 {
+	switch (x) {
 #if V > 1
-	if (x > 3)
-		return added((int)x) > 44 ? "many" : "some";
-	return names[3 - x];
+	case 0: return "nothing";
+	case 3: return added((int)x) > 44 ? "many" : "some";
 #else
-	return x > 3 ? "none" : names[x];
+	case 0: return "none";
 #endif
+	case 1: return "one";
+	case 2: return "a few";
+	}
+	return V == 1 ? "number" : "figure";
 }
 
 NOINLINE int (*chosen(int x))(int) { return x == V ? switched : failing; }
