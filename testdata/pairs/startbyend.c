@@ -1,7 +1,7 @@
 // D17: the start of an array is made from its end, and both are passed on; a new object lies behind the array in the new build.
 // Changed: all
 // Objects: between
-// Verdict: refused ambiguous: it is the end of front and the start of between
+// Verdict: refused is ambiguous: it
 #include "pair.h"
 
 __asm__(".data\n.balign 64\n"
