@@ -105,9 +105,15 @@ func (tr *tracer) isOutside(t *tracee, owner *stubOwner, addr arch.Addr, maps []
 	return found
 }
 
-// scan reports whether no aligned word from low to high lies in the stub at addr.
+// scan reports whether no aligned word from low to high, signed or not, leads into the stub at addr.
 func (tr *tracer) scan(low, high, addr arch.Addr) bool {
 	if high-low > maxStackScan {
+		return false
+	}
+	var masks PACMasks // known, as a thread has been stopped
+	if m := tr.p.pac.Load(); m != nil {
+		masks = *m
+	} else if hasPAC {
 		return false
 	}
 	buf := make([]byte, 1<<16)
@@ -117,7 +123,7 @@ func (tr *tracer) scan(low, high, addr arch.Addr) bool {
 			return false
 		}
 		for i := 0; i+8 <= len(part); i += 8 {
-			if v := arch.Addr(binary.NativeEndian.Uint64(part[i:])); v >= addr && v < addr+stubLen {
+			if v := arch.Addr(masks.Strip(binary.NativeEndian.Uint64(part[i:]))); v >= addr && v < addr+stubLen {
 				return false
 			}
 		}

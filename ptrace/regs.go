@@ -34,6 +34,9 @@ func (m PACMasks) Strip(code uint64) uint64 { return code &^ m.Code }
 // PACMasks returns the masks of the process, which the kernel tells of a stopped thread. They are known once a thread of the process has
 // been stopped, and may then be asked for in a stop as well; before that, one is stopped for a moment.
 func (p *Process) PACMasks() (PACMasks, error) {
+	if !hasPAC {
+		return PACMasks{}, nil
+	}
 	if m := p.pac.Load(); m != nil {
 		return *m, nil
 	}

@@ -150,8 +150,14 @@ var syscallInst = []byte{0x0f, 0x05}
 // threadPointer is fs_base of a stopped thread.
 func threadPointer(t *tracee) arch.Addr { return arch.Addr(t.regs.word[regFSBase]) }
 
+// hasPAC: whether there are processors of the architecture that sign addresses.
+const hasPAC = false
+
 // readPACMasks: there are no authentication codes on x86-64.
 func readPACMasks(int) (PACMasks, syscall.Errno) { return PACMasks{}, 0 }
+
+// readVG: there are no scalable vectors on x86-64.
+func readVG(int) (uint64, bool) { return 0, false }
 
 // skipCall makes a thread that is stopped at the entry of a system call leave it at once, without its being made: regs say that it is in
 // none.

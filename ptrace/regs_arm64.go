@@ -118,6 +118,9 @@ func threadPointer(t *tracee) arch.Addr {
 	return arch.Addr(binary.LittleEndian.Uint64(b[:]))
 }
 
+// hasPAC: whether there are processors of the architecture that sign addresses.
+const hasPAC = true
+
 // readPACMasks reads struct user_pac_mask of a stopped thread.
 func readPACMasks(tid int) (PACMasks, syscall.Errno) {
 	var b [16]byte
@@ -126,6 +129,30 @@ func readPACMasks(tid int) (PACMasks, syscall.Errno) {
 		return PACMasks{}, 0
 	}
 	return PACMasks{Data: binary.LittleEndian.Uint64(b[:]), Code: binary.LittleEndian.Uint64(b[8:])}, e
+}
+
+// sveHeaderLen is the length of struct user_sve_header: size, max_size (4 bytes each), vl (the bytes of a vector), max_vl, flags (2 bytes each).
+const sveHeaderLen = 16
+
+// Fields of struct user_sve_header.
+const (
+	sveVL    = 8
+	sveFlags = 12
+	sveRegs  = 1 // SVE_PT_REGS_SVE in flags: the set holds whole vectors
+)
+
+// readVG reads from NT_ARM_SVE how many 64-bit words a scalable vector of a stopped thread has. In SME's streaming mode vectors have another length,
+// and a frame that was set up before that the one from then: nothing is told.
+func readVG(tid int) (uint64, bool) {
+	var sve, ssve [sveHeaderLen]byte
+	n, e := regsetBytes(unix.PTRACE_GETREGSET, tid, ntSVE, sve[:])
+	if e != 0 || n != len(sve) {
+		return 0, false
+	}
+	if n, e := regsetBytes(unix.PTRACE_GETREGSET, tid, ntSSVE, ssve[:]); e == 0 && (n != len(ssve) || ssve[sveFlags]&sveRegs != 0) {
+		return 0, false
+	}
+	return uint64(binary.LittleEndian.Uint16(sve[sveVL:])) / 8, true
 }
 
 // setSyscall changes the number of the call that a stopped thread is in.
@@ -147,15 +174,14 @@ func loseInCall(tid int) string {
 		note int
 		name string
 	}{{ntSVE, "SVE"}, {ntSSVE, "SME"}} {
-		var b [16]byte // struct user_sve_header: size, max_size (4 bytes each), vl, max_vl, flags (2 bytes each)
-		const flags, sveRegs = 12, 1
+		var b [sveHeaderLen]byte
 		n, e := regsetBytes(unix.PTRACE_GETREGSET, tid, set.note, b[:])
 		switch {
 		case e == unix.EINVAL || e == unix.EIO || e == unix.ENODEV:
 			continue // the processor has none
 		case e != 0:
 			return fmt.Sprintf("its %s state cannot be read: %v", set.name, e)
-		case n == len(b) && b[flags]&sveRegs != 0:
+		case n == len(b) && b[sveFlags]&sveRegs != 0:
 			return "has " + set.name + " registers in use, which a system call does not keep"
 		}
 	}

@@ -2,6 +2,7 @@ package ptrace
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,6 +153,37 @@ func TestScalableVectorsAreKept(t *testing.T) {
 	before := rounds()
 	eventually(t, "goes round again", func() bool { return rounds() >= before+2 })
 	t.Log(askOK(t, v, "sum"))
+}
+
+// TestVG: the length of vectors is that of this process's own, which the kernel gives every process; none on a processor without SVE.
+func TestVG(t *testing.T) {
+	const hwcapSVE, atHWCAP = 1 << 22, 16
+	const prSVEGetVL, prSVEVLMask = 51, 0xffff // PR_SVE_GET_VL of linux/prctl.h
+	for _, kind := range []string{"", "sve"} { // reading, and with vectors in use
+		p := open(t, victim.Start(t, build(t, "hold.c"), append([]string{"1"}, strings.Fields(kind)...)...).PID)
+		auxv, err := p.Auxv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want uint64
+		if auxv[atHWCAP]&hwcapSVE != 0 {
+			vl, _, e := unix.RawSyscall6(unix.SYS_PRCTL, prSVEGetVL, 0, 0, 0, 0, 0)
+			if e != 0 {
+				t.Fatal(e)
+			}
+			want = uint64(vl) & prSVEVLMask / 8
+		}
+		if _, err := p.Stop(StopOptions{}, func(s *Stopped) error {
+			for i := range s.Threads {
+				if vg, ok := s.Threads[i].VG(); vg != want || ok != (want != 0) {
+					t.Errorf("thread %d: VG %d %v, want %d", i, vg, ok, want)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestRestartBlockIsKept: a thread that is borrowed in a sleep goes on with the rest of it, not with the whole. In a guest time means little, so

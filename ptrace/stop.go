@@ -51,6 +51,10 @@ type Thread struct {
 // the kernel's internal result.
 func (t *Thread) Regs() *Regs { return t.regs }
 
+// VG returns how many 64-bit words a scalable vector of the thread has (arm64 with SVE: VG of AADWARF64, 4.1); false: there are none, or that is not
+// told. It asks the kernel. Preconditions: the function given to Stop is running.
+func (t *Thread) VG() (uint64, bool) { return readVG(t.TID) }
+
 // Comm reads the thread's name; "" if it has ended.
 func (t *Thread) Comm() string {
 	b, err := readTask(t.pid, t.TID, "comm")

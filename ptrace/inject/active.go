@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"debug/elf"
 	"log/slog"
 	"runtime"
 	"sort"
@@ -70,9 +71,13 @@ func readSpaces(a *arch.Arch, snap *snapshot, log *slog.Logger) <-chan []unwind.
 }
 
 // newActiveness prepares the check of a plan. modules are the answer of readSpaces.
-func newActiveness(pl *plan, pid int, modules []unwind.Module, opt *Options, log *slog.Logger) (*activeness, error) {
-	a := &activeness{targets: pl.targets, space: &unwind.Space{Arch: pl.arch, Modules: modules}}
-	a.ahead = newPrefetch(pid)
+func newActiveness(pl *plan, p *ptrace.Process, modules []unwind.Module, opt *Options, log *slog.Logger) (*activeness, error) {
+	masks, err := p.PACMasks()
+	if err != nil {
+		return nil, err
+	}
+	a := &activeness{targets: pl.targets, space: &unwind.Space{Arch: pl.arch, Modules: modules, PACMask: masks.Code}}
+	a.ahead = newPrefetch(p.PID)
 	a.busy, a.goals = make([]busyThread, 0, cap(a.ahead.ranges)), make([]ptrace.Goal, 0, cap(a.ahead.ranges))
 	a.proofs = make([]proof, 0, cap(a.ahead.ranges)+slack)
 	a.strange = make([]strangeThread, 0, strangeRoom)
@@ -115,7 +120,31 @@ func moduleSpace(a *arch.Arch, snap *snapshot, m *module, log *slog.Logger) unwi
 	if err != nil {
 		log.Warn("call frame information cannot be used", "module", m.Path, "err", err)
 	}
+	if err := findBare(a, snap, m, &u); err != nil {
+		log.Warn("functions without call frame information cannot be looked at", "module", m.Path, "err", err)
+	}
 	return u
+}
+
+// findBare looks, by their symbols, for functions of a module without call frame information that are understood all the same: the vDSO of arm64
+// has none.
+func findBare(a *arch.Arch, snap *snapshot, m *module, u *unwind.Module) error {
+	if u.CFI != nil || a.Unwind.Touches == nil {
+		return nil
+	}
+	own := *m // the plan reads m at the same time
+	own.dyn = nil
+	d, err := own.symbols(snap.mem)
+	if err != nil || d == nil {
+		return err
+	}
+	var syms []elf.Symbol
+	for i := range d.syms {
+		if s := &d.syms[i]; s.defined() {
+			syms = append(syms, elf.Symbol{Name: s.Name, Value: uint64(s.Value), Size: s.Size})
+		}
+	}
+	return u.FindBare(a, syms, snap.mem)
 }
 
 // payload describes an earlier patch's payload to the unwinder. Two journals may share one.
@@ -161,9 +190,7 @@ func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 		if s.Over() { // a stack in a large mapping takes long; the caller asks again
 			break
 		}
-		a.fill(th, table, pid)
-		a.ahead.thread(i)
-		if act := a.checker.Check(&a.thread, &a.ahead); act.Active {
+		if act := a.look(a.checker, s, i, table, pid); act.Active {
 			a.found(th.TID, act)
 		} else {
 			a.idle(th.TID, &act)
@@ -171,6 +198,23 @@ func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 		}
 	}
 	return len(a.busy) > 0
+}
+
+// look checks one stopped thread.
+func (a *activeness) look(c *unwind.Checker, s *ptrace.Stopped, i int, table *spanTable, pid int) unwind.Activity {
+	a.fill(&s.Threads[i], table, pid)
+	a.ahead.thread(i)
+	act := c.Check(&a.thread, &a.ahead)
+	if a.space.Arch.DWARF.VG == 0 || !act.Active || act.Frames[len(act.Frames)-1].Last {
+		return act
+	}
+	// The size of a frame may depend on the length of vectors, for which the kernel is asked only where that can make a difference.
+	vg, ok := s.Threads[i].VG()
+	if !ok {
+		return act
+	}
+	a.thread.Regs.Set(cfi.VG, vg)
+	return c.Check(&a.thread, &a.ahead)
 }
 
 // found enters a busy thread.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"hotpatch/arch"
+	"hotpatch/arch/machines"
 	"hotpatch/arch/x86"
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/victim"
@@ -89,6 +90,41 @@ func TestStacksOf(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
+}
+
+// TestVDSOIsUnderstood: threads are walked out of the vDSO's functions, by call frame information or because they have no frame.
+func TestVDSOIsUnderstood(t *testing.T) {
+	v := victim.Start(t, build(t, "chain", 1))
+	p, err := ptrace.Open(v.PID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	snap, err := takeSnapshot(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := slices.IndexFunc(snap.mods, func(m *module) bool { return m.name() == "[vdso]" })
+	if k < 0 {
+		t.Fatal("no vDSO among the modules")
+	}
+	u := moduleSpace(nativeArch(t, snap), snap, snap.mods[k], quick.log())
+	if u.CFI == nil && (len(u.Bare) == 0 || len(u.Sigreturns) != 1) {
+		t.Errorf("no call frame information; functions without frames %#x, that handlers return to %#x", u.Bare, u.Sigreturns)
+	}
+	if u.CFI != nil && len(u.Bare)+len(u.Sigreturns) != 0 {
+		t.Errorf("call frame information, and functions without: %#x, %#x", u.Bare, u.Sigreturns)
+	}
+}
+
+// nativeArch returns the architecture of the process.
+func nativeArch(t *testing.T, snap *snapshot) *arch.Arch {
+	t.Helper()
+	a, err := machines.Lookup(snap.loader.order[0].Machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // TestStopAllocatesNothing runs all checks of a stop, on several threads, and counts what they allocate.

@@ -241,9 +241,7 @@ func (a *activeness) findStaying(s *ptrace.Stopped, table *spanTable, pid int) {
 		if a.stays == nil || th.NoUser {
 			continue
 		}
-		a.fill(th, table, pid)
-		a.ahead.thread(i)
-		if act := a.stays.Check(&a.thread, &a.ahead); act.Active && act.Target >= 0 {
+		if act := a.look(a.stays, s, i, table, pid); act.Active && act.Target >= 0 {
 			a.staying = append(a.staying, stayingThread{th.TID, act.Target})
 		}
 	}

@@ -109,6 +109,7 @@ func TestBusyReport(t *testing.T) {
 	one, f := busyPatch(t)
 	leafOne, leafFix := busyPatch(t, "-static", "-DONLYLEAF", "-Wl,--emit-relocs,--eh-frame-hdr")
 	mainOne, mainFix := busyPatch(t, "-DMAIN", "-fno-ipa-cp")
+	signedOne, signedFix := busyPatch(t, "-fcf-protection=full")
 	for _, c := range []struct {
 		name, args, function, loop string
 		one                        string
@@ -116,13 +117,15 @@ func TestBusyReport(t *testing.T) {
 		frames, help               []string
 	}{
 		{name: "it may return", args: "long", function: "work", one: one, f: f, help: []string{"--wait"}},
+		// Where return addresses are signed, that into work() is seen by nobody who does not know which bits the signature has.
+		{name: "in a callee", args: "half 1 100000000", function: "work", one: signedOne, f: signedFix, help: []string{"--wait"}},
 		{name: "thread", args: "own", function: "own", loop: loopStart, one: one, f: f, help: []string{"--allow-active own"}},
 		{name: "main", args: "main", function: "main", loop: loopStart, one: mainOne, f: mainFix, help: []string{"--allow-active main"}},
 		{name: "no way out", args: "loop", function: "never", loop: loopCode, one: one, f: f, help: []string{"--allow-active never"}},
 		{name: "static", args: "leaf", function: "leaf", loop: loopStart, one: leafOne, f: leafFix, help: []string{"--allow-active leaf"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := victim.Start(t, c.one, c.args)
+			v := victim.Start(t, c.one, strings.Fields(c.args)...)
 			begin := time.Now()
 			const wait = 300 * time.Millisecond
 			_, err := Apply(context.Background(), v.PID, []*patch.File{c.f}, Options{Wait: wait, Symbolize: symbols(t, c.one)})

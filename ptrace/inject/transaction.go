@@ -132,7 +132,7 @@ func (t *transaction) ready() error {
 	t.table.spans = make([]span, 0, bytes.Count(text, []byte{'\n'})+slack)
 	modules := <-t.spaces
 	t.spaces = nil
-	if t.active, err = newActiveness(t.plan, t.p.PID, modules, t.opt, t.log); err != nil {
+	if t.active, err = newActiveness(t.plan, t.p, modules, t.opt, t.log); err != nil {
 		return err
 	}
 	t.table.code = namelessCode(t.plan.snap.maps, t.active.space.Modules)
