@@ -32,10 +32,11 @@ type flow struct {
 	behind  map[int32]saved
 	behinds []int32 // its keys, in the order in which they were found
 
-	s    state
-	t    arch.Transfer
-	out  []savedValue
-	sets setTable
+	s      state
+	t      arch.Transfer
+	out    []savedValue
+	joined []savedValue
+	sets   setTable
 	// exposed is the lowest offset from the stack pointer at the entry whose address may be known to others.
 	exposed int64
 
@@ -316,7 +317,7 @@ func (f *flow) merge(to *saved, entries []savedValue, spent arch.Regs) bool {
 		}
 		return f.join(a, b)
 	}
-	var joined []savedValue
+	joined := f.joined[:0]
 	for len(old) > 0 || len(entries) > 0 {
 		var e savedValue
 		var was value
@@ -338,8 +339,8 @@ func (f *flow) merge(to *saved, entries []savedValue, spent arch.Regs) bool {
 			joined = append(joined, e)
 		}
 	}
-	if changed {
-		to.entries = joined
+	if f.joined = joined; changed {
+		to.entries = append(to.entries[:0], joined...)
 	}
 	to.spent &= spent
 	return changed
