@@ -71,7 +71,7 @@ func (d *doubt) namelessReach() arch.ImageAddr {
 	return 0
 }
 
-// weigh decides what an address means that an instruction takes: what the code accesses through it; else what it may mean is all at the same
+// weigh decides what an address means that an instruction takes: what the code, or code that it hands the address to, accesses through it; else what it may mean is all at the same
 // distance from each other in the running process; else what the same operand of the old body means, too. It is an error if none of that is shown.
 func (e *emitter) weigh(o *operandAt, p *image.Place) (*image.Place, error) {
 	taken := o.ref.Kind == image.RefAddr || o.ref.Kind == image.RefImm
@@ -83,7 +83,7 @@ func (e *emitter) weigh(o *operandAt, p *image.Place) (*image.Place, error) {
 		return p, nil
 	}
 	use := o.c.new.im.AddressUse(o.body, o.ref)
-	if q := e.accessed(p, use.Accessed); q != nil {
+	if q := e.accessed(p, append(use.Handed(), use.Accessed...)); q != nil {
 		return q, nil
 	}
 	d := &doubt{e: e, place: p, at: o, plain: use.Plain}

@@ -3,6 +3,8 @@ package elfdiff
 import (
 	"sort"
 
+	"slices"
+
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
 )
@@ -96,11 +98,20 @@ func (d *differ) exchanged(u, v *unit) *exchange {
 			distance = 0 // that another object has its base just there in both builds is ruled out
 		}
 		before, after := u.beside(u.addr(r), distance), v.beside(v.addr(s), distance)
-		if a, b := d.exchangedAmong(before, after, u.addr(r), v.addr(s)); a != nil {
+		if a, b := d.exchangedAmong(before, after, u.addr(r), v.addr(s)); a != nil && !d.accessesSame(u, v, i, handedInBoth(u, v, i, &use)) {
 			return &exchange{i, a, b}
 		}
 	}
 	return nil
+}
+
+// accessesSame reports whether what lies at one of the distances from an operand is one object that corresponds in both builds.
+func (d *differ) accessesSame(u, v *unit, i int, distances []int64) bool {
+	r, s := &u.refs[i], &v.refs[i]
+	return slices.ContainsFunc(distances, func(off int64) bool {
+		a, b := u.im.Covering(u.addr(r)+arch.ImageAddr(off)), v.im.Covering(v.addr(s)+arch.ImageAddr(off))
+		return len(a) == 1 && len(b) == 1 && d.fwd.of(a[0]) == b[0] && u.addr(r)-a[0].Addr == v.addr(s)-b[0].Addr
+	})
 }
 
 // exchangeReach is how many bytes beside an object an address may lie for which another one could have been meant in the old build.

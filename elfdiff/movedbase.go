@@ -76,7 +76,7 @@ func (d *differ) besideMoved(u, v *unit, i int, o *objChange) besideKind {
 		return besideNot
 	}
 	use := v.im.AddressUse(x.body, x.ref)
-	for _, off := range use.Accessed {
+	for _, off := range append(handedInBoth(u, v, i, &use), use.Accessed...) {
 		switch cover := v.im.Covering(new + arch.ImageAddr(off)); {
 		case slices.Contains(cover, o.new):
 			return besideOnly
@@ -88,6 +88,22 @@ func (d *differ) besideMoved(u, v *unit, i int, o *objChange) besideKind {
 		return besideMaybe
 	}
 	return d.besideBase(v, &p, old, use.Plain, o)
+}
+
+// handedInBoth returns the distances from what corresponding operands of two equal bodies take at which functions access memory in both builds that
+// the bodies hand the address to; use is that of the new body's.
+func handedInBoth(u, v *unit, i int, use *image.AddressUse) []int64 {
+	at := use.Handed()
+	if len(at) == 0 {
+		return nil
+	}
+	x := u.operand(i)
+	if x == nil {
+		return nil
+	}
+	old := u.im.AddressUse(x.body, x.ref)
+	before := old.Handed()
+	return slices.DeleteFunc(at, func(off int64) bool { return !slices.Contains(before, off) })
 }
 
 // besideBase tells whether an address that is as far from an object with a new place in both builds may be a base from which an index leads there.

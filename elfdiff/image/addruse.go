@@ -2,7 +2,6 @@ package image
 
 import (
 	"slices"
-	"sort"
 
 	"hotpatch/arch"
 )
@@ -16,6 +15,8 @@ type AddressUse struct {
 	// Accessed are the distances from the address at which memory is accessed for certain, wherever execution comes to the access: no other
 	// instruction gives the register a value there. That memory belongs to the object, too.
 	Accessed []int64
+
+	walk *addressWalk // nil: the address was not followed; see Handed
 }
 
 // AddressUse follows the address that a reference names through all registers to which it may come, along all paths, as far as the
@@ -25,7 +26,7 @@ func (im *Image) AddressUse(b *Body, r *Ref) AddressUse {
 	if len(b.Escapes) > 0 {
 		return AddressUse{}
 	}
-	w := addressWalk{transfers: transfers{a: im.Arch, b: b}, b: b, first: k, in: make(map[int]arch.Regs), plain: true}
+	w := addressWalk{transfers: transfers{a: im.Arch, b: b}, im: im, b: b, first: k, in: make(map[int]arch.Regs), plain: true}
 	t := w.at(k)
 	if r.Kind != RefAddr || t.Kind != arch.TransferAddress || t.Mem.Index >= 0 {
 		if r.Kind != RefImm || t.Kind != arch.TransferConst {
@@ -40,12 +41,13 @@ func (im *Image) AddressUse(b *Body, r *Ref) AddressUse {
 		w.step(k)
 	}
 	w.stepped()
-	return AddressUse{Plain: w.plain, Accessed: w.certain()}
+	return AddressUse{Plain: w.plain, Accessed: w.certain(), walk: &w}
 }
 
 // addressWalk follows an address through the registers of a body.
 type addressWalk struct {
 	transfers
+	im       *Image
 	b        *Body
 	first    int               // index of the instruction that names the address
 	reg      arch.Reg          // into which it puts it
@@ -137,12 +139,8 @@ func (w *addressWalk) switched(regs arch.Regs) {
 
 // leaves reports whether jump k is a tail call.
 func (w *addressWalk) leaves(k int) bool {
-	i := sort.Search(len(w.b.Refs), func(i int) bool { return int(w.b.Refs[i].Inst) >= k })
-	if i == len(w.b.Refs) || int(w.b.Refs[i].Inst) != k {
-		return false
-	}
-	p := &w.b.Refs[i].Place
-	return p.Kind == PlaceImport || p.Kind == PlaceAtom && p.Atom.Parent == nil && p.Addend == 0
+	p := w.branchPlace(k)
+	return p != nil && (p.Kind == PlaceImport || p.Kind == PlaceAtom && p.Atom.Parent == nil && p.Addend == 0)
 }
 
 // use returns the registers that may hold the address behind instruction k.
@@ -271,7 +269,7 @@ func (w *addressWalk) stepped() {
 func (w *addressWalk) certain() []int64 {
 	var out []int64
 	for _, a := range w.accesses {
-		if !slices.Contains(out, a.disp) && w.onlyFrom(a.at, a.reg) {
+		if !slices.Contains(out, a.disp) && w.onlyFrom(a.at, a.reg, false) {
 			out = append(out, a.disp)
 		}
 	}
@@ -315,8 +313,8 @@ type valueAt struct {
 }
 
 // onlyFrom reports whether on all paths to instruction k the register gets its value from the instruction that names the address, by
-// constant steps from such a value, or by way of the stack frame.
-func (w *addressWalk) onlyFrom(k int, r arch.Reg) bool {
+// constant steps from such a value, or by way of the stack frame; or, if so said, of other registers.
+func (w *addressWalk) onlyFrom(k int, r arch.Reg, moved bool) bool {
 	from := w.predecessors()
 	seen := map[valueAt]bool{}
 	work := []valueAt{{k, r}}
@@ -333,6 +331,8 @@ func (w *addressWalk) onlyFrom(k int, r arch.Reg) bool {
 			}
 			if s, ok := w.reloads(prev.at); ok && w.loads(prev.at, v.reg) {
 				prev.reg = s
+			} else if s := w.moves(prev.at, v.reg); moved && s >= 0 {
+				prev.reg = s
 			} else if !w.leavesOrSteps(prev.at, v.reg) {
 				return false
 			}
@@ -343,6 +343,16 @@ func (w *addressWalk) onlyFrom(k int, r arch.Reg) bool {
 		}
 	}
 	return true
+}
+
+// moves returns the register whose whole value instruction k puts into register r, or NoReg.
+func (w *addressWalk) moves(k int, r arch.Reg) arch.Reg {
+	if w.b.Insts[k].Flow == arch.FlowNext {
+		if t := w.at(k); moved(t) && t.Dst == r {
+			return t.Src
+		}
+	}
+	return arch.NoReg
 }
 
 // leavesOrSteps reports whether instruction k leaves the register as it is or adds a constant to it.

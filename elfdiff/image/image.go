@@ -28,6 +28,7 @@ package image
 
 import (
 	"debug/elf"
+	"sync"
 	"time"
 
 	"hotpatch/arch"
@@ -103,6 +104,7 @@ type Image struct {
 	returns   returns // the same
 	mapping   mapping
 	bodies    bodyCache
+	derefs    sync.Map // of derefKey: []int64
 	lines     lineTable
 
 	options   Options

@@ -40,6 +40,11 @@ func overwrites(t *arch.Transfer, r arch.Reg) bool {
 	return false
 }
 
+// moved reports whether the instruction puts the whole value of a register into another one.
+func moved(t *arch.Transfer) bool {
+	return t.Kind == arch.TransferMove && t.Wide && t.Part.Bits == 0 && t.Src >= 0 && t.Dst >= 0
+}
+
 // accesses reports whether the instruction reads or writes memory at register r plus a displacement.
 func accesses(t *arch.Transfer, r arch.Reg) bool {
 	return t.HasMem && t.Kind != arch.TransferOther && (t.Mem.Load || t.Mem.Store) && t.Mem.Base == r && t.Mem.Index < 0

@@ -14,18 +14,26 @@ __asm__(".bss\n.balign 32\n"
 extern char stack[4096] __attribute__((visibility("hidden")));
 extern int next_thing[4] __attribute__((visibility("hidden")));
 
-NOINLINE void below(char *end) { end[-1] = 1; }
-NOINLINE void within(int *thing) { thing[0] = 2; }
+NOINLINE void below(char *end, int n)
+{
+	if (n > 0)
+		end[-1] = 1;
+}
+NOINLINE void within(int *thing, int n)
+{
+	if (n > 0)
+		thing[0] = 2;
+}
 NOINLINE int sum(void) { return stack[4095] + next_thing[0]; }
 
 NOINLINE int top(int n)
 {
-	below(stack + sizeof stack);
+	below(stack + sizeof stack, n);
 	return n + V;
 }
 NOINLINE int thing(int n)
 {
-	within(next_thing);
+	within(next_thing, n);
 	return n - V;
 }
 
