@@ -304,8 +304,8 @@ func (r *dynReader) countSyms() (uint64, error) {
 	for i := uint64(0); i < nbuckets; i++ {
 		last = max(last, uint64(order.Uint32(b[16+nbloom*8+i*4:])))
 	}
-	if last < first {
-		return first, nil // nothing is defined
+	if last < first { // nothing is defined, and first need not be behind what is undefined (BFD writes 1 there)
+		return r.referredSyms(max(first, 1))
 	}
 	at, err := r.addr(elf.DT_GNU_HASH)
 	if err != nil {
@@ -324,6 +324,24 @@ func (r *dynReader) countSyms() (uint64, error) {
 		}
 	}
 	return 0, fmt.Errorf("DT_GNU_HASH: more than %d symbols", maxSyms)
+}
+
+// referredSyms returns how many symbols the relocations know, at least n: of a module that defines none, no others are of
+// use.
+func (r *dynReader) referredSyms(n uint64) (uint64, error) {
+	for _, t := range relaTables() {
+		b, err := r.relaTable(t)
+		if err != nil {
+			return 0, err
+		}
+		for ; len(b) >= relaSize; b = b[relaSize:] {
+			n = max(n, uint64(elf.R_SYM64(order.Uint64(b[8:])))+1)
+		}
+	}
+	if n > maxSyms {
+		return 0, fmt.Errorf("relocations name %d symbols: more than the limit", n)
+	}
+	return n, nil
 }
 
 // maxVersions bounds version definitions and requirements (the index has 15 bits).

@@ -21,6 +21,26 @@ func isSlot(k arch.DynKind) bool {
 // relaSize is the size of an Elf64_Rela.
 const relaSize = 24
 
+// tagPair are the tags of a table: where it is and how many bytes it has.
+type tagPair struct{ addr, size elf.DynTag }
+
+// relaTables are the tables of relocations with addends.
+func relaTables() []tagPair {
+	return []tagPair{{elf.DT_RELA, elf.DT_RELASZ}, {elf.DT_JMPREL, elf.DT_PLTRELSZ}}
+}
+
+// relaTable reads one of relaTables, which a module need not have.
+func (r *dynReader) relaTable(t tagPair) ([]byte, error) {
+	if !has(r.d.tags, t.addr) {
+		return nil, nil
+	}
+	n := r.d.tags[t.size]
+	if n/relaSize > maxRelocs {
+		return nil, fmt.Errorf("%v: %d bytes are more than the limit", t.size, n)
+	}
+	return r.table(t.addr, n)
+}
+
 // readRelocs reads DT_JMPREL, DT_RELA and DT_RELR. Relative relocations are kept out of the
 // slots; all are in list.
 func (r *dynReader) readRelocs() error {
@@ -32,15 +52,8 @@ func (r *dynReader) readRelocs() error {
 	if err != nil {
 		return err
 	}
-	for _, t := range []struct{ addr, size elf.DynTag }{{elf.DT_RELA, elf.DT_RELASZ}, {elf.DT_JMPREL, elf.DT_PLTRELSZ}} {
-		if !has(d.tags, t.addr) {
-			continue
-		}
-		n := d.tags[t.size]
-		if n/relaSize > maxRelocs {
-			return fmt.Errorf("%v: %d bytes are more than the limit", t.size, n)
-		}
-		b, err := r.table(t.addr, n)
+	for _, t := range relaTables() {
+		b, err := r.relaTable(t)
 		if err != nil {
 			return err
 		}

@@ -129,7 +129,9 @@ func copyTo(t *testing.T, path, dir string) string {
 // libraries are the absolute paths of what a program needs, its dynamic linker included.
 func libraries(t *testing.T, path string) []string {
 	t.Helper()
-	out, err := exec.Command("ldd", path).Output()
+	cmd := exec.Command(path)
+	cmd.Env = append(os.Environ(), "LD_TRACE_LOADED_OBJECTS=1") // what ldd does
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +142,18 @@ func libraries(t *testing.T, path string) []string {
 		}
 	}
 	return paths
+}
+
+// loadedBy is the path of the library of that name which a program loads.
+func loadedBy(t *testing.T, path, name string) string {
+	t.Helper()
+	for _, l := range libraries(t, path) {
+		if filepath.Base(l) == name {
+			return l
+		}
+	}
+	t.Fatalf("%s loads no %s", path, name)
+	return ""
 }
 
 // TestElsewhere applies to a program in a chroot, as PID 1 of namespaces of its own.

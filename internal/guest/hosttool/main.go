@@ -122,7 +122,9 @@ func (j *job) send(dir string) error {
 			semihost.System("mkdir -p " + quote(j.dir+"/fs"+p))
 			return nil
 		case !d.Type().IsRegular():
-			return nil
+			if info, err := os.Stat(p); err != nil || !info.Mode().IsRegular() { // a link to a file is sent as that file
+				return nil
+			}
 		}
 		b, err := os.ReadFile(p)
 		if err != nil {
