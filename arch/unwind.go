@@ -8,7 +8,8 @@ type Unwind struct {
 	Ignored uint64
 
 	// Touches says what an instruction may do to the registers by which a frame is known that nothing was done to yet: whether it writes the
-	// stack pointer, and whether it writes the register that holds the return address. Nil: there is no such register.
+	// stack pointer, and whether it writes the register that holds the return address. Nil: there is no such register. Where there is one,
+	// the processor's numbers of the general registers ([Reg]) are DWARF's.
 	Touches func(code []byte, in *Inst) (sp, ra bool)
 
 	// ReturnReg returns the DWARF number of the register that holds where a return goes. It is set with Touches.

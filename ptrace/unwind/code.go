@@ -18,6 +18,7 @@ type codeReader struct {
 	mem   *window // instructions
 	data  *window // slots, and bytes in front of single addresses
 	cur   arch.Inst
+	does  arch.Transfer // of cur
 	known [plainCacheSize]plainFunc
 }
 
@@ -25,9 +26,11 @@ type codeReader struct {
 const plainCacheSize = 64
 
 type plainFunc struct {
-	start arch.Addr
-	plain bool
-	exact bool
+	start  arch.Addr
+	plain  bool
+	exact  bool
+	asked  bool // framed is known
+	framed bool
 }
 
 // function is the code that one FDE describes.

@@ -182,7 +182,7 @@ func (ch *chain) cover(f *Frame, fn *function, callerSP arch.Addr) *doubt {
 		switch {
 		case hit.why != "" || !ch.quiet(f, fn):
 			return &doubt{finding: hit, err: errTail}
-		case ch.rival(r, fn):
+		case ch.rival(r, fn) && !ch.c.code.framed(fn):
 			return &doubt{finding: hit, err: errSecond}
 		}
 	}

@@ -23,7 +23,8 @@ const (
 	linkTramp  = 0x1180
 	linkBare   = 0x11c0 // up to here
 	linkClang  = 0x1200
-	linkEnd    = 0x1240
+	linkWrong  = 0x1240 // call frame information with the return address in another word than the code has it
+	linkEnd    = 0x1280
 	linkMask   = 0x007f_0000_0000_0000 // bits 54 to 48, as with 48-bit addresses
 	linkSigned = 0x0035_0000_0000_0000
 )
@@ -33,7 +34,7 @@ func bl(from, to uint32) uint32 { return 0x94000000 | (to-from)/4&0x3ffffff }
 
 // linkedCode has the functions' instructions.
 var linkedCode = map[uint32][]uint32{
-	linkStart: {bl(linkStart, linkMain), 0xd4200000}, // brk
+	linkStart: {bl(linkStart, linkMain), 0xd4200000, bl(linkStart+8, linkWrong), 0xd4200000}, // brk
 	linkMain: {0xa9be7bfd, 0x910003fd, // stp x29, x30, [sp, #-32]!; mov x29, sp
 		bl(linkMain+8, linkWork), bl(linkMain+12, linkPLT), 0xd63f0000, bl(linkMain+20, linkF), bl(linkMain+24, linkClang), // blr x0
 		0xa8c27bfd, 0xd65f03c0}, // ldp x29, x30, [sp], #32; ret
@@ -44,6 +45,7 @@ var linkedCode = map[uint32][]uint32{
 	linkTramp: {0xd2801168, 0xd4000001},                                                                 // mov x8, #139; svc #0
 	linkBare:  {0xa9bf7bfd, 0xd503201f, 0xa8c17bfd, 0xd65f03c0},                                         // stp; nop; ldp; ret
 	linkClang: {0xa9bf7bfd, 0x910003fd, 0xd503201f, bl(linkClang+12, linkWork), 0xa8c17bfd, 0xd65f03c0}, // stp; mov x29, sp; nop; ldp; ret
+	linkWrong: {0xa9be7bfd, 0x910003fd, bl(linkWrong+8, linkWork), 0xa8c27bfd, 0xd65f03c0},              // stp x29, x30, [sp, #-32]!; mov x29, sp; ldp; ret
 }
 
 // Programs of the call frame information: that of clang 14 says nothing of the prologue and the epilogue.
@@ -52,7 +54,8 @@ var (
 	linkedMain  = []byte{0x41, 0x0e, 32, 0x9d, 4, 0x9e, 3, 0x47, 0x0e, 0, 0xdd, 0xde} // 4: def_cfa_offset 32, x29 at -32, x30 at -24; 32: restored
 	linkedF     = []byte{0x41, 0x0e, 16, 0x9d, 2, 0x9e, 1, 0x43, 0x0e, 0, 0xdd, 0xde} // the same with 16 bytes
 	linkedClang = []byte{0x42, 0x0c, 29, 16, 0x9d, 2, 0x9e, 1}                        // 8: def_cfa x29, 16
-	linkedProgs = map[uint32][]byte{linkStart: linkedLast, linkMain: linkedMain, linkWork: nil, linkF: linkedF, linkClang: linkedClang}
+	linkedWrong = []byte{0x41, 0x0e, 32, 0x9d, 4, 0x9e, 1, 0x43, 0x0e, 0, 0xdd, 0xde} // 4: def_cfa_offset 32, x29 at -32, x30 at -8; 16: restored
+	linkedProgs = map[uint32][]byte{linkStart: linkedLast, linkMain: linkedMain, linkWork: nil, linkF: linkedF, linkClang: linkedClang, linkWrong: linkedWrong}
 )
 
 // newLinked makes the fake arm64 process. What has no call frame information is a module of its own, as the vDSO is.
@@ -169,6 +172,10 @@ func TestCheckLinked(t *testing.T) {
 		{name: "trampoline", pc: link(linkTramp, 1), words: append(sigFrame(link(linkMain, 3), 0), mainFrame(inF)...), proven: "cfi"},
 		{name: "prologue that is not told", pc: link(linkClang, 1), x30: link(linkMain, 7), words: append([]uint64{0, 0}, mainFrame(inF)...),
 			where: "word at", why: "does not follow its code"},
+		{name: "another return address in a frame that the code proves", pc: link(linkWork, 1), x30: link(linkMain, 3),
+			words: []uint64{0, link(linkStart, 1), inF, link(linkStart, 1)}, proven: "cfi"},
+		{name: "another return address in a frame that the code disproves", pc: link(linkWork, 1), x30: link(linkWrong, 3),
+			words: []uint64{0, link(linkStart, 3), inF, link(linkStart, 3)}, where: "word at", why: "another return address that fits"},
 		{name: "return address overwritten", pc: link(linkWork, 1), x30: link(linkWork, 2), words: mainFrame(inF), where: "word at", why: "frame 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
