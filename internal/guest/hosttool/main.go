@@ -5,7 +5,7 @@
 //
 // The host sees the guest's /src as the repository, which has the same files. Of other directories that the arguments name
 // (a test's temporary one) it gets a copy, and what it has changed there is copied back. The environment
-// says where that is: HOST_SOURCES, and HOST_SCRATCH for the copies.
+// says where that is: HOST_SOURCES, and HOST_SCRATCH for the copies; HOST_LIBRARIES has arm64 packages, unpacked.
 package main
 
 import (
@@ -175,6 +175,8 @@ func command(tool string) []string {
 		tool = "gcc"
 	case "c++":
 		tool = "g++"
+	case "musl-gcc":
+		return []string{"aarch64-linux-gnu-gcc", "-specs", os.Getenv("HOST_LIBRARIES") + "/usr/lib/aarch64-linux-musl/musl-gcc.specs"}
 	}
 	return []string{"aarch64-linux-gnu-" + tool}
 }

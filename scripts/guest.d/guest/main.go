@@ -160,7 +160,7 @@ func (o *options) test(dir string, patterns []string) (int, error) {
 		return 125, err
 	}
 	for i := range jobs {
-		jobs[i].Env = append(jobs[i].Env, "HOST_SOURCES="+root[0], "HOST_SCRATCH="+filepath.Join(dir, "scratch"))
+		jobs[i].Env = append(jobs[i].Env, "HOST_SOURCES="+root[0], "HOST_SCRATCH="+filepath.Join(dir, "scratch"), "HOST_LIBRARIES="+o.packages)
 	}
 	r, err := o.machine.Boot(context.Background(), jobs, func(a *guest.Archive) {
 		a.AddTree("/src", root[0], tracked)
@@ -177,7 +177,7 @@ func (o *options) test(dir string, patterns []string) (int, error) {
 }
 
 // tools are the names under which the guest has internal/guest/hosttool.
-var tools = []string{"gcc", "g++", "cc", "c++", "clang", "clang++", "as", "ld", "ar", "nm", "objcopy", "objdump", "readelf", "strip", "addr2line", "go"}
+var tools = []string{"gcc", "g++", "musl-gcc", "cc", "c++", "clang", "clang++", "as", "ld", "ar", "nm", "objcopy", "objdump", "readelf", "strip", "addr2line", "go"}
 
 // userland adds the libraries and the small programs of the packages.
 func (o *options) userland(a *guest.Archive) {
