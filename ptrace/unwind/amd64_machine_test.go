@@ -58,6 +58,9 @@ func (tr *tracee) threadPointer() arch.Addr {
 // pacMask is for machines that sign return addresses.
 func (tr *tracee) pacMask() uint64 { return 0 }
 
+// behindExclusive is for machines that have exclusive access.
+func (s *stepper) behindExclusive(arch.Addr) []arch.Addr { return nil }
+
 // called returns the call that has just been made, with the registers behind it: the return address lies on the stack.
 func (tr *tracee) called(r *userRegs) call {
 	return call{pc: arch.Addr(tr.word(r.sp())), cfa: r.sp() + 8}
@@ -112,6 +115,3 @@ var threadFlags = [][]string{
 	{"-O2", "-fcf-protection=none", "-pthread"},
 	{"-O0", "-fcf-protection=full", "-pthread"},
 }
-
-// doubtful are threads of that program which cannot be shown to be idle.
-var doubtful []string

@@ -3,6 +3,8 @@
 package unwind_test
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/sys/unix"
 
 	"hotpatch/arch"
@@ -76,6 +78,51 @@ func (tr *tracee) pacMask() uint64 {
 	return set.Regs[1]
 }
 
+// maxExclusive bounds the instructions between a load-exclusive and its store (Arm ARM, B2.10.5 asks for far fewer).
+const maxExclusive = 32
+
+// behindExclusive returns where control leaves what stands between a load-exclusive at pc and its store; nil if there is none.
+func (s *stepper) behindExclusive(pc arch.Addr) []arch.Addr {
+	if !isExclusive(s.word32(pc), true) {
+		return nil
+	}
+	var out []arch.Addr
+	for at := pc + 4; at < pc+4*maxExclusive; at += 4 {
+		in := s.inst(at)
+		switch {
+		case isExclusive(s.word32(at), false):
+			return append(out, at+4)
+		case in.Flow == arch.FlowNext:
+		case in.Flow == arch.FlowBranch:
+			if to := at + arch.Addr(in.Target); to != pc {
+				out = append(out, to)
+			}
+		default:
+			s.t.Fatalf("no store for the load-exclusive at %#x in front of %#x", pc, at)
+		}
+	}
+	s.t.Fatalf("no store for the load-exclusive at %#x", pc)
+	return nil
+}
+
+// isExclusive reports whether an instruction is an exclusive load, or store (Arm ARM, C4.1.93 "Load/store exclusive register" and "pair").
+func isExclusive(w uint32, load bool) bool {
+	l := uint32(0)
+	if load {
+		l = 1 << 22
+	}
+	return w&0x3fe00000 == 0x08000000|l || w&0xbfe00000 == 0x88200000|l
+}
+
+// word32 reads an instruction.
+func (s *stepper) word32(a arch.Addr) uint32 {
+	var b [4]byte
+	if err := s.ReadMem(b[:], a); err != nil {
+		s.t.Fatal(err)
+	}
+	return binary.LittleEndian.Uint32(b[:])
+}
+
 // called returns the call that has just been made, with the registers behind it: the return address is in x30.
 func (tr *tracee) called(r *userRegs) call { return call{pc: arch.Addr(r.Regs[30]), cfa: r.sp()} }
 
@@ -109,7 +156,3 @@ var threadFlags = [][]string{
 	{"-O2", "-mbranch-protection=standard", "-pthread"},
 	{"-O0", "-pthread"},
 }
-
-// doubtful are threads of that program which cannot be shown to be idle. Where a handler's return address says nothing of where the kernel's
-// frame is, and the alternate stack is a part of the thread's own one, all of that counts, and what is dead in it, too.
-var doubtful = []string{"inner alternate"}

@@ -177,6 +177,12 @@ func (s *stepper) run() {
 			regs = s.regs()
 			continue
 		}
+		if ends := s.behindExclusive(regs.pc()); ends != nil && signal == 0 {
+			// Exclusive access is lost at every stop: a loop that waits for it would never end.
+			s.runTo(ends...)
+			regs = s.regs()
+			continue
+		}
 		s.step(signal)
 		ws := s.wait()
 		if ws.Exited() {

@@ -12,14 +12,17 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sort"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"hotpatch/arch"
+	"hotpatch/internal/victim"
 	"hotpatch/ptrace/unwind"
 	"hotpatch/ptrace/unwind/cfi"
 )
@@ -29,6 +32,13 @@ type tracee struct {
 	t        *testing.T
 	pid      int
 	writable []unwind.Range // mappings, when space was called
+	alarm    *time.Timer    // ends the process; set anew by each wait
+}
+
+// setAlarm makes every wait for a stop end: a process that does not stop within the victims' patience is killed, which wait sees.
+func (tr *tracee) setAlarm() {
+	tr.alarm = time.AfterFunc(victim.Patience, func() { unix.Kill(tr.pid, unix.SIGKILL) })
+	tr.t.Cleanup(func() { tr.alarm.Stop() })
 }
 
 // startTracee runs a program up to its first own instruction: the dynamic linker has
@@ -39,6 +49,7 @@ func startTracee(t *testing.T, path string, out io.Writer) *tracee {
 	cmd := exec.Command(path)
 	cmd.Env = []string{} // no LD_BIND_NOW: calls are bound when they are first made
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	cmd.WaitDelay = victim.Patience
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -49,6 +60,7 @@ func startTracee(t *testing.T, path string, out io.Writer) *tracee {
 		cmd.Wait()
 		runtime.UnlockOSThread()
 	})
+	tr.setAlarm()
 	tr.wait()
 	if err := unix.PtraceSetOptions(tr.pid, unix.PTRACE_O_EXITKILL); err != nil {
 		t.Fatal(err)
@@ -57,9 +69,10 @@ func startTracee(t *testing.T, path string, out io.Writer) *tracee {
 	return tr
 }
 
-// wait waits for the tracee's next stop.
+// wait waits for the tracee's next stop, or its end.
 func (tr *tracee) wait() unix.WaitStatus {
 	var ws unix.WaitStatus
+	tr.alarm.Reset(victim.Patience)
 	for {
 		_, err := unix.Wait4(tr.pid, &ws, 0, nil)
 		if err == nil {
@@ -87,25 +100,32 @@ func (tr *tracee) entry() arch.Addr {
 	return 0
 }
 
-// runTo lets the tracee run until it reaches pc.
-func (tr *tracee) runTo(pc arch.Addr) {
-	old := make([]byte, len(trap.code))
-	if err := tr.ReadMem(old, pc); err != nil {
-		tr.t.Fatal(err)
+// runTo lets the tracee run until it reaches one of several places.
+func (tr *tracee) runTo(pcs ...arch.Addr) {
+	old := make([][]byte, len(pcs))
+	for i, pc := range pcs {
+		old[i] = make([]byte, len(trap.code))
+		if err := tr.ReadMem(old[i], pc); err != nil {
+			tr.t.Fatal(err)
+		}
 	}
-	tr.poke(pc, trap.code)
+	for _, pc := range pcs {
+		tr.poke(pc, trap.code)
+	}
 	if err := unix.PtraceCont(tr.pid, 0); err != nil {
 		tr.t.Fatal(err)
 	}
 	if ws := tr.wait(); !ws.Stopped() || ws.StopSignal() != unix.SIGTRAP {
-		tr.t.Fatalf("running to %#x: %v", pc, ws)
+		tr.t.Fatalf("running to %#x: %v", pcs, ws)
 	}
-	tr.poke(pc, old)
+	for i, pc := range pcs {
+		tr.poke(pc, old[i])
+	}
 	r := tr.regs()
-	if r.pc() != pc+trap.moves {
-		tr.t.Fatalf("running to %#x: stopped at %#x", pc, r.pc())
+	if !slices.Contains(pcs, r.pc()-trap.moves) {
+		tr.t.Fatalf("running to %#x: stopped at %#x", pcs, r.pc())
 	}
-	r.setPC(pc)
+	r.setPC(r.pc() - trap.moves)
 	tr.setRegs(&r)
 }
 

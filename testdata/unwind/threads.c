@@ -84,14 +84,24 @@ NOINLINE void in_alternate(void)
 	raise(SIGUSR2);
 }
 
-// The same, on an alternate stack that is a part of the thread's own one, above the
-// frames that are interrupted.
+// The same, on an alternate stack in one mapping with the thread's own one: thread-local storage lies at its upper end, below the
+// thread pointer (x86-64) or above it (arm64).
 static __thread char inner[65536];
 
 NOINLINE void in_inner(void)
 {
 	sigaltstack(&(stack_t){.ss_sp = inner, .ss_size = sizeof inner}, NULL);
 	raise(SIGUSR2);
+}
+
+// The same, on an alternate stack that is a part of the thread's own one, above the
+// frames that are interrupted.
+NOINLINE void in_frame(void)
+{
+	char buf[65536];
+	sigaltstack(&(stack_t){.ss_sp = buf, .ss_size = sizeof buf}, NULL);
+	raise(SIGUSR2);
+	sink = buf[0];
 }
 
 NOINLINE int depth(int n)
@@ -141,6 +151,7 @@ int main(void)
 		{"sleep", in_sleep, 0}, {"read", in_read, 0}, {"cond", in_cond, 0}, {"sem", in_sem, 0},
 		{"poll", in_poll, 0}, {"epoll", in_epoll, 0}, {"handler", in_handler, 0}, {"alternate", in_alternate, 0},
 		{"inner alternate", in_inner, 0}, {"busy inner alt", in_inner, 1},
+		{"frame alternate", in_frame, 0}, {"busy frame alt", in_frame, 1},
 		{"busy read", in_read, 1}, {"busy handler", in_handler, 1}, {"busy alternate", in_alternate, 1},
 	};
 	enum { N = sizeof threads / sizeof threads[0] };
