@@ -49,9 +49,6 @@ const (
 // regSize is what NT_PRSTATUS has for a 64-bit thread, in bytes.
 const regSize = regWords * 8
 
-// requestsForRegs is how many ptrace requests a stop makes for the registers of a thread.
-const requestsForRegs = 1
-
 // codeSegment64 is __USER_CS, the code segment of a 64-bit thread (asm/segment.h).
 const codeSegment64 = 0x33
 

@@ -116,15 +116,15 @@ func addressIn(rd uint32, at, a arch.Addr) (words [2]uint32, err error) {
 
 // literalLoad returns the load from [x0] that does what a load from a literal does (Arm ARM, C4.1, loads and stores).
 func literalLoad(w uint32) uint32 {
-	const integer, vector = 0, 4
+	const vector = 4
 	return w&0x1f | map[uint32]uint32{
-		integer | 0: wordLDRW,   // ldr w
-		integer | 1: wordLDRX,   // ldr x
-		integer | 2: 0xb9800000, // ldrsw x
-		integer | 3: 0xf9800000, // prfm
-		vector | 0:  0xbd400000, // ldr s
-		vector | 1:  0xfd400000, // ldr d
-		vector | 2:  0x3dc00000, // ldr q
+		0:          wordLDRW,   // ldr w
+		1:          wordLDRX,   // ldr x
+		2:          0xb9800000, // ldrsw x
+		3:          0xf9800000, // prfm
+		vector:     0xbd400000, // ldr s
+		vector | 1: 0xfd400000, // ldr d
+		vector | 2: 0x3dc00000, // ldr q
 	}[w>>30|w>>26&1<<2]
 }
 

@@ -36,8 +36,6 @@ type value struct {
 	same int32
 }
 
-func (v *value) isKnown() bool { return v.kind != valueUnknown }
-
 // isNothing reports whether nothing is known, so that the value need not be kept.
 func (v *value) isNothing() bool { return v.kind == valueUnknown && v.from == 0 && v.bound == 0 }
 
