@@ -26,7 +26,7 @@ const (
 func (im *Image) BoundUseAt(b *Body, k int) BoundUse {
 	s := &transfers{a: im.Arch, b: b}
 	lea := s.at(k)
-	if lea.Kind != arch.TransferAddress || inPlace(lea) {
+	if lea.Kind != arch.TransferAddress || inPlace(lea) && im.Arch.Pieces == nil { // of several instructions, the last may add to its own register
 		return BoundNone
 	}
 	r := lea.Dst

@@ -6,15 +6,17 @@
 #include "pair.h"
 
 __asm__(".data\n"
-	".globl pool\n.type pool,@object\n.size pool,64\npool: .fill 64\n"
+	".globl pool\n.hidden pool\n.type pool,@object\n.size pool,64\npool: .fill 64\n"
 #if V == 2
-	".globl between\n.type between,@object\n.size between,32\nbetween: .fill 32\n"
+	".globl between\n.hidden between\n.type between,@object\n.size between,32\nbetween: .fill 32\n"
 #endif
-	".globl behind\n.type behind,@object\n.size behind,64\nbehind: .fill 64\n.text\n");
+	".globl behind\n.hidden behind\n.type behind,@object\n.size behind,64\nbehind: .fill 64\n.text\n");
+#pragma GCC visibility push(hidden)
 extern char pool[64], behind[64];
 #if V == 2
 extern char between[32];
 #endif
+#pragma GCC visibility pop
 
 NOINLINE int inside(const char *p)
 {

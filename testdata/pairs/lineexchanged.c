@@ -6,12 +6,14 @@
 #include "pair.h"
 
 __asm__(".data\n.balign 32\n"
-	".globl pool\n.type pool,@object\n.size pool,64\npool: .fill 64\n"
+	".globl pool\n.hidden pool\n.type pool,@object\n.size pool,64\npool: .fill 64\n"
 #if V == 2
-	".globl between\n.type between,@object\n.size between,64\nbetween: .fill 64\n"
+	".globl between\n.hidden between\n.type between,@object\n.size between,64\nbetween: .fill 64\n"
 #endif
-	".globl behind\n.type behind,@object\n.size behind,64\nbehind: .fill 64\n.text\n");
+	".globl behind\n.hidden behind\n.type behind,@object\n.size behind,64\nbehind: .fill 64\n.text\n");
+#pragma GCC visibility push(hidden)
 extern char pool[64], between[64], behind[64];
+#pragma GCC visibility pop
 #if V == 1
 #define END (pool + 64)
 #else
