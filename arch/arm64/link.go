@@ -70,39 +70,18 @@ func link(typ uint32) (arch.LinkReloc, bool) {
 	return arch.LinkReloc{Kind: arch.LinkOther}, false
 }
 
-// maxPLTStub is how many instructions of a stub stand in front of its branch: bti c, adrp, ldr, add, autia1716.
-const maxPLTStub = 5
-
-// pltStub describes a stub of the procedure linkage table: adrp x16, slot; ldr x17, [x16, :lo12:slot]; add x16, x16, :lo12:slot; br x17, with a landing pad in
-// front, and perhaps authentication of the address (aaelf64, "Procedure linkage tables"): [arch.Arch.PLTStub].
+// pltStub describes a stub of the procedure linkage table ([arch.Arch].PLTStub): what [arch.Unwind].Stub knows (aaelf64, "Procedure linkage tables"), but the
+// table's head, which hands on to the resolver. It starts at the adrp, or at a landing pad in front of it.
 func pltStub(code []byte, at arch.ImageAddr, off int) (slot arch.ImageAddr, starts []int, ok bool) {
-	const (
-		ip0, ip1 = 16, 17
-		bti      = 0xd503241f // BTI with any operand (Arm ARM, C6.2, BTI)
-	)
-	var t arch.Transfer
-	if off < 0 || off+InstLen > len(code) {
+	end := off + InstLen
+	if off < 0 || end > len(code) {
 		return 0, nil, false
 	}
-	if in, err := Decode(code[off:]); err != nil || in.Flow != arch.FlowJumpInd || in.Rn != ip1 {
-		return 0, nil, false
-	}
-	low, loaded := int64(0), false
-	for k := off - InstLen; k >= max(0, off-maxPLTStub*InstLen); k -= InstLen {
-		Transfer(&t, code[k:], nil)
-		switch {
-		case !loaded && t.Kind == arch.TransferLoad && t.Dst == ip1 && t.Mem.Base == ip0 && t.Mem.Index == arch.NoReg && !t.WriteBack:
-			low, loaded = t.Mem.Disp, true
-		case loaded && t.Kind == arch.TransferAddress && t.Dst == ip0 && t.Mem.Base == arch.NoReg && t.Mem.From == arch.FromPage:
-			page := (at + arch.ImageAddr(k)) &^ 0xfff
-			starts = append(starts, k)
-			if front := k - InstLen; front >= 0 && binary.LittleEndian.Uint32(code[front:])&^0xc0 == bti {
-				starts = append(starts, front)
-			}
-			return page + arch.ImageAddr(t.Mem.Disp+low), starts, true
-		case loaded, t.Writes.Has(ip1) && t.Kind != arch.TransferNone && t.Kind != arch.TransferArith: // autia1716 leaves what it authenticates
-			return 0, nil, false
+	for k := off - InstLen; k >= max(0, end-maxStub*InstLen); k -= InstLen {
+		s, ok := stub(code[k:end], arch.Addr(at)+arch.Addr(k))
+		if ok && s.Slot && s.Push == 0 && s.Len == end-k && binary.LittleEndian.Uint32(code[k:]) != nop {
+			slot, starts = arch.ImageAddr(s.To), append(starts, k)
 		}
 	}
-	return 0, nil, false
+	return slot, starts, len(starts) > 0
 }

@@ -39,6 +39,7 @@ func returnReg(code []byte) int {
 
 // Words of stubs and trampolines.
 const (
+	bti       = 0xd503241f // bti, with any operand (Arm ARM, C6.2, BTI)
 	btiC      = 0xd503245f // bti c
 	autia1716 = 0xd503219f // autia1716
 	autib1716 = 0xd50321df // autib1716
@@ -46,6 +47,9 @@ const (
 	movSysNo  = 0xd2801168 // mov x8, #139 (rt_sigreturn)
 	svc0      = 0xd4000001 // svc #0
 )
+
+// btiOperand has the bits of a landing pad's operand.
+const btiOperand = 0xc0
 
 // pushPLTBytes is what pushPLT puts onto the stack.
 const pushPLTBytes = 16
@@ -90,7 +94,7 @@ func stub(code []byte, at arch.Addr) (arch.Stub, bool) {
 		switch {
 		case w == pushPLT && s.Push == 0:
 			s.Push, s.After = pushPLTBytes, s.Len
-		case w == nop, w == btiC, w == autia1716, w == autib1716:
+		case w == nop, w&^btiOperand == bti, w == autia1716, w == autib1716:
 		case in.Flow == arch.FlowJumpInd:
 			v := regs[0]
 			if in.Rn == 17 {
