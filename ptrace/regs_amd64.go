@@ -119,6 +119,14 @@ func (r *Regs) call(pc arch.Addr, nr uintptr, args [6]uint64) {
 	}
 }
 
+// The kernel's internal results of an interrupted call (linux/errno.h).
+const (
+	eRestartSys      = 512 // ERESTARTSYS
+	eRestartNoIntr   = 513 // ERESTARTNOINTR
+	eRestartNoHand   = 514 // ERESTARTNOHAND
+	eRestartResblock = 516 // ERESTART_RESTARTBLOCK
+)
+
 // unattended returns what the kernel makes of the registers of a stopped thread when it lets the thread go on without
 // a signal (arch_do_signal_or_restart in arch/x86/kernel/signal.c): a call that is to be restarted is
 // made again from its instruction, or goes on through its restart block.

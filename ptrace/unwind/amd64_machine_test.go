@@ -3,6 +3,8 @@
 package unwind_test
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/sys/unix"
 
 	"hotpatch/arch"
@@ -114,4 +116,14 @@ var stepTests = []stepTest{
 var threadFlags = [][]string{
 	{"-O2", "-fcf-protection=none", "-pthread"},
 	{"-O0", "-fcf-protection=full", "-pthread"},
+}
+
+// word reads 8 bytes of the tracee.
+func (tr *tracee) word(a arch.Addr) uint64 {
+	tr.t.Helper()
+	var b [8]byte
+	if err := tr.ReadMem(b[:], a); err != nil {
+		tr.t.Fatal(err)
+	}
+	return binary.LittleEndian.Uint64(b[:])
 }

@@ -143,16 +143,6 @@ func (tr *tracee) step(signal int) {
 	}
 }
 
-// word reads 8 bytes of the tracee.
-func (tr *tracee) word(a arch.Addr) uint64 {
-	tr.t.Helper()
-	var b [8]byte
-	if err := tr.ReadMem(b[:], a); err != nil {
-		tr.t.Fatal(err)
-	}
-	return binary.LittleEndian.Uint64(b[:])
-}
-
 // ReadMem implements cfi.Memory.
 func (tr *tracee) ReadMem(buf []byte, addr arch.Addr) error {
 	local := []unix.Iovec{{Base: &buf[0], Len: uint64(len(buf))}}
