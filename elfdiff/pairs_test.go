@@ -1,7 +1,6 @@
 package elfdiff_test
 
 import (
-	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -33,9 +32,6 @@ func TestPairs(t *testing.T) {
 
 func testPairs(t *testing.T, target victim.Target) {
 	for _, p := range pairs.Load(t) {
-		if unsettled(target, p.Name) {
-			continue
-		}
 		t.Run(p.Name, func(t *testing.T) {
 			t.Parallel()
 			p := p.For(t, target)
@@ -71,14 +67,6 @@ func testPairs(t *testing.T, target victim.Target) {
 			checkVerdict(t, p, r, old, new)
 		})
 	}
-}
-
-// unsettled reports whether the report of a pair is not yet what its directives state on a target. Of the four that end the list a patch is made, where
-// x86-64's builds are refused.
-func unsettled(target victim.Target, name string) bool {
-	return target.Name == "arm64" && slices.Contains([]string{
-		"grownbase", "grownend", "grownheld", "growninner", "guard", "newdata", "upfrombelow",
-	}, name)
 }
 
 func sorted(l []string) string {
