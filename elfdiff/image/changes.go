@@ -7,7 +7,7 @@ import (
 )
 
 // changes is which registers the functions of an image change, by index in Image.Atoms: what a compiler that sees both may count on (-fipa-ra).
-// Registers that calls preserve are left out.
+// What a function saves in its stack frame it leaves as it is.
 type changes struct {
 	regs  []arch.Regs
 	known []bool
@@ -28,6 +28,15 @@ func (im *Image) changedBy(to arch.ImageAddr, direct bool) (arch.Regs, bool) {
 		return 0, false
 	}
 	return im.changes.regs[a.ID], true
+}
+
+// spoiledBy returns the registers that calls preserve by the ABI, and that a direct call of the function at an address may change nevertheless: clang
+// moves code that sets them into functions.
+func (im *Image) spoiledBy(to arch.ImageAddr, direct bool) arch.Regs {
+	if a := im.AtomAt(to); direct && a != nil && a.Addr == to {
+		return im.changes.regs[a.ID] & im.Arch.Pieces.Saved &^ im.Arch.Pieces.SP.Bit()
+	}
+	return 0
 }
 
 // changesOf notes what an instruction of atom a changes, and where it leads.
@@ -69,7 +78,7 @@ func (im *Image) closeChanges() {
 		j := work[len(work)-1]
 		work = work[:len(work)-1]
 		for _, i := range from[j] {
-			regs, known := c.regs[i]|c.regs[j], c.known[i] && c.known[j]
+			regs, known := c.regs[i]|c.regs[j]&^im.crossing.kept[i], c.known[i] && c.known[j]
 			if regs != c.regs[i] || known != c.known[i] {
 				c.regs[i], c.known[i] = regs, known
 				work = append(work, i)

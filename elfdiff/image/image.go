@@ -102,6 +102,7 @@ type Image struct {
 	places    refIndex
 	changes   changes // where addresses are made in pieces
 	returns   returns // the same
+	crossing  crossing
 	mapping   mapping
 	bodies    bodyCache
 	derefs    sync.Map // of derefKey: []int64

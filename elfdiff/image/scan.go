@@ -60,6 +60,7 @@ func (im *Image) scanCode() {
 	if im.Arch.Pieces != nil {
 		im.changes.init(len(im.Atoms))
 		im.returns.init(len(im.Atoms))
+		im.crossing.init(len(im.Atoms))
 	}
 	atoms := make([]*Atom, 0, len(im.Atoms))
 	for _, a := range im.Atoms {
@@ -112,7 +113,7 @@ func (im *Image) scanAtom(a *Atom, r *scanResult) {
 	if !ok {
 		return
 	}
-	pieces := straight{im: im}
+	pieces, saves := straight{im: im}, keptScan{}
 	if im.Arch.Pieces != nil {
 		im.changes.known[a.ID] = true
 	}
@@ -127,6 +128,7 @@ func (im *Image) scanAtom(a *Atom, r *scanResult) {
 			r.rough = pieces.step(r.rough, &in, at, code[off:])
 			im.changesOf(a, &in, at, &pieces.t)
 			im.returnsOf(a, &in, at)
+			saves.step(&im.crossing.kept[a.ID], &pieces.t, im.Arch.Pieces)
 		}
 		for i := range in.NumOps {
 			if v, ok := im.opAddress(at, &in.Ops[i]); ok {
@@ -137,6 +139,9 @@ func (im *Image) scanAtom(a *Atom, r *scanResult) {
 			im.scanBranch(a, &in, at+arch.ImageAddr(in.Target), r)
 		}
 		off += in.Len
+	}
+	if im.Arch.Pieces != nil {
+		im.changes.regs[a.ID] &^= im.crossing.kept[a.ID]
 	}
 }
 

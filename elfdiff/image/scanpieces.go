@@ -21,13 +21,14 @@ func (im *Image) scanPieces() {
 	var wg sync.WaitGroup
 	for w := range results {
 		wg.Go(func() {
-			d := im.NewDecoder()
+			d, s := im.NewDecoder(), crossScan{im: im}
 			for i := w; i < len(heads); i += len(results) {
-				results[w] = d.addresses(results[w], heads[i])
+				results[w] = d.addresses(results[w], heads[i], &s)
 			}
 		})
 	}
 	wg.Wait()
+	im.crossing.close(im.changes.regs, im.Arch.Pieces)
 	x := &im.places
 	for _, r := range results {
 		x.addrs = append(x.addrs, r...)
@@ -36,16 +37,19 @@ func (im *Image) scanPieces() {
 	x.addrs = slices.Clone(slices.Compact(x.addrs))
 }
 
-// addresses appends the addresses of data that a function refers to by pieces.
-func (d *Decoder) addresses(out []arch.ImageAddr, a *Atom) []arch.ImageAddr {
+// addresses appends the addresses of data that a function refers to by pieces, and finds its crossing registers.
+func (d *Decoder) addresses(out []arch.ImageAddr, a *Atom, s *crossScan) []arch.ImageAddr {
 	d.reset(a.unit())
 	if err := d.load(); err != nil {
+		d.crossRoughly(s)
 		return out
 	}
 	d.seed()
 	if err := d.reach(); err == nil && d.fillGaps() == nil && d.settle() == nil {
+		d.crossUnit(s)
 		return append(out, d.used...)
 	}
+	d.crossRoughly(s)
 	return d.roughly(out)
 }
 

@@ -330,11 +330,14 @@ func (f *flow) call(in *arch.Inst, at arch.ImageAddr) {
 			return
 		}
 	}
+	spoiled := f.im.spoiledBy(at+arch.ImageAddr(in.Target), in.Flow == arch.FlowCall)
 	for r := arch.Reg(0); r < maxRegs; r++ {
-		if saved.Has(r) {
+		if saved.Has(r) && !spoiled.Has(r) {
 			continue
 		}
 		switch {
+		case saved.Has(r): // whoever uses it may mean the one value or the other
+			s.set(r, value{from: s.regs[r].from})
 		case f.arch.Veneers.Has(r), !known && !f.arch.Results.Has(r):
 			s.set(r, value{from: s.regs[r].from})
 			s.spent |= r.Bit()

@@ -129,6 +129,7 @@ func (f *flow) record(n int32, in *arch.Inst, at arch.ImageAddr) {
 		regs &^= r.Bit()
 	}
 	f.passed(in, at)
+	f.crosses(n, in, at)
 }
 
 // operand notes a use as the base of an operand. It returns the register, if the use is understood.
@@ -214,6 +215,44 @@ func (f *flow) passed(in *arch.Inst, at arch.ImageAddr) {
 		for _, n := range f.sets.sets[f.s.regs[r].from] {
 			if f.makers[n].kind == valueAddress {
 				f.passedOn[n] = true
+			}
+		}
+	}
+}
+
+// crosses notes what leaves the unit in registers for code that takes it from there. What becomes of it is not known.
+func (f *flow) crosses(node int32, in *arch.Inst, at arch.ImageAddr) {
+	to := at + arch.ImageAddr(in.Target)
+	var read, left arch.Regs
+	switch in.Flow {
+	case arch.FlowCall:
+		read = f.im.readAt(to)
+	case arch.FlowJump, arch.FlowBranch:
+		if f.inUnit(to) {
+			return
+		}
+		read, left = f.im.readAt(to), f.left
+	case arch.FlowReturn, arch.FlowJumpInd:
+		if left = f.left; in.Flow == arch.FlowJumpInd && f.s.reg(f.t.Src).kind == valueTarget {
+			return
+		}
+	default:
+		return
+	}
+	for r := arch.Reg(0); r < maxRegs; r++ {
+		from := f.s.regs[r].from
+		if from == 0 || !(read | left).Has(r) {
+			continue
+		}
+		for _, n := range f.sets.sets[from] {
+			switch f.makers[n].kind {
+			case valuePage, valueThreadPage:
+				by := f.place(node)
+				f.lose(f.sets.one(n), fmt.Sprintf("%s+%#x leaves it in register %d to code of another function", by.Atom.Name, by.Off, r))
+			default:
+				if read.Has(r) || !f.arch.Args.Has(r) {
+					f.escaped[n] = true
+				}
 			}
 		}
 	}
