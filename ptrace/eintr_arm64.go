@@ -92,6 +92,7 @@ func (c *callRecord) is(r *Regs, behind arch.Addr) bool {
 type memory struct {
 	blocked callRecord // in which it was seen, since it last went on
 	again   callRecord // which it makes again because of us, and which a handler is to end
+	handler bool       // it went on to pass over a breakpoint, with a signal; see step_arm64.go
 }
 
 // resumed notes that a thread goes on from a stop.
@@ -204,8 +205,9 @@ func (tr *tracer) deliverInCall(t *tracee) {
 	}
 }
 
-// A thread is brought to the entry of its call, or back into a stop of PTRACE_INTERRUPT, within this time.
-const entryPatience = 100 * time.Millisecond
+// entryPatience is how long a thread may take to the entry of its call, and back into a stop of PTRACE_INTERRUPT. Nothing but the want of a
+// processor delays it, and what is half done must be done to its end, so this is long.
+const entryPatience = 5 * time.Second
 
 // toEntry lets a parked thread run to the entry of the call that it is about to make. It reports false if something else came first.
 func (tr *tracer) toEntry(t *tracee, end time.Time) (bool, error) {

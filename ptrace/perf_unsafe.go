@@ -38,6 +38,9 @@ const breakExecute = 4
 
 // setBreakpoint sets a breakpoint in a thread, which may be running.
 func setBreakpoint(tid int, at arch.Addr) (breakpoint, syscall.Errno) {
+	if !breakable(tid, at) {
+		return breakpoint{fd: -1}, syscall.EINVAL
+	}
 	const wakeEach = 1 // wakeup_events
 	attr := unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_BREAKPOINT, Sample: 1, Sample_type: unix.PERF_SAMPLE_REGS_USER,
@@ -63,6 +66,9 @@ func setBreakpoint(tid int, at arch.Addr) (breakpoint, syscall.Errno) {
 
 // countExecutions counts how often a thread comes to the instruction at an address. Reading the descriptor gives the number, 8 bytes.
 func countExecutions(tid int, at arch.Addr) (fd int, e syscall.Errno) {
+	if !breakable(tid, at) {
+		return -1, syscall.EINVAL
+	}
 	attr := unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_BREAKPOINT, Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv, Bp_type: breakExecute,
 		Ext1: uint64(at), Ext2: breakLen,

@@ -66,7 +66,7 @@ const (
 
 const (
 	roundAttend   = 2 * time.Millisecond   // how often those that stand still are looked at: one may have been killed
-	roundPatience = 100 * time.Millisecond // how long the running threads may take to stop at the end of a round
+	roundPatience = 500 * time.Millisecond // how long the running threads may take to stop at the end of a round
 	roundGrace    = time.Millisecond       // and one that has reached its goal; it is stopped with the others later
 )
 

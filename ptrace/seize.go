@@ -164,7 +164,7 @@ func (tr *tracer) detachAll() {
 	for i := 0; i < len(tr.threads); {
 		t := tr.threads[i]
 		if !t.worker && !t.zombie {
-			if !t.stopped && tr.park(t, borrowPatience) != nil {
+			if !t.stopped && tr.park(t, borrowPatience) != nil || !tr.passOver(t) {
 				stuck = append(stuck, t)
 			}
 			if t.stopped {
@@ -181,6 +181,23 @@ func (tr *tracer) detachAll() {
 		tr.add(t)
 		tr.seized = true
 	}
+}
+
+// passOver lets a stopped thread pass over a breakpoint that it has just met, because detaching it before that would turn its breakpoints off
+// for good. It reports false, and the thread stays a tracee, if it does not come to that or does not stop again.
+func (tr *tracer) passOver(t *tracee) bool {
+	for d := int64(napFirst); t.stopped && tr.byTID[t.tid] == t && t.stepping(); d *= 2 {
+		if d > int64(borrowPatience) {
+			tr.resume(t)
+			return false
+		}
+		tr.resume(t)
+		nap(d)
+		if tr.park(t, borrowPatience) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // detach lets one stopped tracee go, with its signal.

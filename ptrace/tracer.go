@@ -443,9 +443,9 @@ func (tr *tracer) resume(t *tracee) {
 	case t.stop.group():
 		e = ptrace(unix.PTRACE_LISTEN, t.tid, 0, 0)
 	case t.stop.delivery():
-		e = ptrace(unix.PTRACE_CONT, t.tid, 0, uintptr(t.stop.sig))
+		e = ptrace(t.request(), t.tid, 0, uintptr(t.stop.sig))
 	default:
-		e = ptrace(unix.PTRACE_CONT, t.tid, 0, 0)
+		e = ptrace(t.request(), t.tid, 0, 0)
 	}
 	t.dying = e != 0 // killed meanwhile
 }

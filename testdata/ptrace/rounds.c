@@ -38,7 +38,7 @@ static void stay(void)
 __attribute__((noinline, noclone, optimize("no-omit-frame-pointer"))) static void hold(int i)
 {
 	from[i] = (unsigned long)__builtin_return_address(0);
-	top[i] = (unsigned long)__builtin_frame_address(0) + 16;
+	top[i] = (unsigned long)__builtin_dwarf_cfa();
 	if (!tids[i]) {
 		tids[i] = gettid();
 		__atomic_fetch_add(&started, 1, __ATOMIC_SEQ_CST);

@@ -34,10 +34,12 @@ static void *idle(void *arg) // has both signals blocked, and no handler to wake
 	return arg;
 }
 
+// How many signals wait at most for each handler, and how long the sender rests between two (us). Under emulation a traced signal takes longer
+// than its sender: with more than one in the queue the receiver goes from handler to handler, and never comes to read its orders.
 #ifdef __aarch64__
-enum { REST = 20000 }; // us; an emulated tracer takes long for one, and a receiver with more in its queue than it can take never reads its orders
+enum { DEPTH = 1, REST = 200 };
 #else
-enum { REST = 20 };
+enum { DEPTH = 65, REST = 20 };
 #endif
 
 static void sender(pid_t to)
@@ -52,7 +54,7 @@ static void sender(pid_t to)
 		}
 		sh->paused = 0;
 		for (int i = 0; i < 2; i++) {
-			if (sh->sent[i] - sh->got[i] > 64)
+			if (sh->sent[i] - sh->got[i] >= DEPTH)
 				continue; // the queue is the user's, and bounded
 			union sigval v = {.sival_int = (int)sh->sent[i]};
 			if (!sigqueue(to, SIGRTMIN + i, v))
