@@ -78,8 +78,8 @@
 //
 // # Code and the instruction cache
 //
-// Code of the target is written by /proc/PID/task/TID/mem and by PTRACE_POKEDATA only. Both end in __access_remote_vm (mm/memory.c), which writes by
-// copy_to_user_page. On arm64 that is followed by flush_ptrace_access and sync_icache_aliases (arch/arm64/mm/flush.c) if the mapping is executable:
+// Code of the target is written by /proc/PID/task/TID/mem and by PTRACE_POKEDATA only. Both (mem_rw in fs/proc/base.c, ptrace_access_vm in
+// kernel/ptrace.c) end in __access_remote_vm (mm/memory.c), which writes by copy_to_user_page. On arm64 that is followed by flush_ptrace_access and sync_icache_aliases (arch/arm64/mm/flush.c) if the mapping is executable:
 // the data cache is cleaned and the instruction cache invalidated for the bytes written. Other ways (process_vm_writev(2), a shared
 // mapping) do not do so, and an emulator does not show it.
 //
@@ -88,7 +88,8 @@
 // A function that is busy in some thread or other at any time is never found idle by stopping everything at once. [Stopped.RunOn] lets single
 // threads run on within a stop while the others stand still, and stops each as it returns to a place that is known from its stack ([Goal]). That
 // is seen by a breakpoint of perf_event_open(2), which changes no byte, tells the stack pointer, and disappears with this process, as
-// the stops of the others do; ptrace's own breakpoints and single steps would outlive it and kill the target. [Watch] does the same
+// the stops of the others do; ptrace's own breakpoints and single steps would outlive it and kill the target. On arm64 the kernel steps over
+// such a breakpoint, and a thread that is stopped in between has to be resumed in a way of its own (step_arm64.go). [Watch] does the same
 // while everything runs. A thread that stands still may own a lock for which a running one waits, so a round has an end.
 //
 // # Seccomp
@@ -106,8 +107,15 @@
 //
 // Most are restarted by the kernel. Those that return a plain EINTR on any stop (signal(7),
 // "Interruption of system calls and library functions by stop signals") are made to restart by turning
-// the result into -ERESTARTNOHAND; see eintr.go. On arm64 the kernel has lost an argument by then, so they are led back to what the thread was seen
-// in just before the stop; what that misses stands in eintr_arm64.go.
+// the result into -ERESTARTNOHAND; see eintr.go. On arm64 the kernel has lost an argument by then, so they are led back to the call that the thread was
+// seen in before the stop, if a breakpoint behind it proves that the thread has not returned from it since (eintr_arm64.go). A call without that
+// proof, because it began just before the stop, returns EINTR and is named (Process.Interrupted).
+//
+// On arm64 the kernel decides at the stop what becomes of a call if a signal with a handler comes next, and forgets it when the thread is borrowed. A
+// signal that comes while the thread makes a borrowed call is therefore delivered as if it had come just before the thread's own call: one that every
+// handler ends (endsByHandler) gives EINTR; any other begins behind the handler, also if the handler has no SA_RESTART. A program that relies on such a
+// handler to end a read, accept or wait, and does not cope with a signal in front of it, waits on. A signal that comes before the borrowed
+// call, or behind it, is not concerned. On x86-64 the kernel decides by the registers, which are put back.
 //
 // Three things remain, and are the price of ptrace:
 //

@@ -42,6 +42,26 @@ func (p *Process) Afresh() []Afresh {
 	return out
 }
 
+// Interrupted is a call that a stop has ended with an EINTR, which the program may have seen.
+type Interrupted struct {
+	TID   int
+	Call  string // "epoll_pwait"
+	Times int
+}
+
+// Interrupted returns the calls that a stop has ended with an EINTR since the process was opened and that could not be made again, because it was not
+// proven with which arguments the thread had made them. There are none on x86-64.
+func (p *Process) Interrupted() []Interrupted {
+	var out []Interrupted
+	if err := p.do("ask", func(tr *tracer) error {
+		out = slices.Clone(tr.seen)
+		return nil
+	}); err != nil {
+		return nil // closed
+	}
+	return out
+}
+
 // noteAfresh remembers a call. It allocates nothing.
 func (tr *tracer) noteAfresh(t *tracee, c *interruptible) {
 	a := Afresh{t.tid, c.name}
@@ -177,6 +197,7 @@ func (tr *tracer) repair(t *tracee) {
 			if !tr.keepTime(t, c, was.behind) {
 				tr.noteAfresh(t, c)
 			}
+			tr.makesAgain(t)
 			regset(unix.PTRACE_SETREGSET, t.tid, &t.regs)
 		}
 		return

@@ -42,7 +42,10 @@ var restartables = [...]interruptible{
 // memory is what is remembered of a thread from stop to stop: nothing, because a stop tells all.
 type memory struct{}
 
-func (*memory) resumed(stop) {}
+func (tr *tracer) resumed(*tracee) {}
+
+// forgetCall forgets in which call a thread was seen, which is let go or has ended.
+func (tr *tracer) forgetCall(*tracee) {}
 
 // deliverInCall prepares a borrowed thread, with its own registers, for a signal: the kernel sees by them which call it is in.
 func (tr *tracer) deliverInCall(*tracee) {}
@@ -73,6 +76,9 @@ func (tr *tracer) beginAgain(t *tracee, _ *interruption) bool {
 	t.regs.setResult(-eRestartNoHand)
 	return true
 }
+
+// makesAgain notes that a thread is about to make its call again because of us. The kernel knows it.
+func (tr *tracer) makesAgain(*tracee) {}
 
 // keepRestart prepares a parked thread for being borrowed: its registers say how its call goes on.
 func (tr *tracer) keepRestart(*tracee) error { return nil }

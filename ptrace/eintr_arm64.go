@@ -16,13 +16,13 @@ import (
 // (do_signal in arch/arm64/kernel/signal.c). A thread that was elsewhere in between, borrowed, has lost that, so it is made up for here.
 //
 // A call that has returned a plain EINTR is made again by hand. Its argument 0 is lost: the kernel keeps it as orig_x0 and shows it nowhere,
-// not even in /proc/PID/task/TID/syscall of a thread that is said to be in the call (NT_ARM_SYSTEM_CALL). So the call is read from there just
-// before the thread is asked to stop, and made again if the thread has not been in another stop since (every handler begins with one), and
-// pc, sp and the other arguments are those. Three things are not seen:
-//   - a thread that begins such a call between that look and its stop sees an EINTR;
-//   - so does one that an ignored signal wakes while it is traced and runs;
-//   - a thread that in between, in a microsecond or so, returns from the call and makes it again from the same place, with the same arguments
-//     but the first one, would be led back to the first one's.
+// not even in /proc/PID/task/TID/syscall of a thread that is said to be in the call (NT_ARM_SYSTEM_CALL). So the call is read from there
+// before the thread is asked to stop, and a breakpoint behind it, set before that, counts whether the thread has returned from it since: if not,
+// it is the same call with the same argument, whatever happened in between. (Handlers, which may leave a call in another way, begin with a stop of
+// their own, where the call is forgotten.) Without that proof nothing is done, the program sees the EINTR, and the call is named (Process.Interrupted):
+//   - if a thread begins such a call between the look and its stop;
+//   - if an ignored signal wakes one while it is traced and has not been looked at in this call;
+//   - if no breakpoint is left in the processor, or more than maxProofs are wanted.
 
 // interruptibles are the calls that repair restarts. Calls on sockets return EINTR only with
 // SO_RCVTIMEO or SO_SNDTIMEO set, read and write also on some file systems; both only before
@@ -75,13 +75,15 @@ type callRecord struct {
 	args   [6]uint64
 }
 
-// is reports whether the registers are those of a thread that has returned from the call, argument 0 aside.
+// is reports whether the registers are those of a thread in a call of this kind, from this place.
 func (c *callRecord) is(r *Regs, behind arch.Addr) bool {
-	if !c.known || c.nr != r.callNR() || c.behind != behind || c.sp != r.SP() {
-		return false
-	}
-	for i := 1; i < len(c.args); i++ {
-		if c.args[i] != r.Arg(i) {
+	return c.known && c.nr == r.callNR() && c.behind == behind && c.sp == r.SP()
+}
+
+// with reports whether the arguments are those of the call.
+func (c *callRecord) with(r *Regs) bool {
+	for i, a := range c.args {
+		if a != r.Arg(i) {
 			return false
 		}
 	}
@@ -90,24 +92,86 @@ func (c *callRecord) is(r *Regs, behind arch.Addr) bool {
 
 // memory is what is remembered of a thread from stop to stop.
 type memory struct {
-	blocked callRecord // in which it was seen, since it last went on
+	blocked callRecord // in which it was seen
+	returns int        // descriptor of the perf event that counts whether it has returned from that; valid if blocked.known
 	again   callRecord // which it makes again because of us, and which a handler is to end
 	handler bool       // it went on to pass over a breakpoint, with a signal; see step_arm64.go
 }
 
-// resumed notes that a thread goes on from a stop.
-func (m *memory) resumed(stop) { m.blocked.known = false }
+// maxProofs bounds how many threads are remembered in a call at a time. Each takes a descriptor and a breakpoint of the thread's.
+const maxProofs = 256
 
-// remember notes what a thread is blocked in that is about to be asked to stop. Preconditions: it is traced, and runs.
+// resumed notes that a thread goes on from a stop: a handler may leave the call without returning from it.
+func (tr *tracer) resumed(t *tracee) {
+	if t.stop.delivery() {
+		tr.forgetCall(t)
+	}
+}
+
+// forgetCall forgets in which call a thread was seen.
+func (tr *tracer) forgetCall(t *tracee) {
+	if t.memory.blocked.known {
+		unix.Close(t.memory.returns)
+		t.memory.blocked.known = false
+		tr.proofs--
+	}
+}
+
+// remember notes what a thread is blocked in that is about to be asked to stop, if that is a call to be repaired. Preconditions: it is traced, and
+// runs.
 func (tr *tracer) remember(t *tracee) {
+	m := &t.memory
+	if m.blocked.known && noReturn(m.returns) {
+		return
+	}
+	tr.forgetCall(t)
+	before, err := tr.p.syscallInfo(t.tid)
+	if err != nil || !before.In || callOf(interruptibles[:], before.NR) == nil || tr.proofs >= maxProofs {
+		return
+	}
+	fd, e := countExecutions(t.tid, before.PC)
+	if e != 0 {
+		return
+	}
+	// Whatever call it is in now, it has not returned from it unless that is counted.
 	in, err := tr.p.syscallInfo(t.tid)
-	t.memory.blocked = callRecord{known: err == nil && in.In, nr: in.NR, behind: in.PC, sp: in.SP, args: in.Args}
+	if err != nil || !in.In || in.PC != before.PC {
+		unix.Close(fd)
+		return
+	}
+	m.returns, m.blocked = fd, callRecord{known: true, nr: in.NR, behind: in.PC, sp: in.SP, args: in.Args}
+	tr.proofs++
+}
+
+// noReturn reads the descriptor of a perf event that counts returns from a call.
+func noReturn(fd int) bool {
+	var count [8]byte
+	n, err := unix.Read(fd, count[:])
+	return err == nil && n == len(count) && count == [8]byte{}
 }
 
 // rememberLate is remember for a thread that has not been looked at since it went on.
 func (tr *tracer) rememberLate(t *tracee) {
-	if !t.memory.blocked.known && tr.interruptibleOf(t.tid) != nil {
-		tr.remember(t)
+	if m := &t.memory; m.blocked.known && noReturn(m.returns) || tr.interruptibleOf(t.tid) == nil {
+		return
+	}
+	tr.remember(t)
+}
+
+// noteInterrupted remembers a call that has returned EINTR and is not made again. It allocates nothing.
+func (tr *tracer) noteInterrupted(t *tracee, nr int) {
+	c := callOf(interruptibles[:], nr)
+	if c == nil || !isCall(t.tid, t.regs.PC()-arch.Addr(len(syscallInst))) {
+		return
+	}
+	for i := range tr.seen {
+		if s := &tr.seen[i]; s.TID == t.tid && s.Call == c.name {
+			s.Times++
+			return
+		}
+	}
+	if len(tr.seen) < cap(tr.seen) {
+		tr.seen = append(tr.seen, Interrupted{TID: t.tid, Call: c.name, Times: 1})
 	}
 }
 
@@ -122,8 +186,10 @@ func (tr *tracer) interrupted(t *tracee) interruption {
 	was := interruption{nr: r.callNR(), behind: r.PC()}
 	switch {
 	case r.Result() == -int64(unix.EINTR):
-		if m.blocked.is(r, r.PC()) {
+		if m.blocked.is(r, r.PC()) && noReturn(m.returns) {
 			was.how = endEINTR
+		} else {
+			tr.noteInterrupted(t, was.nr)
 		}
 	case t.stop.delivery(): // the kernel decides
 	case callOf(restartables[:], was.nr) != nil && (was.nr != unix.SYS_FUTEX || r.Arg(3) != 0) && isCall(t.tid, r.PC()):
@@ -161,7 +227,6 @@ func (tr *tracer) beginAgain(t *tracee, was *interruption) bool {
 	t.regs.setArg(0, t.memory.blocked.args[0])
 	t.regs.word[regPC] = uint64(was.behind) - uint64(len(syscallInst))
 	t.regs.word[regPstate] &^= pstateBTYPE
-	tr.makesAgain(t)
 	return true
 }
 
@@ -178,7 +243,7 @@ func (tr *tracer) makesAgain(t *tracee) {
 // has a handler.
 func (tr *tracer) endAgain(t *tracee) {
 	a, r := &t.memory.again, &t.regs
-	if !a.is(r, r.PC()+arch.Addr(len(syscallInst))) || a.args[0] != r.Arg(0) || !isCall(t.tid, r.PC()) {
+	if !a.is(r, r.PC()+arch.Addr(len(syscallInst))) || !a.with(r) || !isCall(t.tid, r.PC()) {
 		return
 	}
 	if !endsByHandler(r) {

@@ -29,6 +29,12 @@ func TestBlockingCallsNoticeNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "each has come to its call", func() bool {
+		return !slices.ContainsFunc(threads, func(th ThreadInfo) bool {
+			in, err := p.syscallInfo(th.TID)
+			return err != nil || !in.In
+		})
+	})
 	for i := range 40 / slowness {
 		stops(t, p, 5)
 		if err := p.Borrow(borrowPage); err != nil {
@@ -49,10 +55,18 @@ func TestBlockingCallsNoticeNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	named := 0
+	for _, c := range p.Interrupted() {
+		named += c.Times
+	}
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Log(askOK(t, v, "finish"))
+	var rounds, interrupted int
+	if _, err := fmt.Sscan(askOK(t, v, "finish"), &rounds, &interrupted); err != nil || interrupted > named || !seesIgnored && named > 0 {
+		t.Errorf("%d calls were interrupted, %d are named; %v", interrupted, named, err)
+	}
+	t.Logf("%d rounds; %d calls were interrupted, %d are named", rounds, interrupted, named)
 }
 
 func TestRegistersAreKept(t *testing.T) {

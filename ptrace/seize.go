@@ -208,6 +208,7 @@ func (tr *tracer) detach(t *tracee) {
 	}
 	t.stopped = false
 	t.wait.resumed = time.Now()
+	tr.forgetCall(t)
 	t.dying = ptrace(unix.PTRACE_DETACH, t.tid, 0, uintptr(sig)) != 0
 }
 

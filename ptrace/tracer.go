@@ -30,6 +30,8 @@ type tracer struct {
 	sharers   []int              // processes seen to share the target's memory
 	timers    int                // that are open
 	afresh    []Afresh           // of all stops; its capacity is fixed
+	seen      []Interrupted      // of all stops; its capacity is fixed
+	proofs    int                // that are open (eintr_arm64.go)
 	taskDir   int                // open /proc/PID/task; -1: none
 	mem       memFile            // for forced writes
 	sigchld   chan os.Signal     // nil until the first Seize
@@ -98,7 +100,7 @@ func (s stop) delivery() bool { return s.event == 0 && !s.sys }
 // newTracer starts the goroutine and waits until it has a thread.
 func newTracer(p *Process) (*tracer, error) {
 	tr := &tracer{p: p, jobs: make(chan job), done: make(chan struct{}), byTID: make(map[int]*tracee),
-		waits: make(map[int]waitRecord), afresh: make([]Afresh, 0, maxAfresh), taskDir: -1, mem: memFile{fd: -1}}
+		waits: make(map[int]waitRecord), afresh: make([]Afresh, 0, maxAfresh), seen: make([]Interrupted, 0, maxAfresh), taskDir: -1, mem: memFile{fd: -1}}
 	ready := make(chan error, 1)
 	go tr.start(ready, 16)
 	return tr, <-ready
@@ -173,6 +175,7 @@ func (tr *tracer) release() {
 	}
 	for _, t := range tr.threads {
 		tr.unfollow(&t.wait)
+		tr.forgetCall(t)
 	}
 	tr.forgetWaits()
 	if tr.taskDir >= 0 {
@@ -243,6 +246,7 @@ func (tr *tracer) add(t *tracee) *tracee {
 // remove takes a thread out of the table.
 func (tr *tracer) remove(t *tracee) {
 	tr.unfollow(&t.wait)
+	tr.forgetCall(t)
 	delete(tr.byTID, t.tid)
 	for i := range tr.threads {
 		if tr.threads[i] == t {
@@ -437,7 +441,7 @@ func (tr *tracer) resume(t *tracee) {
 	}
 	t.stopped = false
 	t.wait.resumed = time.Now()
-	t.memory.resumed(t.stop)
+	tr.resumed(t)
 	var e syscall.Errno
 	switch {
 	case t.stop.group():

@@ -52,6 +52,7 @@ func (t *transaction) proven() {
 		}
 	}
 	r.Notes = append(r.Notes, t.afreshNotes()...)
+	r.Notes = append(r.Notes, interruptedNotes(t.p.PID, t.p.Interrupted())...)
 	compared := 0
 	for _, e := range t.wanted {
 		compared += len(e.bytes)
@@ -62,6 +63,19 @@ func (t *transaction) proven() {
 		fmt.Sprintf("the bytes that were replaced, and the functions that they are in, were those of the plan (%d bytes compared)", compared),
 		"the mappings and the dynamic linker's state were those of the plan",
 	}
+}
+
+// interruptedNotes names the calls that returned EINTR because of the stops.
+func interruptedNotes(pid int, calls []ptrace.Interrupted) []string {
+	var out []string
+	for _, c := range calls {
+		times := ""
+		if c.Times > 1 {
+			times = fmt.Sprintf(" (%d times)", c.Times)
+		}
+		out = append(out, fmt.Sprintf("thread %d (%s) began %s just as it was stopped: it may have returned EINTR%s", c.TID, threadName(pid, c.TID), c.Call, times))
+	}
+	return out
 }
 
 // afreshNotes names the calls whose timeouts began afresh because of the stops.

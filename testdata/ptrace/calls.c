@@ -1,7 +1,7 @@
 // One thread for each system call that blocks. Those with a timeout of some milliseconds loop, and check that
 // they time out, never early and never with EINTR; the others wait until the end for what main
 // then sends. Any other result is printed and ends the program.
-// Expected: "finish" prints "ok" and how often each loop went round, whatever stopped the threads meanwhile.
+// Expected: "finish" prints "ok", how often the loops went round and how often they saw EINTR, whatever stopped the threads meanwhile.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/aio_abi.h>
@@ -32,6 +32,7 @@ enum { MS = 15 }; // timeout of every loop
 static volatile int finish;
 static int efd, pfd[2], lfd, port, msgid, semid, epfd, sock[2];
 static volatile int fut;
+static long interrupted;
 
 static int64_t clock_ns(clockid_t id)
 {
@@ -53,7 +54,7 @@ static void bad(const char *name, long got, long want)
 }
 
 // A call that times out: result r with errno e, after MS milliseconds of a clock. early: how much sooner it may be (ns). plain: a stop may make it
-// return EINTR: PLAIN on arm64, where a call that begins just when its thread is stopped cannot be made again (ptrace/eintr_arm64.go).
+// return EINTR, which is counted: PLAIN on arm64, where a call that begins just when its thread is stopped cannot be made again (ptrace/eintr_arm64.go).
 #ifdef __aarch64__
 enum { PLAIN = 1 };
 #else
@@ -71,8 +72,10 @@ enum { PLAIN = 0 };
 			long got = (call);                                                             \
 			int err = errno;                                                               \
 			int64_t took = clock() - t0;                                                   \
-			if (got == -1 && err == EINTR && (plain))                                      \
+			if (got == -1 && err == EINTR && (plain)) {                                    \
+				__atomic_fetch_add(&interrupted, 1, __ATOMIC_SEQ_CST);                 \
 				goto again;                                                            \
+			}                                                                              \
 			if (got != (r) || (e && err != (e)))                                           \
 				bad(#name, got, r);                                                    \
 			if (took < MS * 1000000ll - (early)) {                                         \
@@ -292,7 +295,7 @@ int main(void)
 			bad("rounds", i, 1);
 		total += all[i].rounds;
 	}
-	printf("ok %ld\n", total);
+	printf("ok %ld %ld\n", total, interrupted);
 out:
 	msgctl(msgid, IPC_RMID, NULL);
 	semctl(semid, 0, IPC_RMID);
