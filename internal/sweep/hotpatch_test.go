@@ -38,17 +38,24 @@ type tool struct {
 func newTool(t *testing.T) *tool {
 	t.Helper()
 	dir := t.TempDir()
-	h := &tool{path: filepath.Join(dir, "hotpatch")}
-	cmd := exec.Command("go", "build", "-tags", "hotpatch_sweep", "-o", h.path, "./cmd/hotpatch")
-	cmd.Dir = victim.Root(t)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	h := newCommand(t, dir)
 	for v := 2; v <= versions; v++ {
 		h.patches[v] = filepath.Join(dir, fmt.Sprintf("%d.patch", v))
 		if r := h.run(t, nil, "diff", build(t, 1), build(t, v), "-o", h.patches[v]); r.code != exitDone {
 			t.Fatalf("%v", r)
 		}
+	}
+	return h
+}
+
+// newCommand builds the command alone.
+func newCommand(t *testing.T, dir string) *tool {
+	t.Helper()
+	h := &tool{path: filepath.Join(dir, "hotpatch")}
+	cmd := exec.Command("go", "build", "-tags", "hotpatch_sweep", "-o", h.path, "./cmd/hotpatch")
+	cmd.Dir = victim.Root(t)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return h
 }

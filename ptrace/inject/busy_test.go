@@ -49,13 +49,14 @@ func goesOn(t *testing.T, v *victim.Victim, n int) (news int) {
 // TestBusyRounds changes a function that some thread or other is always in.
 func TestBusyRounds(t *testing.T) {
 	one, f := busyPatch(t)
+	half := fmt.Sprintf("half %d", victim.Scale(16, 3))
 	for _, c := range []struct {
 		args     string
 		maxPause time.Duration
 	}{
-		{args: "half 16 1000"},
-		{args: "half 16 1000", maxPause: 500 * time.Millisecond},
-		{args: "half 16 300"},
+		{args: half + " 1000"},
+		{args: half + " 1000", maxPause: 500 * time.Millisecond},
+		{args: half + " 300"},
 		{args: "spin 2 1000"},
 		{args: "lock"},
 		{args: "jump"},

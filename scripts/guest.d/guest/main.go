@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hotpatch/internal/guest"
+	"hotpatch/internal/victim"
 )
 
 func main() {
@@ -160,7 +161,7 @@ func (o *options) test(dir string, patterns []string) (int, error) {
 		return 125, err
 	}
 	for i := range jobs {
-		jobs[i].Env = append(jobs[i].Env, "HOST_SOURCES="+root[0], "HOST_SCRATCH="+filepath.Join(dir, "scratch"), "HOST_LIBRARIES="+o.packages)
+		jobs[i].Env = append(jobs[i].Env, victim.EnvEmulated+"=1", "HOST_SOURCES="+root[0], "HOST_SCRATCH="+filepath.Join(dir, "scratch"), "HOST_LIBRARIES="+o.packages)
 	}
 	r, err := o.machine.Boot(context.Background(), jobs, func(a *guest.Archive) {
 		a.AddTree("/src", root[0], tracked)
