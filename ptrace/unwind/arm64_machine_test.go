@@ -83,9 +83,10 @@ const maxExclusive = 32
 
 // behindExclusive returns where control leaves what stands between a load-exclusive at pc and its store; nil if there is none.
 func (s *stepper) behindExclusive(pc arch.Addr) []arch.Addr {
-	if !isExclusive(s.word32(pc), true) {
+	if _, known := s.insts[pc]; known && !s.exclusive[pc] || !isExclusive(s.word32(pc), true) {
 		return nil
 	}
+	s.exclusive[pc] = true
 	var out []arch.Addr
 	for at := pc + 4; at < pc+4*maxExclusive; at += 4 {
 		in := s.inst(at)
@@ -155,4 +156,5 @@ var stepTests = []stepTest{
 var threadFlags = [][]string{
 	{"-O2", "-mbranch-protection=standard", "-pthread"},
 	{"-O0", "-pthread"},
+	{"-static", "-O2", "-mbranch-protection=standard", "-pthread"},
 }
