@@ -40,12 +40,15 @@ var restartables = [...]interruptible{
 }
 
 // memory is what is remembered of a thread from stop to stop: nothing, because a stop tells all.
-type memory struct{}
+type (
+	memory   struct{}
+	memories struct{}
+)
 
 func (tr *tracer) resumed(*tracee) {}
 
 // forgetCall forgets in which call a thread was seen, which is let go or has ended.
-func (tr *tracer) forgetCall(*tracee) {}
+func (tr *tracer) forgetCall(t *tracee) { t.memory, tr.memories = memory{}, memories{} }
 
 // deliverInCall prepares a borrowed thread, with its own registers, for a signal: the kernel sees by them which call it is in.
 func (tr *tracer) deliverInCall(*tracee) {}

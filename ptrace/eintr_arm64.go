@@ -98,6 +98,9 @@ type memory struct {
 	handler bool       // it went on to pass over a breakpoint, with a signal; see step_arm64.go
 }
 
+// memories is what the threads' memories hold together.
+type memories struct{ open int } // descriptors
+
 // maxProofs bounds how many threads are remembered in a call at a time. Each takes a descriptor and a breakpoint of the thread's.
 const maxProofs = 256
 
@@ -113,7 +116,7 @@ func (tr *tracer) forgetCall(t *tracee) {
 	if t.memory.blocked.known {
 		unix.Close(t.memory.returns)
 		t.memory.blocked.known = false
-		tr.proofs--
+		tr.memories.open--
 	}
 }
 
@@ -126,7 +129,7 @@ func (tr *tracer) remember(t *tracee) {
 	}
 	tr.forgetCall(t)
 	before, err := tr.p.syscallInfo(t.tid)
-	if err != nil || !before.In || callOf(interruptibles[:], before.NR) == nil || tr.proofs >= maxProofs {
+	if err != nil || !before.In || callOf(interruptibles[:], before.NR) == nil || tr.memories.open >= maxProofs {
 		return
 	}
 	fd, e := countExecutions(t.tid, before.PC)
@@ -140,7 +143,7 @@ func (tr *tracer) remember(t *tracee) {
 		return
 	}
 	m.returns, m.blocked = fd, callRecord{known: true, nr: in.NR, behind: in.PC, sp: in.SP, args: in.Args}
-	tr.proofs++
+	tr.memories.open++
 }
 
 // noReturn reads the descriptor of a perf event that counts returns from a call.

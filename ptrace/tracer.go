@@ -31,7 +31,7 @@ type tracer struct {
 	timers    int                // that are open
 	afresh    []Afresh           // of all stops; its capacity is fixed
 	seen      []Interrupted      // of all stops; its capacity is fixed
-	proofs    int                // that are open (eintr_arm64.go)
+	memories  memories           // what those of all threads hold together
 	taskDir   int                // open /proc/PID/task; -1: none
 	mem       memFile            // for forced writes
 	sigchld   chan os.Signal     // nil until the first Seize
