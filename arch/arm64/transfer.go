@@ -279,6 +279,13 @@ func transferRegister(t *arch.Transfer, w uint32) {
 	case w&0x7fe00c00 == 0x1a800000: // CSEL
 		arith(t, rd, rn, rm)
 		t.Kind, t.Wide = arch.TransferSelect, wide
+	case w&0x1fe00000 == 0x1a800000: // CSINC, CSINV, CSNEG
+		arith(t, rd, rn, rm)
+	case w&0x1fe0fc00 == 0x1a000000: // ADC, SBC
+		arith(t, rd, rn, rm)
+		t.Flags = w>>29&1 == 1
+	case w&0x7fe0f800 == 0x1ac00800, w&0x7fe0f000 == 0x1ac02000: // UDIV, SDIV; LSLV, LSRV, ASRV, RORV
+		arith(t, rd, rn, rm)
 	case w&0x1f000000 == 0x1b000000: // three sources
 		arith(t, rd, rn, rm)
 		t.Reads |= xreg(w, 10).Bit()

@@ -175,7 +175,7 @@ type Decoder struct {
 	// Where addresses are made in pieces:
 	flow   flow
 	rounds int
-	// jumpsTried counts those of jumps when tables were last looked for.
+	// jumpsTried counts those of jumps when tables were last looked for in vain.
 	jumpsTried int
 	switches   map[Target]*JumpTable // by indirect jump
 
@@ -338,7 +338,6 @@ func (d *Decoder) reach() error {
 		}
 		found := d.findTables()
 		if d.im.Arch.Pieces != nil && len(d.jumps) > d.jumpsTried {
-			d.jumpsTried = len(d.jumps)
 			var err error
 			if found, err = d.findSwitches(); err != nil {
 				return err

@@ -41,6 +41,7 @@ type flow struct {
 	exposed int64
 
 	threaded  bool // the unit reads the thread pointer
+	whole     bool // code to which nothing is known to lead counts
 	recording bool
 	left      arch.Regs // registers in which code elsewhere may take values from where the unit is left
 	unitUses
@@ -53,8 +54,9 @@ const (
 	fewRuns   = 1 << 12
 )
 
-// run analyses the unit as far as it is decoded.
-func (f *flow) run(d *Decoder) error {
+// run analyses the unit as far as it is decoded: the whole of it, or what its entry is known to lead to.
+func (f *flow) run(d *Decoder, whole bool) error {
+	f.whole = whole
 	f.d, f.im, f.arch = d, d.im, d.im.Arch.Pieces
 	f.threaded = slices.ContainsFunc(d.insts, func(in arch.Inst) bool { return in.TLSBase })
 	f.left = f.arch.Saved
@@ -82,7 +84,9 @@ func (f *flow) run(d *Decoder) error {
 	clear(f.targets)
 	f.recording = true
 	for b := range f.in {
-		f.runBlock(int32(b))
+		if f.in[b].reached {
+			f.runBlock(int32(b))
+		}
 	}
 	f.recording = false
 	return nil
@@ -152,7 +156,7 @@ func (f *flow) fixpoint() error {
 	f.s.restore(&saved{})
 	f.s.regs[f.arch.SP] = value{kind: valueFrame}
 	f.enter(0)
-	if err := f.drain(); err != nil {
+	if err := f.drain(); err != nil || !f.whole {
 		return err
 	}
 	next := 0 // of behinds

@@ -48,19 +48,44 @@ func (f *flow) target(n int32, label, entry value, m arch.Mem) value {
 }
 
 // maxRounds bounds how often the values are followed again because of tables and labels that were found: switches in switches.
-const maxRounds = 64
+const maxRounds = 128
 
 // findSwitches looks for the tables of indirect jumps, and for labels whose address is taken, by what the values in registers are. It reports
 // whether it found any, so that there may be more code to decode.
+//
+// Code that nothing is known to lead to may be a case of a switch. As long as tables are found without it, it must not say that what is known in
+// front of the switch is not: in the end, checkSwitches asks all code.
 func (d *Decoder) findSwitches() (bool, error) {
-	if d.rounds++; d.rounds > maxRounds {
-		return false, &DecodeError{Atom: d.atoms[0], Msg: "it has more jump tables behind jump tables than any compiler makes"}
-	}
-	f := &d.flow
-	if err := f.run(d); err != nil {
+	if err := d.followValues(false); err != nil {
 		return false, err
 	}
-	found := false
+	if d.takeSwitches() {
+		return true, nil
+	}
+	d.jumpsTried = len(d.jumps)
+	return d.findInAll()
+}
+
+// findInAll is findSwitches by the values in all code.
+func (d *Decoder) findInAll() (bool, error) {
+	if err := d.followValues(true); err != nil {
+		return false, err
+	}
+	found := d.takeSwitches()
+	return d.takeLabels() || found, nil
+}
+
+// followValues follows the values in registers once more: in all code, or from the unit's entry.
+func (d *Decoder) followValues(whole bool) error {
+	if d.rounds++; d.rounds > maxRounds {
+		return &DecodeError{Atom: d.atoms[0], Msg: "it has more jump tables behind jump tables than any compiler makes"}
+	}
+	return d.flow.run(d, whole)
+}
+
+// takeSwitches adds the tables that the values in registers lead to. It reports whether there are any.
+func (d *Decoder) takeSwitches() (found bool) {
+	f := &d.flow
 	for _, j := range f.jumps {
 		at := f.place(j.node)
 		to := f.targets[j.target]
@@ -73,13 +98,13 @@ func (d *Decoder) findSwitches() (bool, error) {
 			found = true
 		}
 	}
-	return d.takeLabels() || found, nil
+	return found
 }
 
 // settle finds what is left of tables and labels, and what the unit refers to.
 func (d *Decoder) settle() error {
 	for {
-		found, err := d.findSwitches()
+		found, err := d.findInAll()
 		if err != nil {
 			return err
 		}
@@ -100,7 +125,7 @@ func (d *Decoder) settle() error {
 	return d.checkSwitches()
 }
 
-// checkSwitches refuses a unit in which, as more code was found, the table of a jump has become another.
+// checkSwitches refuses a unit in which, as more code was found, the table of a jump has become another, or its range check does not hold.
 func (d *Decoder) checkSwitches() error {
 	f := &d.flow
 	known := 0
@@ -112,7 +137,7 @@ func (d *Decoder) checkSwitches() error {
 		}
 		known++
 		to := f.targets[j.target]
-		if e := f.entries[to.entry]; e.table != t.Addr || to.label != t.Base {
+		if e := f.entries[to.entry]; e.table != t.Addr || to.label != t.Base || t.Bounded && e.bound != uint64(len(t.Entries)) {
 			known = -1
 			break
 		}
@@ -120,7 +145,7 @@ func (d *Decoder) checkSwitches() error {
 	if known == len(d.switches) {
 		return nil
 	}
-	return &DecodeError{Atom: d.atoms[0], Msg: "the code behind a jump table makes the table's address unknown"}
+	return &DecodeError{Atom: d.atoms[0], Msg: "the code behind a jump table makes the table's address or its range unknown"}
 }
 
 // takeLabels queues the instructions of the unit whose address is used by itself, for something else than a jump table.
