@@ -108,7 +108,7 @@ type Transfer struct {
 	Mem       Mem
 	Dst2      Reg    // TransferLoad of a pair: gets what is behind that of Dst; see Pair
 	Pair      bool   // of a load or store: half of Mem.Width goes to Dst or comes from Src, the other half to Dst2 or from Src2
-	Vector    bool   // of a load or store: vector registers are filled or stored, and no general one but for the base's new value
+	Vector    bool   // vector registers are filled or stored, and no general one but for the base's new value; TransferArith: they get the result
 	Step      int64  // WriteBack: bytes
 	WriteBack bool   // Mem.Base gets the value Mem.Base + Step, too (pre- and post-indexed accesses)
 	Signed    bool   // TransferLoad: what is loaded is sign-extended; else the rest of Dst becomes zero
@@ -117,7 +117,8 @@ type Transfer struct {
 	Flags     bool   // status flags get another value; TransferCompare: that of the comparison
 	Cond      Cond   // of a conditional branch
 	Part      Extend // TransferMove: what of Src
-	Negates   bool   // TransferArith: Dst = a negative multiple of Src, or its complement
+	Negates   bool   // TransferArith, TransferSelect: Dst may be a negative multiple of one of the sources, or its complement
+	Adds      bool   // TransferArith: Dst = Src + Imm; TransferCompare: Dst = Src - Imm; as wide as the operation is
 	// Reads are all registers whose value the instruction uses, Src, Src2 and those of Mem among them; all, where that is not known. An
 	// architecture that makes addresses in pieces fills it in.
 	Reads Regs

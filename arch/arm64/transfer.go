@@ -115,9 +115,10 @@ func transferAddImm(t *arch.Transfer, w uint32, wide bool) {
 	switch {
 	case flags && sub: // CMP, if the difference is left out
 		t.Kind, t.Dst, t.Src, t.Imm, t.HasImm, t.Wide = arch.TransferCompare, xreg(w, 0), rn, imm, true, wide
-		t.Reads = rn.Bit()
-	case flags:
+		t.Adds, t.Reads = true, rn.Bit()
+	case flags: // CMN, if the sum is left out
 		arith(t, xreg(w, 0), rn, arch.NoReg)
+		t.Imm, t.HasImm, t.Adds = imm, true, true
 	case wide:
 		if sub {
 			imm = -imm
@@ -126,7 +127,11 @@ func transferAddImm(t *arch.Transfer, w uint32, wide bool) {
 		t.Mem.Base, t.Mem.Disp = rn, imm
 		t.Reads = rn.Bit()
 	default: // 32 bits are no address
+		if sub {
+			imm = -imm
+		}
 		arith(t, xregSP(w, 0), rn, arch.NoReg)
+		t.Imm, t.HasImm, t.Adds = imm, true, true
 	}
 	t.Flags = flags
 }
@@ -267,6 +272,7 @@ func transferRegister(t *arch.Transfer, w uint32) {
 				constant(t, rd, 0, true)
 			}
 		}
+		t.Negates = w>>21&1 == 1 && field(w, 29, 2) != 0 && t.Kind == arch.TransferArith // ORN and EON: of one's complement
 	case w&0x1f000000 == 0x0b000000:
 		transferAddRegister(t, w, wide)
 	case w&0x1fe00000 == 0x1a400000: // CCMP, CCMN
@@ -274,6 +280,9 @@ func transferRegister(t *arch.Transfer, w uint32) {
 		if w>>11&1 == 0 {
 			t.Src2 = rm
 			t.Reads |= rm.Bit()
+			if w>>30&1 == 1 { // CCMP: if it does, the flags are of this comparison
+				t.Kind, t.Wide = arch.TransferCompare, wide
+			}
 		}
 		t.Flags = true
 	case w&0x7fe00c00 == 0x1a800000: // CSEL
@@ -281,14 +290,16 @@ func transferRegister(t *arch.Transfer, w uint32) {
 		t.Kind, t.Wide = arch.TransferSelect, wide
 	case w&0x1fe00000 == 0x1a800000: // CSINC, CSINV, CSNEG
 		arith(t, rd, rn, rm)
+		t.Negates = w>>30&1 == 1
 	case w&0x1fe0fc00 == 0x1a000000: // ADC, SBC
 		arith(t, rd, rn, rm)
-		t.Flags = w>>29&1 == 1
+		t.Flags, t.Negates = w>>29&1 == 1, w>>30&1 == 1
 	case w&0x7fe0f800 == 0x1ac00800, w&0x7fe0f000 == 0x1ac02000: // UDIV, SDIV; LSLV, LSRV, ASRV, RORV
 		arith(t, rd, rn, rm)
 	case w&0x1f000000 == 0x1b000000: // three sources
 		arith(t, rd, rn, rm)
 		t.Reads |= xreg(w, 10).Bit()
+		t.Negates = w>>15&1 == 1 && field(w, 21, 2)&3 != 2 // MSUB, SMSUBL, UMSUBL
 	case w&0x5fff0000 == 0x5ac00000: // REV and the like: one source
 		arith(t, rd, rn, arch.NoReg)
 	case w&0x5fe00000 == 0x5ac00000: // PACIA and the like
@@ -326,6 +337,10 @@ func transferAddRegister(t *arch.Transfer, w uint32, wide bool) {
 		t.Kind, t.Src, t.Src2, t.HasMem, t.Wide = arch.TransferAddress, arch.NoReg, arch.NoReg, true, true
 		m.Base, m.Index, m.Minus = rn, rm, sub
 		t.Mem = m
+	case !flags && sub && rn != arch.NoReg: // of 32 bits, or shifted otherwise
+		t.Kind, t.Wide = arch.TransferCompare, wide
+	case sub: // NEG
+		t.Negates = true
 	}
 }
 
@@ -396,6 +411,10 @@ func transferMemory(t *arch.Transfer, d *Inst, w uint32) {
 	default: // exclusive, ordered and atomic accesses, tags
 		t.Kind = arch.TransferArith
 		switch group := field(w, 28, 2); {
+		case vector: // structures, of which the base may be stepped by a register
+			if d.Index == Post {
+				t.Reads |= xreg(w, 16).Bit()
+			}
 		case group == 3: // LDADD and the like
 			t.Src = xreg(w, 16)
 		case d.Store && d.Load: // CAS, CASP
@@ -456,4 +475,5 @@ func transferVector(t *arch.Transfer, d *Inst, w uint32) {
 		return
 	}
 	arith(t, arch.NoReg, xreg(w, 5), arch.NoReg)
+	t.Vector = true
 }

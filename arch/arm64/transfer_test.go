@@ -66,10 +66,70 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
+// TestTransferKinds holds words of GNU as to what the analyses of addresses ask beside the operands.
+func TestTransferKinds(t *testing.T) {
+	for _, c := range []struct {
+		text                         string
+		word                         uint32
+		kind                         arch.TransferKind
+		writes                       arch.Regs
+		step                         int64 // of the base
+		wide, negates, adds          bool
+		minus, pair, vector, flagged bool
+	}{
+		{text: "ldr x0, [x1, #-8]!", word: 0xf85f8c20, kind: arch.TransferLoad, writes: 3, step: -8, wide: true},
+		{text: "str x0, [x1], #16", word: 0xf8010420, kind: arch.TransferStore, writes: 2, step: 16},
+		{text: "ldp x0, x2, [x1, #16]", word: 0xa9410820, kind: arch.TransferLoad, writes: 5, wide: true, pair: true},
+		{text: "ldp w0, w2, [x1], #8", word: 0x28c10820, kind: arch.TransferLoad, writes: 7, step: 8, pair: true},
+		{text: "add w0, w1, #4", word: 0x11001020, kind: arch.TransferArith, writes: 1, adds: true},
+		{text: "sub w0, w0, #4", word: 0x51001000, kind: arch.TransferArith, writes: 1, adds: true},
+		{text: "adds x0, x0, #4", word: 0xb1001000, kind: arch.TransferArith, writes: 1, adds: true, flagged: true},
+		{text: "subs x0, x0, #4", word: 0xf1001000, kind: arch.TransferCompare, writes: 1, wide: true, adds: true, flagged: true},
+		{text: "sub x0, x1, x2", word: 0xcb020020, kind: arch.TransferAddress, writes: 1, wide: true, minus: true},
+		{text: "sub w0, w1, w2", word: 0x4b020020, kind: arch.TransferCompare, writes: 1},
+		{text: "neg x0, x1", word: 0xcb0103e0, kind: arch.TransferArith, writes: 1, negates: true},
+		{text: "mvn x0, x1", word: 0xaa2103e0, kind: arch.TransferArith, writes: 1, negates: true},
+		{text: "mov w0, w1", word: 0x2a0103e0, kind: arch.TransferMove, writes: 1},
+		{text: "csel w0, w1, w2, eq", word: 0x1a820020, kind: arch.TransferSelect, writes: 1},
+		{text: "csinc x0, x1, x2, eq", word: 0x9a820420, kind: arch.TransferArith, writes: 1},
+		{text: "csneg x0, x1, x2, eq", word: 0xda820420, kind: arch.TransferArith, writes: 1, negates: true},
+		{text: "ccmp x0, x1, #0, ne", word: 0xfa411000, kind: arch.TransferCompare, wide: true, flagged: true},
+		{text: "ccmp x0, #1, #0, ne", word: 0xfa411800, kind: arch.TransferArith, flagged: true},
+		{text: "cmp x0, w1, sxtw #2", word: 0xeb21c81f, kind: arch.TransferCompare, wide: true, flagged: true},
+		{text: "madd x0, x1, x2, x3", word: 0x9b020c20, kind: arch.TransferArith, writes: 1},
+		{text: "msub x0, x1, x2, x3", word: 0x9b028c20, kind: arch.TransferArith, writes: 1, negates: true},
+		{text: "smulh x0, x1, x2", word: 0x9b427c20, kind: arch.TransferArith, writes: 1},
+		{text: "sxtw x0, w1", word: 0x93407c20, kind: arch.TransferArith, writes: 1},
+		{text: "ldxr x0, [x1]", word: 0xc85f7c20, kind: arch.TransferArith, writes: 1},
+		{text: "stxr w0, x2, [x1]", word: 0xc8007c22, kind: arch.TransferArith, writes: 1},
+		{text: "stlr x0, [x1]", word: 0xc89ffc20, kind: arch.TransferArith},
+		{text: "casal x0, x2, [x1]", word: 0xc8e0fc22, kind: arch.TransferArith, writes: 1},
+		{text: "swp x0, x2, [x1]", word: 0xf8208022, kind: arch.TransferArith, writes: 4},
+		{text: "ld1 {v0.16b}, [x1], #16", word: 0x4cdf7020, kind: arch.TransferArith, writes: 2, vector: true},
+		{text: "st1 {v0.16b, v1.16b}, [x1], x2", word: 0x4c82a020, kind: arch.TransferArith, writes: 2, vector: true},
+		{text: "prfm pldl1keep, [x1, #256]", word: 0xf9808020, kind: arch.TransferNone},
+		{text: "fmov d0, x1", word: 0x9e670020, kind: arch.TransferArith, vector: true},
+		{text: "dup v0.2d, x1", word: 0x4e080c20, kind: arch.TransferArith, vector: true},
+	} {
+		code := binary.LittleEndian.AppendUint32(nil, c.word)
+		in, err := Arch.Decode(code)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		var x arch.Transfer
+		Transfer(&x, code, &in)
+		if x.Kind != c.kind || x.Writes != c.writes || x.Step != c.step || x.WriteBack != (c.step != 0) || x.Wide != c.wide || x.Negates != c.negates ||
+			x.Adds != c.adds || x.Mem.Minus != c.minus || x.Pair != c.pair || x.Vector != c.vector || x.Flags != c.flagged {
+			t.Errorf("%s: %+v", c.text, x)
+		}
+	}
+}
+
 // FuzzTransfer holds: what is said to get a value is among the registers that are written, and what is told of an operand is what the
-// decoder tells.
+// decoder tells. Every register that the tables of effects name is read or written.
 func FuzzTransfer(f *testing.F) {
-	for _, w := range []uint32{0xb0000001, 0x91004020, 0xf9400420, 0xa9bf7bfd, 0x38624820, 0xb8e00041, 0x0d9f0000, 0x04bf5020} {
+	for _, w := range []uint32{0xb0000001, 0x91004020, 0xf9400420, 0xa9bf7bfd, 0x38624820, 0xb8e00041, 0x0d9f0000, 0x04bf5020, 0x0d9effb0} {
 		f.Add(w)
 	}
 	f.Fuzz(func(t *testing.T, w uint32) {
@@ -90,6 +150,15 @@ func FuzzTransfer(f *testing.F) {
 		}
 		if named := x.Src.Bit() | x.Src2.Bit() | x.Mem.Base.Bit() | x.Mem.Index.Bit(); named&^x.Reads != 0 {
 			t.Fatalf("%08x: a register that is used is not read: %+v", w, x)
+		}
+		if e, ok := effectsOf(w); ok && in.Flow == arch.FlowNext && !IsNop(code, &in) {
+			general := arch.RegSet(1<<32 - 1)
+			if lost := arch.Regs(e.Write&general) &^ x.Writes; lost != 0 {
+				t.Fatalf("%08x: %#x is written: %+v", w, lost, x)
+			}
+			if lost := arch.Regs(e.Read&general) &^ x.Reads; lost != 0 {
+				t.Fatalf("%08x: %#x is read: %+v", w, lost, x)
+			}
 		}
 		if op := in.Ops[0]; in.NumOps > 0 && op.Kind == arch.OpDisp && !op.Addr && (x.Mem.Disp != op.Value || x.Mem.Width != op.Width) {
 			t.Fatalf("%08x: operand %+v, transfer %+v", w, op, x)

@@ -42,7 +42,7 @@ func (x *operands) alu() bool {
 		}
 	case op == aluCmp, op == aluSub:
 		t.Kind = arch.TransferCompare
-	case op == aluXor && dst == src:
+	case op == aluXor && dst == src && size >= 4:
 		t.Kind, t.Imm, t.HasImm, t.Wide = arch.TransferConst, 0, true, true
 		t.Src, t.Src2 = arch.NoReg, arch.NoReg
 	case op == aluAdd && !t.HasMem && size >= 4:
@@ -87,6 +87,9 @@ func (x *operands) aluImm(op byte, r arch.Reg) {
 		x.sum(r, arch.NoReg, -n)
 	case op == aluOr && n == -1:
 		t.Kind, t.Src, t.Wide = arch.TransferConst, arch.NoReg, true
+		if size == 4 {
+			t.Imm &= 0xffff_ffff
+		}
 	}
 }
 

@@ -148,7 +148,8 @@ func (w *addressWalk) use(k int, regs arch.Regs) arch.Regs {
 	t := *w.at(k)
 	if t.HasMem && (t.Mem.Base.Bit()|t.Mem.Index.Bit())&regs != 0 {
 		switch {
-		case t.Mem.Index < 0 && t.Kind != arch.TransferAddress && !t.WriteBack:
+		case t.Kind != arch.TransferAddress && !t.Mem.Load && !t.Mem.Store: // a hint, which may lead anywhere
+		case t.Mem.Index < 0 && t.Kind != arch.TransferAddress && !t.Writes.Has(t.Mem.Base):
 			w.accesses = append(w.accesses, access{k, t.Mem.Base, t.Mem.Disp})
 		default:
 			w.plain = false
@@ -176,7 +177,7 @@ func pointerEffect(t *arch.Transfer, regs arch.Regs) (out arch.Regs, plain bool)
 	case arch.TransferAddress:
 		return out, regs&(t.Mem.Base.Bit()|t.Mem.Index.Bit()) == 0
 	case arch.TransferStore:
-		return out, regs&src == 0 || t.Mem.Width == 8 || t.Pair && t.Mem.Width == 16
+		return out, regs&src == 0 || !t.Pair && t.Mem.Width == 8 || t.Pair && t.Mem.Width == 16
 	case arch.TransferMove, arch.TransferSelect:
 		if regs&src == 0 || !t.Wide || t.Part.Bits != 0 {
 			return out, regs&src == 0
@@ -230,11 +231,16 @@ func (w *addressWalk) handedOver(k int, x *arch.Transfer) bool {
 		case i == k || !y.HasMem:
 		case y.Kind == arch.TransferStore && y.WriteBack && y.Mem.Base == w.a.Call.SP && i > k:
 			return false // a push: the same place has another distance from the stack pointer then
-		case y.Mem.Base == x.Mem.Base && y.Mem.Disp == x.Mem.Disp && y.Kind != arch.TransferStore && !y.WriteBack && !inPlace(y):
+		case y.Mem.Base == x.Mem.Base && overlap(&y.Mem, &x.Mem) && y.Kind != arch.TransferStore && !y.WriteBack && !inPlace(y):
 			return false
 		}
 	}
 	return x.Mem.Index < 0
+}
+
+// overlap reports whether two operands in memory that count from the same base share a byte.
+func overlap(x, y *arch.Mem) bool {
+	return x.Disp < y.Disp+max(1, int64(y.Width)) && y.Disp < x.Disp+max(1, int64(x.Width))
 }
 
 // stepped adds the accesses behind constant steps of the register into which the address was put, up to useWindow instructions further on.

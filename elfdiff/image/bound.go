@@ -143,6 +143,10 @@ func negates(t *arch.Transfer, r arch.Reg) bool {
 		return !t.HasImm && t.Src != t.Src2
 	case arch.TransferConst:
 		return t.Imm < 0 || t.Imm>>31 == 1
+	case arch.TransferInsert:
+		return t.Negates || t.Mask != 0 && (t.Imm < 0 || t.Imm>>31 == 1) // the last piece of a constant
+	case arch.TransferAddress:
+		return t.Mem.Minus
 	}
 	return t.Negates
 }
@@ -161,14 +165,14 @@ func sources(t *arch.Transfer) arch.Regs {
 // countsUpToZero reports whether the index register of instruction k is stepped up behind it, by a constant or by one, and a conditional jump that
 // follows at once or behind a test of it with itself depends on whether that made it zero or left it negative.
 func (s *transfers) countsUpToZero(k int, index arch.Reg) bool {
-	stepped := false
+	stepped, up := false, false // up: stepped shows it, unless the flags have changed since
 	for last := min(k+useWindow, len(s.b.Insts)-1); k < last; {
 		k++
 		in := &s.b.Insts[k]
 		switch in.Flow {
 		case arch.FlowNext:
 		case arch.FlowBranch:
-			if stepped {
+			if stepped || up && s.at(k).Src == index {
 				return true
 			}
 			continue
@@ -181,7 +185,7 @@ func (s *transfers) countsUpToZero(k int, index arch.Reg) bool {
 			stepped = true
 		case t.Writes.Has(index):
 			stepped = constant && delta > 0
-			if !stepped {
+			if up = stepped; !up {
 				return false
 			}
 		case t.Flags:

@@ -71,7 +71,7 @@ func (s *transfers) boundStep(p boundPath, r arch.Reg) (use BoundUse, delta int6
 		return BoundBelow, 0, false
 	case accesses(t, r):
 		return BoundInside, 0, false
-	case (t.Mem.Base == r || t.Mem.Index == r) && !inPlace(t):
+	case (t.Mem.Base == r || t.Mem.Index == r) && !inPlace(t) && !t.Mem.Minus:
 		return BoundNone, 0, false
 	case comparesRegisters(t, r):
 		return BoundCompared, 0, false

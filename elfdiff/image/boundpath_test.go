@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"testing"
 
+	"hotpatch/arch"
 	"hotpatch/arch/machines"
 )
 
@@ -47,10 +48,16 @@ func bodyOf(t *testing.T, code []byte) *Body {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return decodedBody(t, x86, code)
+}
+
+// decodedBody returns the body of a function with the code.
+func decodedBody(t *testing.T, a *arch.Arch, code []byte) *Body {
+	t.Helper()
 	b := &Body{Code: code}
 	var targets []int64
 	for off := 0; off < len(code); {
-		in, err := x86.Decode(code[off:])
+		in, err := a.Decode(code[off:])
 		if err != nil {
 			t.Fatalf("at %d: %v", off, err)
 		}

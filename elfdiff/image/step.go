@@ -23,7 +23,7 @@ func (f *flow) step(n int32, in *arch.Inst, at arch.ImageAddr, code []byte) {
 	switch {
 	case t.Kind == arch.TransferCompare && t.HasImm:
 		s.cmp = comparison{valid: true, reg: t.Src, same: s.reg(t.Src).same, imm: uint64(t.Imm)}
-	case t.Flags, t.Kind == arch.TransferCompare:
+	case t.Flags:
 		s.cmp = comparison{}
 	}
 	for r := arch.Reg(0); r < maxRegs && t.Writes != 0; r++ {
@@ -187,7 +187,12 @@ func (im *Image) within(base, addr arch.ImageAddr, width uint64) bool {
 		return addr >= a.Addr && addr+arch.ImageAddr(width) <= a.End() && (addr < a.End() || addr == a.Addr)
 	}
 	s := im.SectionAt(base)
-	return s != nil && s == im.SectionAt(addr) && im.AtomAt(addr) == nil
+	if s == nil || s != im.SectionAt(addr) {
+		return false
+	}
+	low, high := min(base, addr), max(base, addr+arch.ImageAddr(width))
+	next := im.NextAtom(low) // constants without symbols that lie next to each other may be one; across an object they are not
+	return im.AtomAt(addr) == nil && (next == nil || high <= next.Addr)
 }
 
 // memory returns the address of the operand in memory.

@@ -20,10 +20,17 @@ func (s *transfers) at(k int) *arch.Transfer {
 
 // step returns what the instruction adds to register r, if it adds or subtracts a constant.
 func step(t *arch.Transfer, r arch.Reg) (delta int64, ok bool) {
-	if !inPlace(t) || t.Dst != r || t.Mem.Index >= 0 {
-		return 0, false
+	switch {
+	case t.Dst != r:
+	case inPlace(t) && t.Mem.Index < 0:
+		return t.Mem.Disp, true
+	case !t.Adds || t.Src != r:
+	case t.Kind == arch.TransferCompare: // and the difference is kept
+		return -t.Imm, true
+	default:
+		return t.Imm, true
 	}
-	return t.Mem.Disp, true
+	return 0, false
 }
 
 // inPlace reports whether the instruction adds something to a register: that is no use of it as a base.
@@ -52,6 +59,9 @@ func accesses(t *arch.Transfer, r arch.Reg) bool {
 
 // comparesRegisters reports whether the instruction compares register r with another one or with memory, or subtracts one from the other.
 func comparesRegisters(t *arch.Transfer, r arch.Reg) bool {
+	if t.Kind == arch.TransferAddress && t.Mem.Minus {
+		return t.Mem.Base == r || t.Mem.Index == r
+	}
 	return t.Kind == arch.TransferCompare && !t.HasImm && (t.Src == r || t.Src2 == r)
 }
 

@@ -48,7 +48,7 @@ func (d *Decoder) pointerUse(p *part, start uint32) pointerUse {
 
 // add notes how one instruction uses register r.
 func (u *pointerUse) add(t *arch.Transfer, r arch.Reg) {
-	if (t.Mem.Base == r || t.Mem.Index == r) && !inPlace(t) {
+	if (t.Mem.Base == r || t.Mem.Index == r) && !inPlace(t) && !t.Mem.Minus {
 		u.based = true
 		u.indexed = u.indexed || t.Mem.Index >= 0 && t.Mem.Base >= 0
 	}

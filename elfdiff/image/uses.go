@@ -269,9 +269,13 @@ func (f *flow) pointerUses() {
 		}
 	}
 	if t.HasMem && t.Mem.Index >= 0 {
+		use := f.indexed
+		if t.Mem.Minus { // the difference of two pointers, perhaps
+			use = f.compared
+		}
 		for _, r := range []arch.Reg{t.Mem.Base, t.Mem.Index} {
 			if v := f.s.reg(r); v.from != 0 {
-				f.setAll(f.indexed, v.from)
+				f.setAll(use, v.from)
 			}
 		}
 	}
