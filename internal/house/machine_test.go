@@ -18,6 +18,7 @@ var machineName = regexp.MustCompile(`^(EM|R)_(X86_64|AARCH64)`)
 
 // knowsMachines lists the files and directories outside of arch that may ask which machine it is, and why.
 var knowsMachines = map[string]string{
+	"internal/emulate":         "runs what arm64 has, with its dynamic relocations",
 	"internal/mutate":          "an oracle: what it knows must not come from what it checks",
 	"internal/references":      "an oracle",
 	"internal/truth":           "an oracle",
