@@ -2,6 +2,7 @@ package ends
 
 import (
 	"context"
+	"debug/elf"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"hotpatch/elfdiff"
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/builds"
+	"hotpatch/internal/emulate"
 	"hotpatch/internal/trial"
 	"hotpatch/internal/victim"
 	"hotpatch/ptrace/inject"
@@ -21,6 +23,7 @@ import (
 var (
 	first = flag.Uint64("ends.first", 1, "first seed")
 	seeds = flag.Int("ends.seeds", 16, "programs to build and run")
+	only  = flag.String("ends.target", "", "only this target: amd64, arm64")
 )
 
 // functions is how many functions a program has.
@@ -28,54 +31,84 @@ const functions = 24
 
 // compiler is what a program is built with.
 type compiler struct {
-	cc    string
-	flags []string
+	target victim.Target
+	cc     string
+	flags  []string
 }
 
 // compilers returns the compilers and flags, of which each program gets one.
-func compilers() []compiler {
-	return []compiler{
-		{"gcc", []string{"-O2"}}, {"clang", []string{"-O2"}}, {"gcc", []string{"-O1"}}, {"clang", []string{"-O1"}},
-		{"gcc", []string{"-O3"}}, {"clang", []string{"-O3"}}, {"gcc", []string{"-Os"}}, {"clang", []string{"-Os"}},
-		{"gcc", []string{"-O2", "-fno-pie", "-no-pie"}}, {"clang", []string{"-O2", "-fno-pie", "-no-pie"}},
+func compilers(target victim.Target) []compiler {
+	list := []compiler{
+		{target, "gcc", []string{"-O2"}}, {target, "clang", []string{"-O2"}}, {target, "gcc", []string{"-O1"}}, {target, "clang", []string{"-O1"}},
+		{target, "gcc", []string{"-O3"}}, {target, "clang", []string{"-O3"}}, {target, "gcc", []string{"-Os"}}, {target, "clang", []string{"-Os"}},
+		{target, "gcc", []string{"-O2", "-fno-pie", "-no-pie"}}, {target, "clang", []string{"-O2", "-fno-pie", "-no-pie"}},
+	}
+	if target.Machine == elf.EM_AARCH64 { // one base for several objects, or one for each
+		list = append(list,
+			compiler{target, "gcc", []string{"-O2", "-fno-section-anchors"}}, compiler{target, "clang", []string{"-O2", "-fuse-ld=lld"}},
+			compiler{target, "gcc", []string{"-O1", "-fno-section-anchors"}}, compiler{target, "clang", []string{"-O3", "-fuse-ld=lld"}},
+			compiler{target, "gcc", []string{"-O0"}}, compiler{target, "clang", []string{"-O0"}})
+	}
+	return list
+}
+
+// TestPatchedAnswers patches programs: they answer as the new build does. Those for this machine are patched while they run; others are patched in
+// their files, and emulated. Functions of which a change is refused are left out of both builds. In these programs every object moves against every other
+// one, so that much has to be refused; it must not be most of it.
+func TestPatchedAnswers(t *testing.T) {
+	for _, target := range victim.Targets(t) {
+		if *only == "" || *only == target.Name {
+			t.Run(target.Name, func(t *testing.T) { patchedAnswers(t, target) })
+		}
 	}
 }
 
-// TestPatchedAnswers patches running programs: they answer as the new build does. Functions of which a change is refused are left out of both
-// builds. In these programs every object moves against every other one, so that much has to be refused; it must not be most of it.
-func TestPatchedAnswers(t *testing.T) {
+func patchedAnswers(t *testing.T, target victim.Target) {
 	patched := make([]int, *seeds) // functions of each program
 	t.Run("programs", func(t *testing.T) {
 		for i := range *seeds {
 			seed := *first + uint64(i)
-			c := compilers()[int(seed)%len(compilers())]
+			c := compilers(target)[int(seed)%len(compilers(target))]
 			t.Run(fmt.Sprintf("%d %s %s", seed, c.cc, strings.Join(c.flags, " ")), func(t *testing.T) {
 				t.Parallel()
-				patched[i] = try(t, New(seed, functions), c)
+				patched[i] = try(t, &trialOf{New(seed, functions), c})
 			})
 		}
 	})
-	sum := 0
+	sum, programs := 0, 0
 	for _, n := range patched {
 		sum += n
+		if n > 0 {
+			programs++
+		}
 	}
-	t.Logf("%d of %d functions are in programs that can be patched", sum, *seeds*functions)
+	t.Logf("%d of %d programs can be patched, with %d of %d functions", programs, *seeds, sum, *seeds*functions)
 	if sum < *seeds*functions/3 {
 		t.Errorf("%d of %d functions are in programs that can be patched", sum, *seeds*functions)
 	}
 }
 
+// trialOf is a program that is built with a compiler.
+type trialOf struct {
+	*Program
+	compiler
+}
+
 // try patches a program, and returns how many of its functions were not left out.
-func try(t *testing.T, p *Program, c compiler) int {
+func try(t *testing.T, p *trialOf) int {
 	var without []int
 	for range 5 {
-		old, new := c.build(t, p.Source(0, without)), c.build(t, p.Source(1, without))
+		old, new := p.build(t, p.Source(0, without)), p.build(t, p.Source(1, without))
 		r := builds.Compare(t, old, new, nil)
 		if r.Patch == nil && len(r.Missing) > 0 {
 			r = builds.Compare(t, old, new, r.Missing)
 		}
 		if r.Patch != nil {
-			live(t, p, r, old, new)
+			if p.target == victim.Native(t) {
+				live(t, p.Program, r.Patch, old, new)
+			} else {
+				emulated(t, p.Program, r.Patch, old, new)
+			}
 			return functions - len(without)
 		}
 		more := refused(r)
@@ -99,9 +132,9 @@ func refused(r *elfdiff.Result) []int {
 	return out
 }
 
-// live applies the patch to the running old build, and compares the answers with those of the new one, function by function.
-func live(t *testing.T, p *Program, r *elfdiff.Result, old, new string) {
-	f, err := r.Patch.Encode()
+// live applies the patch to the running old build, and compares the answers with those of the new one.
+func live(t *testing.T, p *Program, change *patch.Patch, old, new string) {
+	f, err := change.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,19 +144,44 @@ func live(t *testing.T, p *Program, r *elfdiff.Result, old, new string) {
 	if _, err := inject.Apply(context.Background(), v.PID, []*patch.File{f}, inject.Options{Wait: trial.Wait}); err != nil {
 		t.Fatal("apply: ", err)
 	}
-	got, want := strings.Fields(v.Ask("go")), strings.Fields(w.Ask("go"))
+	p.compare(t, v.Ask("go"), w.Ask("go"), old, new)
+	v.End()
+	w.End()
+}
+
+// emulated compares the answers of the old build whose file is patched with those of the new one.
+func emulated(t *testing.T, p *Program, change *patch.Patch, old, new string) {
+	changed := emulate.Patched(t, old, change)
+	var answers [2]string
+	for i, file := range []string{changed, new} {
+		cmd := emulate.Command(t, file)
+		cmd.Stdin = strings.NewReader("go\n")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%s of %s: %v", file, old, err)
+		}
+		answers[i] = strings.TrimPrefix(string(out), "ready\n")
+	}
+	p.compare(t, answers[0], answers[1], old, new)
+}
+
+// compare compares answers function by function.
+func (p *Program) compare(t *testing.T, answer, of, old, new string) {
+	got, want := strings.Fields(answer), strings.Fields(of)
+	if len(got) != functions || len(want) != functions {
+		t.Errorf("got %q, want %q (%s, %s)", answer, of, old, new)
+		return
+	}
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("%s, %s: got %s, want %s (%s, %s)", Name(i), p.Form(i), got[i], want[i], old, new)
 		}
 	}
-	v.End()
-	w.End()
 }
 
 // build compiles and links a source, and returns the path of the program.
 func (c *compiler) build(t *testing.T, source string) string {
-	dir := victim.Cached(t, c.cc, append([]string{source}, c.flags...), func(dir string) []string {
+	dir := c.target.Cached(t, c.cc, append([]string{source}, c.flags...), func(dir string) []string {
 		path := filepath.Join(dir, "ends.c")
 		if err := os.WriteFile(path, []byte(source), 0o600); err != nil {
 			t.Fatal(err)

@@ -25,7 +25,7 @@ var forms = [...]form{
 	{name: "letters", body: "\tlong c = x + 'a';\n\tif (same(&c) && c >= 'a' + 3 && c < 'a' + 3 + $N)\n\t\ts += $A[c - 'a' - 3]$F;\n"},
 	{name: "base", body: "\tx += $R - 3;\n\t__asm__(\"\" : \"+r\"(x));\n\tfor (long i = $R; i < $R + $N; i++)\n\t\ts = s * 3 + $A[i - x]$F;\n"},
 	{name: "far base", body: "\tx += 997;\n\t__asm__(\"\" : \"+r\"(x));\n\tif (x >= 1000 && x < 1000 + $N)\n\t\ts += $A[x - 1000]$F;\n"},
-	{name: "end to a callee", body: "\ts += below($A + $N, x);\n"},
+	{name: "end to a callee", body: "\ts += below($A + $N, x > sizeof $A ? sizeof $A : x);\n"},
 	{name: "start to a callee", body: "\ts += from($A, x > sizeof $A ? sizeof $A : x);\n"},
 	{name: "both to a callee", body: "\ts += between($A, $A + $N);\n"},
 	{name: "two ends", body: "\ts += below($A + $N, 1) + below($B + $M, 1);\n"},
