@@ -24,7 +24,8 @@ type Machine struct {
 
 // Result is how the jobs of a boot ended.
 type Result struct {
-	Status []int // of each job: 0 to 255; NotRun
+	Status []int           // of each job: 0 to 255; NotRun
+	Took   []time.Duration // each job, by the host's clock; 0: it did not end
 }
 
 // NotRun is the status of a job that did not end.
@@ -38,7 +39,7 @@ var ErrGuest = errors.New("the guest failed")
 // adds the files that they need. The limit is by the host's clock, for everything.
 func (m *Machine) Boot(ctx context.Context, jobs []Job, add func(*Archive), limit time.Duration, out io.Writer) (*Result, error) {
 	list := &Jobs{Nonce: "guest-" + rand.Text(), List: jobs}
-	result := &Result{Status: make([]int, len(jobs))}
+	result := &Result{Status: make([]int, len(jobs)), Took: make([]time.Duration, len(jobs))}
 	for i := range result.Status {
 		result.Status[i] = NotRun
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // console takes the guest's serial line apart.
@@ -15,6 +16,7 @@ type console struct {
 	result *Result
 	done   int // status of the done line; -1: there was none
 	job    int // that runs; -1: none
+	began  time.Time
 	blank  bool
 }
 
@@ -68,11 +70,11 @@ func (c *console) line(b []byte) error {
 func (c *console) protocol(s string) error {
 	var job, status int
 	if n, _ := fmt.Sscanf(s, "start %d", &job); n == 1 && job >= 0 && job < len(c.jobs.List) {
-		c.job = job
+		c.job, c.began = job, time.Now()
 		return nil
 	}
 	if n, _ := fmt.Sscanf(s, "end %d %d", &job, &status); n == 2 && job == c.job && job >= 0 {
-		c.result.Status[job] = status
+		c.result.Status[job], c.result.Took[job] = status, time.Since(c.began)
 		c.job = -1
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestConsole(t *testing.T) {
@@ -52,7 +53,7 @@ func TestConsole(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var out bytes.Buffer
-			r := &Result{Status: []int{NotRun, NotRun}}
+			r := &Result{Status: []int{NotRun, NotRun}, Took: make([]time.Duration, 2)}
 			c := &console{jobs: &Jobs{Nonce: "N", List: make([]Job, 2)}, out: &out, result: r}
 			err := c.read(strings.NewReader(test.line))
 			if (err != nil) != test.fails {

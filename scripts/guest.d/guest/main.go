@@ -7,16 +7,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"hotpatch/internal/guest"
-	"hotpatch/internal/victim"
 )
 
 func main() {
@@ -82,8 +79,10 @@ func run(args []string) (int, error) {
 		return o.runProgram(rest[1:])
 	case verb == "test" && len(rest) > 1:
 		return o.test(dir, rest[1:])
+	case verb == "suite" && len(rest) == 1:
+		return o.suite(dir)
 	}
-	return 2, errors.New("usage: guest [flags] run PROGRAM [ARGUMENT...] (or: test PACKAGE...)")
+	return 2, errors.New("usage: guest [flags] run PROGRAM [ARGUMENT...] (or: test PACKAGE...) (or: suite)")
 }
 
 // build compiles for the guest. Nothing that it makes needs a C library.
@@ -129,118 +128,6 @@ func (o *options) runProgram(args []string) (int, error) {
 		return 125, err
 	}
 	return r.Status[0], nil
-}
-
-// test runs the tests of packages in one boot. They find the module's files below /src, as go test lets them.
-func (o *options) test(dir string, patterns []string) (int, error) {
-	pkgs, err := o.output("go", append([]string{"list", "-f", "{{.ImportPath}} {{.Dir}}"}, patterns...)...)
-	if err != nil {
-		return 125, err
-	}
-	root, err := o.output("go", "list", "-m", "-f", "{{.Dir}}")
-	if err != nil {
-		return 125, err
-	}
-	tracked, err := o.output("git", "ls-files", "--cached", "--others", "--exclude-standard")
-	if err != nil {
-		return 125, err
-	}
-	tracked = slices.DeleteFunc(tracked, func(name string) bool { // deleted, and not yet committed
-		_, err := os.Stat(filepath.Join(root[0], name))
-		return err != nil
-	})
-	jobs, built, err := o.compileTests(dir, root[0], pkgs)
-	if err != nil {
-		return 125, err
-	}
-	if len(jobs) == 0 {
-		return 2, fmt.Errorf("%s: no tests", strings.Join(patterns, " "))
-	}
-	tool := filepath.Join(dir, "hosttool")
-	if err := o.build(tool, "build", "./internal/guest/hosttool"); err != nil {
-		return 125, err
-	}
-	for i := range jobs {
-		jobs[i].Env = append(jobs[i].Env, victim.EnvEmulated+"=1", "HOST_SOURCES="+root[0], "HOST_SCRATCH="+filepath.Join(dir, "scratch"), "HOST_LIBRARIES="+o.packages)
-	}
-	r, err := o.machine.Boot(context.Background(), jobs, func(a *guest.Archive) {
-		a.AddTree("/src", root[0], tracked)
-		for _, f := range built {
-			a.AddFile("/tests/"+filepath.Base(f), f)
-		}
-		o.userland(a)
-		a.AddFile("/usr/bin/hosttool", tool)
-		for _, name := range tools {
-			a.Link("/usr/bin/"+name, "hosttool")
-		}
-	}, o.limit, os.Stdout)
-	return report(os.Stdout, jobs, r, err)
-}
-
-// tools are the names under which the guest has internal/guest/hosttool.
-var tools = []string{"gcc", "g++", "musl-gcc", "cc", "c++", "clang", "clang++", "as", "ld", "ar", "nm", "objcopy", "objdump", "readelf", "strip", "addr2line", "go"}
-
-// userland adds the libraries and the small programs of the packages.
-func (o *options) userland(a *guest.Archive) {
-	if o.packages == "" {
-		return
-	}
-	a.AddDir("/", o.packages, func(name string) bool {
-		return strings.HasPrefix(name, "lib/") || strings.HasPrefix(name, "bin/") || strings.HasPrefix(name, "usr/lib/aarch64-linux-gnu/") ||
-			name == "usr/bin/ldd" || name == "usr/bin/env"
-	})
-	a.Link("/bin/sh", "dash")
-}
-
-// compileTests compiles the tests of packages, each given as its import path and its directory, into dir. A package without
-// tests is left out.
-func (o *options) compileTests(dir, root string, pkgs []string) (jobs []guest.Job, built []string, err error) {
-	for i, line := range pkgs {
-		name, src, _ := strings.Cut(line, " ")
-		file := filepath.Join(dir, fmt.Sprintf("test%d", i))
-		if err := o.build(file, "test", name); err != nil {
-			return nil, nil, err
-		}
-		if _, err := os.Stat(file); err != nil {
-			continue
-		}
-		rel, err := filepath.Rel(root, src)
-		if err != nil {
-			return nil, nil, err
-		}
-		args := []string{"/tests/" + filepath.Base(file), "-test.timeout=0"}
-		if o.verbose {
-			args = append(args, "-test.v")
-		}
-		if o.patterns != "" {
-			args = append(args, "-test.run="+o.patterns)
-		}
-		jobs = append(jobs, guest.Job{Name: name, Args: args, Dir: "/src/" + filepath.ToSlash(rel), Env: o.env})
-		built = append(built, file)
-	}
-	return jobs, built, nil
-}
-
-// report prints a line for each package.
-func report(w io.Writer, jobs []guest.Job, r *guest.Result, err error) (int, error) {
-	status := 0
-	for i, s := range r.Status {
-		word := "ok"
-		if s != 0 {
-			word, status = "FAIL", 1
-		}
-		fmt.Fprintf(w, "%-6s %s", word, jobs[i].Name)
-		if s != 0 && s != guest.NotRun {
-			fmt.Fprintf(w, "  (status %d)", s)
-		} else if s == guest.NotRun {
-			fmt.Fprint(w, "  (did not end)")
-		}
-		fmt.Fprintln(w)
-	}
-	if err != nil {
-		status = 125
-	}
-	return status, err
 }
 
 // output returns the lines that a command prints which is run in the module's directory.
