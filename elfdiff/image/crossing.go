@@ -16,6 +16,7 @@ type crossing struct {
 	kept  []arch.Regs // saved in the stack frame
 	own   []bool      // it makes a stack frame: see crossScan.end
 	edges [][]crossEdge
+	known bool // all functions are taken into account; until then nothing of it is asked, and each function is written by one goroutine
 }
 
 // crossEdge is a direct call, or a jump that leaves the atom.
@@ -241,6 +242,7 @@ func (s *crossScan) join(to *arch.Regs, regs arch.Regs) {
 
 // close adds what goes through functions from and to others.
 func (c *crossing) close(changed []arch.Regs, p *arch.Pieces) {
+	c.known = true
 	into := make([][]int32, len(c.edges)) // by function: those that call it, or jump to it
 	for i, edges := range c.edges {
 		for _, e := range edges {

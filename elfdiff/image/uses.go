@@ -222,6 +222,9 @@ func (f *flow) passed(in *arch.Inst, at arch.ImageAddr) {
 
 // crosses notes what leaves the unit in registers for code that takes it from there. What becomes of it is not known.
 func (f *flow) crosses(node int32, in *arch.Inst, at arch.ImageAddr) {
+	if !f.im.crossing.known {
+		return
+	}
 	to := at + arch.ImageAddr(in.Target)
 	var read, left arch.Regs
 	switch in.Flow {
