@@ -46,4 +46,9 @@ type SignalFrame struct {
 	// Regs has, by DWARF number, where the interrupted thread's registers lie, in bytes from SP as it is in the trampoline. Numbers
 	// up to DWARF.NumRegs are there, the program counter's included.
 	Regs []int64
+
+	// Mark is a word that is in every signal frame, MarkAt bytes from SP as it is in the trampoline. Zero: the frame is known by the return
+	// address of the handler below it.
+	Mark   uint64
+	MarkAt int64
 }

@@ -15,7 +15,7 @@ var unwind = arch.Unwind{
 	ReturnReg: returnReg,
 	PLTPush:   pushPLTBytes,
 
-	Signal: arch.SignalFrame{Trampoline: trampoline, Regs: signalRegs()},
+	Signal: arch.SignalFrame{Trampoline: trampoline, Regs: signalRegs(), Mark: fpsimdRecord, MarkAt: sigcontextAt + 288},
 }
 
 // touches says whether an instruction may write SP, and whether it may write LR: [arch.Unwind].Touches.
@@ -162,14 +162,21 @@ func trampoline(code []byte) int {
 	return n + 2*InstLen
 }
 
-// signalRegs returns where struct rt_sigframe (arch/arm64/kernel/signal.c) holds the registers: behind a siginfo of 128 bytes, and the uc_flags, uc_link,
-// uc_stack, uc_sigmask (padded to 1024 bits) and fault_address of the ucontext. X0 to X30, SP and PC follow each other, as their DWARF
-// numbers do.
+// sigcontextAt is where struct rt_sigframe (arch/arm64/kernel/signal.c) holds its struct sigcontext: behind a siginfo of 128 bytes, and the uc_flags,
+// uc_link, uc_stack and uc_sigmask (padded to 1024 bits) of the ucontext.
+const sigcontextAt = 128 + 176
+
+// fpsimdRecord is the head of the record with the floating-point registers, FPSIMD_MAGIC and its size, which the kernel always puts first
+// (setup_sigframe_layout): into __reserved, which begins at a multiple of 16 bytes behind the 280 bytes of fault_address, X0 to X30, SP, PC and PSTATE.
+const fpsimdRecord = 0x210<<32 | 0x46508001
+
+// signalRegs returns where a signal frame holds the registers: in its sigcontext, behind fault_address. X0 to X30, SP and PC follow each other, as
+// their DWARF numbers do.
 func signalRegs() []int64 {
-	const siginfo, mcontext, faultAddress = 128, 176, 8
+	const faultAddress = 8
 	regs := make([]int64, dwarfRegs)
 	for n := range regs {
-		regs[n] = siginfo + mcontext + faultAddress + 8*int64(n)
+		regs[n] = sigcontextAt + faultAddress + 8*int64(n)
 	}
 	return regs
 }

@@ -98,9 +98,11 @@ func newActiveness(pl *plan, p *ptrace.Process, modules []unwind.Module, opt *Op
 	for i, t := range pl.targets {
 		targets[i] = unwind.Target{Range: unwind.Range{Start: t.Addr, End: t.end()}, Name: t.Name, Entries: entries[i]}
 	}
+	if err := a.space.FindVeneers(targets, pl.snap.mem); err != nil {
+		return nil, err
+	}
 	a.checker = unwind.NewChecker(a.space, targets)
-	a.prepareStaying(pl)
-	return a, nil
+	return a, a.prepareStaying(pl)
 }
 
 // moduleSpace describes a module to the unwinder. Without readable call frame information nothing is proven through it,

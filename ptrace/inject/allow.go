@@ -222,15 +222,19 @@ type stayingThread struct {
 }
 
 // prepareStaying makes the check that tells who stays active.
-func (a *activeness) prepareStaying(pl *plan) {
+func (a *activeness) prepareStaying(pl *plan) error {
 	if len(pl.staying) == 0 {
-		return
+		return nil
 	}
 	var targets []unwind.Target
 	for _, t := range pl.staying {
 		targets = append(targets, unwind.Target{Range: unwind.Range{Start: t.Addr, End: t.end()}, Name: t.Name, Entries: t.entries})
 	}
+	if err := a.space.FindVeneers(targets, pl.snap.mem); err != nil {
+		return err
+	}
 	a.stays = unwind.NewChecker(a.space, targets)
+	return nil
 }
 
 // findStaying notes the threads that go on in functions that may stay active. Preconditions: check has found nobody active in anything else.

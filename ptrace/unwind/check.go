@@ -69,7 +69,8 @@ type Checker struct {
 	// interrupted is the lowest stack pointer that a signal frame seen in this check may
 	// hold; zero if one could not be read, or lies outside of the stack in home.
 	interrupted arch.Addr
-	home        Stack // that holds SP
+	home        Stack   // that holds SP
+	stacks      []Stack // of the thread
 }
 
 // NewChecker returns a checker for targets, whose order the results refer to. All memory that
@@ -109,7 +110,7 @@ func (c *Checker) Check(t *Thread, mem cfi.Memory) Activity {
 	if home < 0 || sp%uint64(c.space.Arch.PtrSize) != 0 {
 		return c.active(t, finding{target: -1, why: fmt.Sprintf("stack pointer %#x is misaligned or outside of the thread's known stacks", sp)})
 	}
-	c.home = t.Stacks[home]
+	c.home, c.stacks = t.Stacks[home], t.Stacks
 	hit, found := c.scan(t, home, arch.Addr(sp))
 	switch {
 	case !found:
@@ -159,15 +160,23 @@ func (c *Checker) scan(t *Thread, home int, sp arch.Addr) (finding, bool) {
 	d := &c.space.Arch.DWARF
 	for n := range d.NumRegs {
 		v, ok := t.Regs.Get(n)
-		if !ok || n == d.PCReg() {
-			continue // the program counter was looked at, as one
-		}
 		w := arch.Addr(v &^ c.index.mask)
-		if i := c.hit(w); i >= 0 {
+		switch i := c.hit(w); {
+		case !ok:
+		case n == d.PCReg():
+			// It was looked at, as one. A handler may have returned by now.
+			if c.index.sigreturn(w) {
+				c.sawSignal(sp-arch.Addr(c.space.Arch.PtrSize), w)
+			}
+		case i >= 0:
 			return finding{target: i, where: d.Names[n], reg: true}, true
-		}
-		if n == d.RA && c.index.sigreturn(w) {
+		case c.code.linked() && c.index.sigreturn(w):
 			c.interrupted = 0 // a handler's return address, which it has not put onto the stack
+		}
+	}
+	if !t.Stacks[home].Own {
+		if f, found := c.stranger(&t.Stacks[home], sp); found {
+			return f, true
 		}
 	}
 	for i := range t.Stacks {
@@ -189,33 +198,6 @@ func (c *Checker) scan(t *Thread, home int, sp arch.Addr) (finding, bool) {
 		}
 	}
 	return finding{}, false
-}
-
-// interruptedSP returns the stack pointer in the signal frame that lies behind the word w
-// at address at, if w is the return address of a handler. It is zero if that cannot be
-// told, or lies outside of the stack that holds SP.
-func (c *Checker) interruptedSP(at, w arch.Addr) arch.Addr {
-	d := &c.space.Arch.DWARF
-	i := c.space.find(w)
-	if d.PCReg() != d.RA || i < 0 {
-		return 0 // a handler's return address need not lie directly below the signal frame
-	}
-	m := &c.space.Modules[i]
-	fde := m.fde(w)
-	if fde == nil {
-		return 0
-	}
-	row, err := fde.Row(arch.ImageAddr(w - m.Bias))
-	if err != nil {
-		return 0
-	}
-	var regs cfi.Regs
-	regs.Set(d.SP, uint64(at)+uint64(c.space.Arch.PtrSize))
-	caller, _, err := row.Step(&regs, c.walk.mem)
-	if sp, ok := caller.Get(d.SP); err == nil && ok && c.home.contains(arch.Addr(sp)) {
-		return arch.Addr(sp)
-	}
-	return 0
 }
 
 // live returns the part of stack i that may hold return addresses: all of it if SP is in
@@ -262,7 +244,7 @@ func (c *Checker) nextHit(lo, hi arch.Addr) (finding, bool) {
 			return finding{target: i, addr: at}, true
 		}
 		if c.index.sigreturn(w) {
-			c.interrupted = min(c.interrupted, c.interruptedSP(at, w))
+			c.sawSignal(at, w)
 		}
 		lo = at + arch.Addr(c.space.Arch.PtrSize)
 	}

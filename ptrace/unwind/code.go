@@ -29,6 +29,7 @@ type plainFunc struct {
 	start  arch.Addr
 	plain  bool
 	exact  bool
+	byRA   bool // see returnsByRA
 	asked  bool // framed is known
 	framed bool
 }
@@ -138,7 +139,7 @@ func (c *codeReader) plain(f *function) bool {
 func (c *codeReader) remember(f *function) *plainFunc {
 	k := &c.known[uint64(f.Start/16)%plainCacheSize]
 	if k.start != f.Start {
-		*k = plainFunc{start: f.Start, plain: c.leavesPlainly(f), exact: !c.linked() || c.followsCode(f)}
+		*k = plainFunc{start: f.Start, plain: c.leavesPlainly(f), exact: !c.linked() || c.followsCode(f), byRA: !c.linked() || c.keepsReturn(f)}
 	}
 	return k
 }

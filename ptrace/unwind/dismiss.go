@@ -101,7 +101,7 @@ func (ch *chain) frame(f *Frame, callerSP arch.Addr, regs bool) *doubt {
 	if !ok {
 		return &doubt{finding: finding{target: -1}, err: errNoFunc}
 	}
-	if !f.Return && !f.Signal && !c.code.exact(&fn) && !c.code.inSyscall(&fn, f.PC) {
+	if !f.Return && !f.Signal && !c.code.exact(&fn) && !(c.code.returnsByRA(&fn) && c.code.inSyscall(&fn, f.PC)) {
 		return &doubt{finding: finding{target: -1}, err: errInexact}
 	}
 	if err := ch.link(f, &fn); err != nil {
@@ -124,7 +124,19 @@ func (ch *chain) frame(f *Frame, callerSP arch.Addr, regs bool) *doubt {
 // next (as a thunk does that dispatches a switch): f was calling, is in the kernel, or has
 // no such code.
 func (ch *chain) quiet(f *Frame, fn *function) bool {
-	return f.Return || ch.c.code.plain(fn) || ch.c.code.inSyscall(fn, f.PC)
+	return f.Return || ch.c.code.plain(fn) && !ch.aimed(f, fn) || ch.c.code.inSyscall(fn, f.PC)
+}
+
+// aimed reports whether f may be in a stub that is about to jump into the midst of a target: where it jumps has been computed.
+func (ch *chain) aimed(f *Frame, fn *function) bool {
+	if p := ch.c.space.Arch.Pieces; fn.fde == nil && p != nil {
+		for n := range ch.c.space.Arch.DWARF.NumRegs {
+			if v, ok := f.Regs.Get(n); ok && p.Veneers.Has(arch.Reg(n)) && ch.c.hit(arch.Addr(v&^ch.c.index.mask)) >= 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // link verifies how control came from this frame to the one below.

@@ -85,6 +85,32 @@ func (c *codeReader) exact(f *function) bool {
 	return k.exact
 }
 
+// returnsByRA reports whether every return of f goes to the register that its call frame information names for the return address, and nothing is
+// written to that but what was saved of it. In a function that is not exact, the rows are then right where it stands with its frame set up.
+func (c *codeReader) returnsByRA(f *function) bool {
+	if !c.linked() || f.fde == nil {
+		return true
+	}
+	return c.remember(f).byRA
+}
+
+// keepsReturn computes returnsByRA.
+func (c *codeReader) keepsReturn(f *function) bool {
+	keeps := true
+	err := c.each(f, func(at arch.Addr, in *arch.Inst) bool {
+		switch in.Flow {
+		case arch.FlowReturn:
+			row, err := c.row(f, at)
+			code, unread := c.mem.view(at, in.Len)
+			keeps = err == nil && unread == nil && c.space.Arch.Unwind.ReturnReg(code) == int(row.RA)
+		case arch.FlowNext:
+			keeps = !c.replacesReturn(f, at, in)
+		}
+		return keeps
+	})
+	return keeps && err == nil
+}
+
 // followsCode computes exact.
 func (c *codeReader) followsCode(f *function) bool {
 	exact := true

@@ -17,6 +17,8 @@ type Target struct {
 	// branches to (a loop that begins at the start) is none, because a thread there
 	// may be in the midst of the function.
 	Entries []arch.Addr
+
+	Veneers []Range // code outside of the range that goes on into its midst: see FindVeneers
 }
 
 // entry reports whether a is one of the target's entries.
@@ -47,13 +49,19 @@ type index struct {
 	mask       uint64      // bits to clear in a word: PAC
 }
 
-// newIndex copies and sorts the targets. Empty ones are left out.
+// newIndex copies and sorts the targets, their veneers among them. Empty ones are left out.
 func newIndex(targets []Target, sigreturns []Range, mask uint64) *index {
 	x := &index{sigreturns: sigreturns, mask: mask}
-	for i, t := range targets {
+	add := func(t Target, i int) {
 		if t.Start < t.End {
 			x.targets = append(x.targets, t)
 			x.order = append(x.order, i)
+		}
+	}
+	for i, t := range targets {
+		add(t, i)
+		for _, v := range t.Veneers {
+			add(Target{Range: v, Name: t.Name}, i)
 		}
 	}
 	sort.Sort(x)

@@ -46,6 +46,7 @@ func (tr *tracee) setAlarm() {
 func startTracee(t *testing.T, path string, out io.Writer) *tracee {
 	t.Helper()
 	runtime.LockOSThread()
+	onOneProcessor(t)
 	cmd := exec.Command(path)
 	cmd.Env = []string{} // no LD_BIND_NOW: calls are bound when they are first made
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
@@ -67,6 +68,27 @@ func startTracee(t *testing.T, path string, out io.Writer) *tracee {
 	}
 	tr.runTo(tr.entry())
 	return tr
+}
+
+// onOneProcessor keeps this OS thread, and what it starts, on the processor that it runs on: tracer and tracee run in turns, and to wake another processor
+// for each takes longer than the step itself, most of all under emulation.
+func onOneProcessor(t *testing.T) {
+	t.Helper()
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Fatal(err)
+	}
+	var one unix.CPUSet
+	for cpu := range 1024 {
+		if before.IsSet(cpu) {
+			one.Set(cpu)
+			break
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.SchedSetaffinity(0, &before) })
 }
 
 // wait waits for the tracee's next stop, or its end.

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,6 +105,33 @@ NOINLINE void in_frame(void)
 	sink = buf[0];
 }
 
+// The same, on an alternate stack after another one: the kernel forgets the first when its handler begins. Both are in mappings of their own.
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1U << 31)
+#endif
+enum { ALT = 65536 };
+static __thread char *alternates;
+static __thread int nested;
+
+static void arm(char *at)
+{
+	sigaltstack(&(stack_t){.ss_sp = at, .ss_size = ALT, .ss_flags = (int)SS_AUTODISARM}, NULL);
+}
+
+NOINLINE void in_nested(void)
+{
+	alternates = mmap(NULL, 3 * ALT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mprotect(alternates + ALT, ALT, PROT_NONE);
+	arm(alternates);
+	raise(SIGURG);
+}
+
+static void nest(void)
+{
+	arm(alternates + 2 * ALT);
+	raise(SIGUSR2);
+}
+
 NOINLINE int depth(int n)
 {
 	volatile char buf[128];
@@ -125,15 +153,27 @@ NOINLINE int replaced(int n)
 struct thread {
 	const char *name;
 	void (*block)(void);
-	int busy;
+	int busy; // 1: it blocks in replaced; 2: in replaced that a handler has called
 };
 
 static __thread struct thread *self;
 
 static void call_block(void)
 {
-	if (self->busy)
+	if (nested)
+		nest();
+	else if (self->busy == 1)
 		self->block();
+}
+
+static void on_first(int sig)
+{
+	(void)sig;
+	nested = 1;
+	if (self->busy == 2)
+		sink += replaced(1);
+	else
+		nest();
 }
 
 static void *run(void *arg)
@@ -153,6 +193,7 @@ int main(void)
 		{"inner alternate", in_inner, 0}, {"busy inner alt", in_inner, 1},
 		{"frame alternate", in_frame, 0}, {"busy frame alt", in_frame, 1},
 		{"busy read", in_read, 1}, {"busy handler", in_handler, 1}, {"busy alternate", in_alternate, 1},
+		{"nested", in_nested, 0}, {"busy nested", in_nested, 2},
 	};
 	enum { N = sizeof threads / sizeof threads[0] };
 	pthread_t t;
@@ -163,6 +204,8 @@ int main(void)
 	sa.sa_handler = on_alternate;
 	sa.sa_flags = SA_ONSTACK;
 	sigaction(SIGUSR2, &sa, NULL);
+	sa.sa_handler = on_first;
+	sigaction(SIGURG, &sa, NULL);
 	sem_init(&sem, 0, 0);
 	if (pipe(never))
 		return 1;

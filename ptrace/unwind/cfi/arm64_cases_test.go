@@ -2,6 +2,7 @@ package cfi
 
 import (
 	"encoding/binary"
+	"errors"
 	"strings"
 	"testing"
 
@@ -103,6 +104,27 @@ func TestArm64Step(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLengthOfVectors refuses, by its name, a frame whose size depends on the length of vectors where that is not known: the processor has no scalable
+// vectors, or nobody has asked the kernel.
+func TestLengthOfVectors(t *testing.T) {
+	regs := Regs{}
+	for n := range 33 {
+		regs.Set(n, 0x100*uint64(n))
+	}
+	row := rowAt(t, arm64, arm64FDE(vectorFrame...), 0x100)
+	_, _, err := row.Step(&regs, words{})
+	var unknown *UnknownError
+	if !errors.As(err, &unknown) || unknown.Reg != 46 || !strings.Contains(err.Error(), "register 46 (VG, the length of scalable vectors) is not known") {
+		t.Errorf("Step: %v", err)
+	}
+	for _, vg := range []uint64{2, 4, 32} {
+		regs.Set(VG, vg)
+		if caller, cfa, err := row.Step(&regs, words{}); err != nil || uint64(cfa) != 0x1f00+16+144*vg || caller.Val[VG] != vg {
+			t.Errorf("with %d words in a vector: CFA %#x, VG of the caller %d, %v", vg, cfa, caller.Val[VG], err)
+		}
 	}
 }
 

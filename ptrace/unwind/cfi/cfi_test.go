@@ -190,7 +190,7 @@ var stepTests = []struct {
 	{name: "lazy PLT", prog: []byte{cfaDefCFAExpression, 11, opBreg0 + 7, 8, opBreg0 + 10, 0, opLit0 + 15, opAnd, opLit0 + 10, opGe, opLit0 + 3, opShl, opPlus},
 		mem: words{0x7000: 0x1234}, cfa: 0x7008, want: map[int]uint64{16: 0x1234}},
 	{name: "undefined return address", prog: []byte{cfaUndefined, 16}, err: "outermost"},
-	{name: "return address lost", prog: []byte{cfaRegister, 16, 16}, cfa: 0x7008, err: "register 16 is not known"},
+	{name: "return address lost", prog: []byte{cfaRegister, 16, 16}, cfa: 0x7008, err: "register 16 (ra) is not known"},
 	{name: "unmapped stack", cfa: 0x7008, err: "register ra: not mapped"},
 	{name: "endless expression", prog: []byte{cfaDefCFAExpression, 3, opSkip, 0xfd, 0xff}, err: "takes more steps than"},
 	{name: "stack overflow", prog: []byte{cfaDefCFAExpression, 5, opLit0, opLit0, opSkip, 0xfb, 0xff}, err: "deeper stack than"},

@@ -167,7 +167,7 @@ func (e *evaluator) breg(n uint64) {
 	i, ok := e.sec.slot(n)
 	v, known := e.regs.Get(i)
 	if !ok || !known {
-		e.err = &UnknownError{Reg: int(min(n, maxRegNumber))}
+		e.err = e.sec.unknown(int(min(n, maxRegNumber)))
 		return
 	}
 	e.push(v + uint64(off))

@@ -54,10 +54,29 @@ func (r *Regs) Set(n int, v uint64) {
 var ErrOutermost = errors.New("frame is the outermost one")
 
 // UnknownError says that a rule needs a register that is not known in the frame.
-type UnknownError struct{ Reg int }
+type UnknownError struct {
+	Reg  int
+	Name string // "": it has none here
+}
 
 func (e *UnknownError) Error() string {
+	if e.Name != "" {
+		return fmt.Sprintf("value of register %d (%s) is not known in this frame", e.Reg, e.Name)
+	}
 	return fmt.Sprintf("value of register %d is not known in this frame", e.Reg)
+}
+
+// unknown returns the error for a register by its DWARF number.
+func (s *section) unknown(n int) error {
+	d := &s.arch.DWARF
+	e := &UnknownError{Reg: n}
+	switch {
+	case n < d.NumRegs:
+		e.Name = d.Names[n]
+	case d.VG != 0 && n == d.VG:
+		e.Name = "VG, the length of scalable vectors"
+	}
+	return e
 }
 
 // Step computes the registers of the caller, and the canonical frame address. regs
@@ -96,7 +115,7 @@ func (r *Row) Step(regs *Regs, mem Memory) (caller Regs, cfa arch.Addr, err erro
 		}
 	}
 	if _, ok := caller.Get(pc); !ok {
-		return Regs{}, cfa, &UnknownError{Reg: ra}
+		return Regs{}, cfa, r.sec.unknown(ra)
 	}
 	return caller, cfa, nil
 }
@@ -161,7 +180,7 @@ func (r *Row) value(rule *Rule, regs *Regs, mem Memory, cfa uint64) (uint64, err
 	case RuleRegister:
 		v, ok := regs.Get(int(rule.Reg))
 		if !ok {
-			return 0, &UnknownError{Reg: int(rule.Reg)}
+			return 0, r.sec.unknown(int(rule.Reg))
 		}
 		return v + uint64(rule.Off), nil
 	case RuleExpr, RuleValExpr:
