@@ -1,5 +1,7 @@
 package arch
 
+import "math/bits"
+
 // Reg is a general register by the processor's own number (x86-64: 0 rax ... 4 rsp ... 15 r15; arm64: 0-30 and 31 for sp).
 type Reg int8
 
@@ -19,6 +21,9 @@ func (r Reg) Bit() Regs {
 
 // Has reports whether r is in the set.
 func (s Regs) Has(r Reg) bool { return r >= 0 && s>>r&1 != 0 }
+
+// First returns the register of the lowest number in the set, which must not be empty; s & (s - 1) are the others.
+func (s Regs) First() Reg { return Reg(bits.TrailingZeros64(uint64(s))) }
 
 // TransferKind says how an instruction makes the new value of its destination.
 type TransferKind uint8

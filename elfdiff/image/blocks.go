@@ -98,6 +98,6 @@ func (f *flow) number() {
 	}
 	blocks := len(f.starts)
 	f.starts = append(f.starts, int32(n))
-	f.in = slices.Grow(f.in[:0], blocks)[:blocks]
-	f.queued = slices.Grow(f.queued[:0], blocks)[:blocks]
+	f.in = slices.Grow(f.in[:0], blocks+1)[:blocks+1]
+	f.queued = slices.Grow(f.queued[:0], blocks+1)[:blocks+1]
 }

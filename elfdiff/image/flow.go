@@ -21,7 +21,7 @@ type flow struct {
 	leader []bool
 	block  []int32 // by node: the block that starts there
 	starts []int32 // by block: its first node; and of all nodes
-	in     []saved // by block
+	in     []saved // by block; the last one is where the indirect jumps meet that may lead to any label
 	pads   []padSite
 	work   blockHeap
 	queued []bool
@@ -33,12 +33,14 @@ type flow struct {
 	behinds []int32 // its keys, in the order in which they were found
 
 	s      state
-	t      arch.Transfer
+	does   []arch.Transfer // by node
+	t      *arch.Transfer  // of the node that is looked at
 	out    []savedValue
 	joined []savedValue
 	sets   setTable
-	// exposed is the lowest offset from the stack pointer at the entry whose address may be known to others.
-	exposed int64
+	// exposed is the lowest offset from the stack pointer at the entry whose address may be known to others; trusted the highest one of the words
+	// of which something was taken to stay known because their address is not.
+	exposed, trusted int64
 
 	threaded  bool // the unit reads the thread pointer
 	whole     bool // code to which nothing is known to lead counts
@@ -68,12 +70,13 @@ func (f *flow) run(d *Decoder, whole bool) error {
 	f.exposed = math.MaxInt64
 	for range 4 {
 		before := f.exposed
+		f.trusted = math.MinInt64
 		f.sets.reset()
 		f.unitUses.reset()
 		if err := f.fixpoint(); err != nil {
 			return err
 		}
-		if f.exposed == before {
+		if f.exposed == before || f.exposed > f.trusted {
 			break
 		}
 		if f.visits > fewRuns { // one more run with the least that can be known
@@ -83,9 +86,9 @@ func (f *flow) run(d *Decoder, whole bool) error {
 	clear(f.entries)
 	clear(f.targets)
 	f.recording = true
-	for b := range f.in {
+	for b := range f.blocks() {
 		if f.in[b].reached {
-			f.runBlock(int32(b))
+			f.runBlock(b)
 		}
 	}
 	f.recording = false
@@ -106,6 +109,13 @@ func (f *flow) list() {
 		}
 	}
 	f.first = append(f.first, int32(len(f.offs)))
+	f.does = slices.Grow(f.does[:0], len(f.offs))[:len(f.offs)]
+	for i := range f.d.parts {
+		p := &f.d.parts[i]
+		for n := f.first[i]; n < f.first[i+1]; n++ {
+			f.im.Arch.Transfer(&f.does[n], p.code[f.offs[n]:], f.d.instAt(p, f.offs[n]))
+		}
+	}
 }
 
 // partOf returns the part that a node is in.
@@ -142,6 +152,9 @@ func (f *flow) mark(t Target) {
 	}
 }
 
+// blocks returns the number of blocks.
+func (f *flow) blocks() int32 { return int32(len(f.starts)) - 1 }
+
 // fixpoint runs over the blocks until nothing changes.
 func (f *flow) fixpoint() error {
 	for b := range f.in {
@@ -150,7 +163,7 @@ func (f *flow) fixpoint() error {
 	}
 	f.work, f.visits, f.kept, f.behinds = f.work[:0], 0, 0, f.behinds[:0]
 	clear(f.behind)
-	if len(f.in) == 0 {
+	if f.blocks() == 0 {
 		return nil
 	}
 	f.s.restore(&saved{})
@@ -160,14 +173,14 @@ func (f *flow) fixpoint() error {
 		return err
 	}
 	next := 0 // of behinds
-	for b := range f.in {
+	for b := range f.blocks() {
 		for ; next < len(f.behinds); next++ {
 			after := f.behind[f.behinds[next]]
 			if err := f.start(f.behinds[next], &after); err != nil {
 				return err
 			}
 		}
-		if err := f.start(int32(b), &saved{}); err != nil {
+		if err := f.start(b, &saved{}); err != nil {
 			return err
 		}
 	}
@@ -189,6 +202,10 @@ func (f *flow) drain() error {
 	for len(f.work) > 0 {
 		b := heap.Pop(&f.work).(int32)
 		f.queued[b] = false
+		if b == f.blocks() {
+			f.enterLabels()
+			continue
+		}
 		if f.visits++; f.visits > maxRuns*len(f.in)+fewRuns || f.kept > maxValues*len(f.in)+1<<16 {
 			t := f.place(f.starts[b])
 			return &DecodeError{Atom: t.Atom, Off: t.Off, Msg: "its control flow has too many ways for the values of registers to be followed"}
@@ -305,7 +322,7 @@ func (f *flow) runBlock(b int32) {
 	for ; n <= last; n++ {
 		in := f.d.instAt(p, f.offs[n])
 		at := a.Addr + arch.ImageAddr(f.offs[n])
-		f.step(n, in, at, p.code[f.offs[n]:])
+		f.step(n, in, at)
 		if n == last && !f.recording {
 			f.leave(n, part, in, at)
 		}
@@ -382,13 +399,13 @@ func (f *flow) branch(to arch.ImageAddr, next int32) {
 		if next >= 0 {
 			f.enter(next)
 		}
-		f.s.bound(taken)
+		f.bound(taken)
 		f.jump(to)
 		return
 	}
 	f.jump(to)
 	if fallen != 0 {
-		f.s.bound(fallen)
+		f.bound(fallen)
 	}
 	if next >= 0 {
 		f.enter(next)
@@ -405,6 +422,14 @@ func (f *flow) indirect(n int32) {
 		}
 		return
 	}
+	if len(f.d.inner) > 0 {
+		f.enter(f.blocks())
+	}
+}
+
+// enterLabels enters every label whose address is taken with what holds at some indirect jump.
+func (f *flow) enterLabels() {
+	f.s.restore(&f.in[f.blocks()])
 	for i := range f.d.inner {
 		if k := f.nodeAt(f.d.inner[i].to); k >= 0 {
 			f.enter(f.block[k])

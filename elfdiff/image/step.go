@@ -7,9 +7,9 @@ import (
 )
 
 // step changes the state by what node n does.
-func (f *flow) step(n int32, in *arch.Inst, at arch.ImageAddr, code []byte) {
-	s, t := &f.s, &f.t
-	f.im.Arch.Transfer(t, code, in)
+func (f *flow) step(n int32, in *arch.Inst, at arch.ImageAddr) {
+	s, t := &f.s, &f.does[n]
+	f.t = t
 	v, v2 := f.result(n, in, at)
 	if f.recording {
 		f.record(n, in, at)
@@ -26,10 +26,8 @@ func (f *flow) step(n int32, in *arch.Inst, at arch.ImageAddr, code []byte) {
 	case t.Flags:
 		s.cmp = comparison{}
 	}
-	for r := arch.Reg(0); r < maxRegs && t.Writes != 0; r++ {
-		if t.Writes.Has(r) {
-			s.set(r, value{})
-		}
+	for regs := t.Writes; regs != 0; regs &= regs - 1 {
+		s.set(regs.First(), value{})
 	}
 	if t.WriteBack {
 		s.set(t.Mem.Base, base)
@@ -55,7 +53,7 @@ func (f *flow) fresh(v value) value {
 
 // result returns what node n leaves in the destinations of its instruction.
 func (f *flow) result(n int32, in *arch.Inst, at arch.ImageAddr) (v, v2 value) {
-	s, t := &f.s, &f.t
+	s, t := &f.s, f.t
 	switch t.Kind {
 	case arch.TransferMove:
 		if t.Src >= 0 {
@@ -218,16 +216,16 @@ func (f *flow) memory(at arch.ImageAddr) value {
 
 // load returns what an instruction loads.
 func (f *flow) load(n int32, at arch.ImageAddr) (v, v2 value) {
-	s, t := &f.s, &f.t
+	s, t := &f.s, f.t
 	if t.Vector {
 		return value{}, value{}
 	}
 	switch from := f.memory(at); from.kind {
 	case valueFrame:
 		if t.Wide {
-			v = s.load(from.at)
+			v = f.reload(from.at)
 			if t.Pair {
-				v2 = s.load(from.at + wordSize)
+				v2 = f.reload(from.at + wordSize)
 			}
 		}
 	case valuePage, valueAddress:
@@ -242,9 +240,22 @@ func (f *flow) load(n int32, at arch.ImageAddr) (v, v2 value) {
 	return v, v2
 }
 
+// reload returns what is known of a word of the stack frame.
+func (f *flow) reload(off int64) value {
+	i, ok := f.s.slot(off)
+	if !ok {
+		return value{}
+	}
+	w := &f.s.slots[i]
+	if w.trusted {
+		f.trusted = max(f.trusted, off)
+	}
+	return w.value
+}
+
 // store follows what an instruction writes to memory.
 func (f *flow) store(in *arch.Inst) {
-	s, t := &f.s, &f.t
+	s, t := &f.s, f.t
 	switch {
 	case t.Kind == arch.TransferOther && !t.HasMem:
 		f.spoil()
@@ -288,15 +299,21 @@ func (f *flow) spill(off int64, r arch.Reg) {
 func (f *flow) spoil() {
 	for i := range f.s.slots {
 		w := &f.s.slots[i]
-		if w.off >= f.exposed && w.kind != valuePage && w.kind != valueThreadPage {
+		switch {
+		case w.kind == valuePage, w.kind == valueThreadPage:
+		case w.off >= f.exposed:
 			w.value = value{from: w.from}
+		case w.kind != valueUnknown, w.bound != 0:
+			f.trusted = max(f.trusted, w.off)
+		default:
+			w.trusted = w.same != 0
 		}
 	}
 }
 
 // expose notes addresses in the stack frame that others may come to know.
 func (f *flow) expose(in *arch.Inst) {
-	t := &f.t
+	t := f.t
 	regs := t.Reads
 	switch t.Kind {
 	case arch.TransferMove, arch.TransferSelect:
@@ -314,8 +331,8 @@ func (f *flow) expose(in *arch.Inst) {
 	case arch.FlowCall, arch.FlowCallInd, arch.FlowSyscall, arch.FlowJump, arch.FlowJumpInd, arch.FlowReturn:
 		regs |= ^f.arch.Saved
 	}
-	for r := arch.Reg(0); r < maxRegs; r++ {
-		if v := &f.s.regs[r]; v.kind == valueFrame && regs.Has(r) && v.at < f.exposed {
+	for regs &= allValues; regs != 0; regs &= regs - 1 {
+		if v := &f.s.regs[regs.First()]; v.kind == valueFrame && v.at < f.exposed {
 			f.exposed = v.at
 		}
 	}
@@ -336,10 +353,8 @@ func (f *flow) call(in *arch.Inst, at arch.ImageAddr) {
 		}
 	}
 	spoiled := f.im.spoiledBy(at+arch.ImageAddr(in.Target), in.Flow == arch.FlowCall)
-	for r := arch.Reg(0); r < maxRegs; r++ {
-		if saved.Has(r) && !spoiled.Has(r) {
-			continue
-		}
+	for regs := allValues &^ (saved &^ spoiled); regs != 0; regs &= regs - 1 {
+		r := regs.First()
 		switch {
 		case saved.Has(r): // whoever uses it may mean the one value or the other
 			s.set(r, value{from: s.regs[r].from})

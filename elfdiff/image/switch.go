@@ -29,7 +29,7 @@ const maxEntries = 1 << 20
 
 // entry notes that node n loads memory at an address that is known plus an index that is not.
 func (f *flow) entry(n int32, base value) value {
-	t := &f.t
+	t := f.t
 	if w := t.Mem.Width; w != 1 && w != 2 && w != 4 || t.Mem.Disp != 0 || t.Mem.Scale != w>>1 {
 		return value{}
 	}

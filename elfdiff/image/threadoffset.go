@@ -21,7 +21,7 @@ func (f *flow) constant(n int32, at int64, of nodeSet) value {
 
 // threadOffset notes that a constant, or what may be one, is added to the thread pointer.
 func (f *flow) threadOffset() {
-	t := &f.t
+	t := f.t
 	if !f.threaded || !t.HasMem || t.Mem.Base < 0 || t.Mem.Index < 0 {
 		return
 	}

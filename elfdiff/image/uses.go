@@ -87,7 +87,7 @@ func (f *flow) lose(from nodeSet, why string) {
 
 // record notes how node n uses what is known.
 func (f *flow) record(n int32, in *arch.Inst, at arch.ImageAddr) {
-	s, t := &f.s, &f.t
+	s, t := &f.s, f.t
 	known := f.operand(n, in) // registers whose use is understood
 	switch t.Kind {
 	case arch.TransferMove:
@@ -121,12 +121,11 @@ func (f *flow) record(n int32, in *arch.Inst, at arch.ImageAddr) {
 	}
 	f.pointerUses()
 	f.threadOffset()
-	for regs, r := t.Reads&^known, arch.Reg(0); regs != 0 && r < maxRegs; r++ {
-		if regs.Has(r) && s.regs[r].from != 0 {
+	for regs := t.Reads &^ known & allValues; regs != 0; regs &= regs - 1 {
+		if from := s.regs[regs.First()].from; from != 0 {
 			at := f.place(n)
-			f.lose(s.regs[r].from, fmt.Sprintf("what %s+%#x does with it is not known", at.Atom.Name, at.Off))
+			f.lose(from, fmt.Sprintf("what %s+%#x does with it is not known", at.Atom.Name, at.Off))
 		}
-		regs &^= r.Bit()
 	}
 	f.passed(in, at)
 	f.crosses(n, in, at)
@@ -134,7 +133,7 @@ func (f *flow) record(n int32, in *arch.Inst, at arch.ImageAddr) {
 
 // operand notes a use as the base of an operand. It returns the register, if the use is understood.
 func (f *flow) operand(n int32, in *arch.Inst) arch.Regs {
-	s, t := &f.s, &f.t
+	s, t := &f.s, f.t
 	m := &t.Mem
 	if !t.HasMem || m.Base < 0 || m.Index >= 0 {
 		return 0
@@ -208,11 +207,8 @@ func (f *flow) passed(in *arch.Inst, at arch.ImageAddr) {
 	default:
 		return
 	}
-	for r := arch.Reg(0); r < maxRegs; r++ {
-		if !f.arch.Args.Has(r) {
-			continue
-		}
-		for _, n := range f.sets.sets[f.s.regs[r].from] {
+	for regs := f.arch.Args & allValues; regs != 0; regs &= regs - 1 {
+		for _, n := range f.sets.sets[f.s.regs[regs.First()].from] {
 			if f.makers[n].kind == valueAddress {
 				f.passedOn[n] = true
 			}
@@ -242,11 +238,9 @@ func (f *flow) crosses(node int32, in *arch.Inst, at arch.ImageAddr) {
 	default:
 		return
 	}
-	for r := arch.Reg(0); r < maxRegs; r++ {
+	for regs := (read | left) & allValues; regs != 0; regs &= regs - 1 {
+		r := regs.First()
 		from := f.s.regs[r].from
-		if from == 0 || !(read | left).Has(r) {
-			continue
-		}
 		for _, n := range f.sets.sets[from] {
 			switch f.makers[n].kind {
 			case valuePage, valueThreadPage:
@@ -263,7 +257,7 @@ func (f *flow) crosses(node int32, in *arch.Inst, at arch.ImageAddr) {
 
 // pointerUses notes addresses that are compared, and those from which an index counts.
 func (f *flow) pointerUses() {
-	t := &f.t
+	t := f.t
 	if t.Kind == arch.TransferCompare {
 		for _, r := range []arch.Reg{t.Src, t.Src2} {
 			if v := f.s.reg(r); v.from != 0 && !t.HasImm {

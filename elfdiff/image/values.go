@@ -123,6 +123,7 @@ func (t *setTable) find(all []int32) nodeSet {
 type frameSlot struct {
 	off int64 // from the stack pointer at the entry
 	value
+	trusted bool // value.same would be 0 if others knew the address
 }
 
 // maxSlots bounds the words of a stack frame of which something is known at one place.
@@ -141,6 +142,9 @@ type state struct {
 
 // maxRegs is the number of registers of arch.Reg.
 const maxRegs = 32
+
+// allValues are the registers of which values are known.
+const allValues = arch.Regs(1<<maxRegs - 1)
 
 // comparison is one of a register with a constant.
 type comparison struct {
@@ -215,16 +219,8 @@ func (s *state) store(off int64, v value) bool {
 		return false
 	}
 	i, _ := s.slot(off)
-	s.slots = slices.Insert(s.slots, i, frameSlot{off, v})
+	s.slots = slices.Insert(s.slots, i, frameSlot{off: off, value: v})
 	return true
-}
-
-// load returns what is known of a word of the stack frame.
-func (s *state) load(off int64) value {
-	if i, ok := s.slot(off); ok {
-		return s.slots[i].value
-	}
-	return value{}
 }
 
 // reg returns what is known of a register; NoReg is zero.
@@ -248,7 +244,8 @@ func (s *state) set(r arch.Reg, v value) {
 }
 
 // bound notes that what was compared is less than n.
-func (s *state) bound(n uint64) {
+func (f *flow) bound(n uint64) {
+	s := &f.s
 	c := &s.cmp
 	if c.reg >= 0 {
 		s.regs[c.reg].bound = n
@@ -259,8 +256,10 @@ func (s *state) bound(n uint64) {
 		}
 	}
 	for i := range s.slots {
-		if c.same != 0 && s.slots[i].same == c.same {
-			s.slots[i].bound = n
+		if w := &s.slots[i]; c.same != 0 && w.same == c.same {
+			if w.bound = n; w.trusted {
+				f.trusted = max(f.trusted, w.off)
+			}
 		}
 	}
 }
