@@ -80,8 +80,14 @@
 //
 // Code of the target is written by /proc/PID/task/TID/mem and by PTRACE_POKEDATA only. Both (mem_rw in fs/proc/base.c, ptrace_access_vm in
 // kernel/ptrace.c) end in __access_remote_vm (mm/memory.c), which writes by copy_to_user_page. On arm64 that is followed by flush_ptrace_access and sync_icache_aliases (arch/arm64/mm/flush.c) if the mapping is executable:
-// the data cache is cleaned and the instruction cache invalidated for the bytes written. Other ways (process_vm_writev(2), a shared
-// mapping) do not do so, and an emulator does not show it.
+// the data cache is cleaned and the instruction cache invalidated for the bytes written, for every processor (caches_clean_inval_pou in
+// arch/arm64/mm/cache.S). Other ways do not do so, and an emulator does not show it: process_vm_writev(2) copies to the page and marks it dirty
+// (process_vm_rw_pages in mm/process_vm_access.c), as does whatever a call of the target's own writes for it (read(2)), and a shared mapping. A test of
+// internal/house holds that none of these is used.
+//
+// So memory for code has to be executable before it is written: the mapping is asked for VM_EXEC at that moment. The processors need not be told to fetch
+// anew (ISB), as the kernel notes in sync_icache_aliases for user mappings: a thread meets new bytes only after it has come back from the kernel, out of its
+// stop, and an exception return synchronizes (Arm ARM, B2.2.5 and its glossary, "context synchronization event").
 //
 // # Rounds
 //

@@ -4,7 +4,8 @@
 // It is pure: it computes which bytes go where in a process and judges bytes that
 // were read from one, but touches none. Planning happens before a process is
 // stopped; every [Write] holds the bytes that must be found in the place, so that the
-// same plan is the check, the commit, the verification and the undo.
+// same plan is the check, the commit, the verification and the undo. Nothing here makes written instructions visible to
+// instruction fetches: that is a matter of how a Write is carried out (hotpatch/ptrace, "Code and the instruction cache").
 package trampoline
 
 import (

@@ -41,6 +41,22 @@
 // old or fully new, and the next command settles it. Whatever plans (the choosers in apply.go) adds to plan.writes, plan.targets and
 // plan.marks, and sees neither gates nor pending transactions; conclude makes the intent of what was planned.
 //
+// # Code that is written
+//
+// Payloads, gates and jumps are written by [ptrace.Process.WriteMem] and in the stop by its like, after which the kernel makes them visible to
+// instruction fetches: package ptrace says by which path. That asks the mapping whether it is executable, so memory for code is mapped readable and
+// executable from the start (mapPayload) and written from outside; it is never writable, and its protection never changes. While threads run, code is only
+// written where none can be yet: a payload or a gate, to which the stop's jumps lead first. The word that a gate looks at is data.
+//
+// # Landing pads
+//
+// On a processor that checks indirect branches (arm64: FEAT_BTI), the kernel does so in mappings with PROT_BTI: the dynamic linker, or the
+// kernel for a static program, asks for it where an image says that all its code has landing pads. A payload is mapped without. Jumps and gates do
+// not need it: the jump stands behind the landing pad, which stays ([hotpatch/trampoline.PlanSite]), and it and the gate's are direct. It is left out
+// because what a patch carries has landing pads only as far as the function's own compiler saw indirect branches to it, which the
+// image's promise covers and a patch of single functions, added ones and stubs among them, does not state. What that means: a program whose text is guarded goes on
+// being guarded, but an indirect branch that somebody has got hold of may lead to any instruction of a payload. Signed return addresses are checked there as anywhere.
+//
 // # Activeness
 //
 // The stop looks at every thread's registers and stacks (active.go; stacks.go says which memory counts as a stack) and
