@@ -61,14 +61,15 @@ func boot(t *testing.T, m *Machine, limit time.Duration, how ...string) (*Result
 }
 
 func TestJobsEnd(t *testing.T) {
-	r, out, err := boot(t, machine(t), bootLimit, "well", "three", "signal", "never", "liar", "well")
+	r, out, err := boot(t, machine(t), bootLimit, "well", "three", "signal", "never", "liar", "warning", "well")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if want := []int{0, 3, 128 + 9, ExitLimit, 1, 0}; !slices.Equal(r.Status, want) {
+	if want := []int{0, 3, 128 + 9, ExitLimit, 1, ExitKernel, 0}; !slices.Equal(r.Status, want) {
 		t.Errorf("status %v, want %v\n%s", r.Status, want, out)
 	}
-	for _, want := range []string{"in arm64 well\n\n\nthree\n", "in arm64 three\n", "in arm64 signal", "ended: not done in 1s\n"} {
+	for _, want := range []string{"in arm64 well\n\n\nthree\n", "in arm64 three\n", "in arm64 signal", "ended: not done in 1s\n",
+		"the kernel warns of itself:\n\tWARNING: CPU: a test's\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}

@@ -29,6 +29,9 @@ const JobsPath = "/jobs.json"
 // ExitLimit is the exit status of a job that was ended because its time had passed, as timeout(1) has it.
 const ExitLimit = 124
 
+// ExitKernel is the exit status of a job that ended well, but made the kernel warn of itself.
+const ExitKernel = 125
+
 // The lines of the protocol, each on a line of its own:
 //
 //	NONCE start JOB         the job begins; all up to its end line is its output

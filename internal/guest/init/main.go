@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -145,10 +146,21 @@ func runJobs() int {
 		fmt.Fprintln(os.Stderr, "guest init:", err)
 		return failed
 	}
+	log, err := openKernelLog()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guest init:", err)
+		return failed
+	}
 	all := 0
 	for i := range jobs.List {
 		jobs.Start(os.Stdout, i)
 		status := run(&jobs.List[i])
+		if said := log.warnings(); len(said) > 0 {
+			fmt.Printf("the kernel warns of itself:\n\t%s\n", strings.Join(said, "\n\t"))
+			if status == 0 {
+				status = guest.ExitKernel
+			}
+		}
 		jobs.End(os.Stdout, i, status)
 		if status != 0 {
 			all = 1

@@ -24,6 +24,10 @@ func main() {
 		time.Sleep(24 * time.Hour)
 	case "panic": // of the kernel
 		os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
+	case "warning": // of the kernel, as it seems
+		if err := os.WriteFile("/dev/kmsg", []byte("<4>WARNING: CPU: a test's\n"), 0); err != nil {
+			fmt.Println(err)
+		}
 	case "compile":
 		if err := compile(); err != nil {
 			fmt.Println(err)
