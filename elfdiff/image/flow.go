@@ -45,7 +45,10 @@ type flow struct {
 	threaded  bool // the unit reads the thread pointer
 	whole     bool // code to which nothing is known to lead counts
 	recording bool
-	left      arch.Regs // registers in which code elsewhere may take values from where the unit is left
+	// left are the registers in which code elsewhere may take values from where the unit is left. A function of the ABI (crossing.own) has what its caller
+	// had in the saved registers there: where a page seems to be in one, control does not come.
+	left  arch.Regs
+	unset arch.Regs // registers whose value at the entry the unit does not use, but saves and restores it: see state.spent
 	unitUses
 }
 
@@ -61,7 +64,10 @@ func (f *flow) run(d *Decoder, whole bool) error {
 	f.whole = whole
 	f.d, f.im, f.arch = d, d.im, d.im.Arch.Pieces
 	f.threaded = slices.ContainsFunc(d.insts, func(in arch.Inst) bool { return in.TLSBase })
-	f.left = f.arch.Saved
+	f.left, f.unset = f.arch.Saved, 0
+	if c := &d.im.crossing; c.known && c.own[d.atoms[0].ID] {
+		f.left, f.unset = 0, f.arch.Saved&^f.arch.SP.Bit()
+	}
 	for _, a := range d.atoms {
 		f.left |= d.im.crossing.out[a.ID]
 	}
@@ -168,6 +174,7 @@ func (f *flow) fixpoint() error {
 	}
 	f.s.restore(&saved{})
 	f.s.regs[f.arch.SP] = value{kind: valueFrame}
+	f.s.spent = f.unset
 	f.enter(0)
 	if err := f.drain(); err != nil || !f.whole {
 		return err

@@ -10,6 +10,7 @@ import (
 func (f *flow) step(n int32, in *arch.Inst, at arch.ImageAddr) {
 	s, t := &f.s, &f.does[n]
 	f.t = t
+	f.settle(n)
 	v, v2 := f.result(n, in, at)
 	if f.recording {
 		f.record(n, in, at)
