@@ -130,6 +130,10 @@ type Arch struct {
 	// general dynamic access, which tells it from local dynamic access. Nil: no spelling does.
 	TLSGeneral func(code []byte) bool
 
+	// Helper reports whether a name is that of a function which compilers add for code that they do not want in line, or may not have there. It works on
+	// what its arguments hold or point to as integers and addresses, knows no type of the program's, and brings no debug information along.
+	Helper func(name string) bool
+
 	Call   Convention
 	Jump   Jump
 	DWARF  DWARF

@@ -184,7 +184,7 @@ func (d *differ) coverage(old, new *types.Build) string {
 		}
 		var without []string
 		for _, u := range x.s.units {
-			if !x.b.Covers(uint64(u.atom().Addr)) {
+			if !x.b.Covers(uint64(u.atom().Addr)) && !x.s.im.Arch.Helper(u.name()) {
 				without = append(without, u.name())
 			}
 		}

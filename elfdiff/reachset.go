@@ -50,7 +50,7 @@ func (d *differ) reach(p *patch.Patch) {
 	}
 	slices.Sort(p.Reach.Inlined)
 	if said := d.layouts.said; p.Reach.Unknown == "" && said != LayoutsChecked && said != LayoutsNotNeeded {
-		p.Reach.Unknown = "the layouts of types are " + said
+		p.Reach.Unknown = "the layouts of types: " + said
 	}
 }
 

@@ -33,6 +33,7 @@ var Arch = &arch.Arch{
 	PLTStub:    pltStub,
 	Pieces:     &pieces,
 	Effects:    Effects,
+	Helper:     helper,
 	Call:       convention,
 	Jump:       jump,
 	DWARF:      dwarf,

@@ -75,3 +75,36 @@ func empty(s any) (names []string) {
 	}
 	return names
 }
+
+// TestHelper: what compilers add, and what is spelled alike.
+func TestHelper(t *testing.T) {
+	for _, c := range []struct {
+		machine elf.Machine
+		name    string
+		want    bool
+	}{
+		{machine: elf.EM_AARCH64, name: "__aarch64_ldadd8_acq_rel", want: true},
+		{machine: elf.EM_AARCH64, name: "__aarch64_cas16_relax", want: true},
+		{machine: elf.EM_AARCH64, name: "__aarch64_swp1_sync", want: true},
+		{machine: elf.EM_AARCH64, name: "init_have_lse_atomics", want: true},
+		{machine: elf.EM_AARCH64, name: "__aarch64_swp16_acq"},
+		{machine: elf.EM_AARCH64, name: "__aarch64_ldadd_acq"},
+		{machine: elf.EM_AARCH64, name: "__aarch64_ldadd8_seq"},
+		{machine: elf.EM_AARCH64, name: "__aarch64_sync_cache_range"},
+		{machine: elf.EM_AARCH64, name: "ldadd8_acq"},
+		{machine: elf.EM_AARCH64, name: "__x86_return_thunk"},
+		{machine: elf.EM_X86_64, name: "__x86_indirect_thunk_rax", want: true},
+		{machine: elf.EM_X86_64, name: "__x86_return_thunk", want: true},
+		{machine: elf.EM_X86_64, name: "__llvm_retpoline_r11", want: true},
+		{machine: elf.EM_X86_64, name: "__x86_shared_cache_size"},
+		{machine: elf.EM_X86_64, name: "__aarch64_ldadd8_acq_rel"},
+	} {
+		a, err := Lookup(c.machine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Helper(c.name); got != c.want {
+			t.Errorf("%s, %s: %v, want %v", a.Name, c.name, got, c.want)
+		}
+	}
+}

@@ -43,6 +43,7 @@ var Arch = &arch.Arch{
 	Aim:        aim,
 	Displace:   displace,
 	FieldReloc: fieldReloc,
+	Helper:     helper,
 	Call:       convention,
 	Jump:       jump,
 	DWARF:      dwarf,

@@ -57,6 +57,8 @@ func (im *Image) markCRT(a *Atom, crt bool) {
 	}
 	is := a.Local && (a.File == "crtstuff.c" || strings.HasSuffix(a.File, "crt1.o")) && isStartFileName(a.Name)
 	switch a.Name {
+	case "call_weak_fn": // what _init calls (glibc, sysdeps/aarch64/crti.S, without STT_FILE, for which GNU ld puts the object's name)
+		is = is || a.Local && (a.File == "" || a.File == "crti.o")
 	case "_start", "_dl_relocate_static_pie":
 		is = is || a.IsCode()
 	case "_init", "_fini":

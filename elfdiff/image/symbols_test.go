@@ -105,19 +105,27 @@ func TestUnitMarks(t *testing.T) {
 // TestStartFiles tells the functions of crtstuff.c from those of an object without STT_FILE behind it.
 func TestStartFiles(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		kind AtomKind
+		file, name string
+		kind       AtomKind
 	}{
-		{name: "frame_dummy", kind: Code},
-		{name: "frame_dummy.0", kind: Code},
-		{name: "read_int", kind: Func},
-		{name: "completed.cold", kind: Func},
+		{file: "crtstuff.c", name: "frame_dummy", kind: Code},
+		{file: "crtstuff.c", name: "frame_dummy.0", kind: Code},
+		{file: "crtstuff.c", name: "read_int", kind: Func},
+		{file: "crtstuff.c", name: "completed.cold", kind: Func},
+		{file: "crti.o", name: "call_weak_fn", kind: Code},
+		{file: "", name: "call_weak_fn", kind: Code},
+		{file: "server.c", name: "call_weak_fn", kind: Func},
 	} {
-		im := textFile(append(bytes.Repeat([]byte{0x90}, 15), 0xc3), nil,
-			testSymbol{name: "crtstuff.c", typ: elf.STT_FILE, shndx: elf.SHN_ABS},
-			testSymbol{name: c.name, typ: elf.STT_FUNC, shndx: inText, value: textAddr, size: 16}).load(t)
+		symbols := []testSymbol{
+			{name: c.name, typ: elf.STT_FUNC, shndx: inText, value: textAddr, size: 16},
+			{name: "crtstuff.c", typ: elf.STT_FILE, shndx: elf.SHN_ABS},
+		}
+		if c.file != "" {
+			symbols = append([]testSymbol{{name: c.file, typ: elf.STT_FILE, shndx: elf.SHN_ABS}}, symbols...)
+		}
+		im := textFile(append(bytes.Repeat([]byte{0x90}, 15), 0xc3), nil, symbols...).load(t)
 		if got := im.atom(t, c.name).Kind; got != c.kind {
-			t.Errorf("%s is a %v, want a %v", c.name, got, c.kind)
+			t.Errorf("%s of %q is a %v, want a %v", c.name, c.file, got, c.kind)
 		}
 	}
 }

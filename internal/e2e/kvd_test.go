@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,26 +48,26 @@ func TestServerUnderLoad(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		build   build
-		threads string // of the pool
+		threads int // of the pool
 		rounds  int
 	}{
-		{name: "as Debian builds", build: ordinary, threads: "4", rounds: 2},
-		{name: "64 workers", build: ordinary, threads: "64", rounds: 1},
-		{name: "gcc -O0", build: build{cc: "gcc", flags: "-O0 -fPIE -pie"}, threads: "4", rounds: 1},
-		{name: "gcc -O3", build: build{cc: "gcc", flags: "-O3 -fPIE -pie"}, threads: "4", rounds: 1},
-		{name: "gcc -Os", build: build{cc: "gcc", flags: "-Os -fPIE -pie"}, threads: "4", rounds: 1},
-		{name: "gcc hardened", build: build{cc: "gcc", flags: "-O2 -fPIE -pie -fcf-protection -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now"}, threads: "4", rounds: 1},
-		{name: "gcc without PIE, with relocations", build: build{cc: "gcc", flags: "-O2 -fno-pie -no-pie -Wl,--emit-relocs"}, threads: "4", rounds: 1},
-		{name: "clang -O2", build: build{cc: "clang", flags: "-O2 -fPIE -pie"}, threads: "4", rounds: 1},
+		{name: "as Debian builds", build: ordinary, threads: 4, rounds: 2},
+		{name: "many workers", build: ordinary, threads: victim.Scale(64, 24), rounds: 1},
+		{name: "gcc -O0", build: build{cc: "gcc", flags: "-O0 -fPIE -pie"}, threads: 4, rounds: 1},
+		{name: "gcc -O3", build: build{cc: "gcc", flags: "-O3 -fPIE -pie"}, threads: 4, rounds: 1},
+		{name: "gcc -Os", build: build{cc: "gcc", flags: "-Os -fPIE -pie"}, threads: 4, rounds: 1},
+		{name: "gcc hardened", build: build{cc: "gcc", flags: "-O2 -fPIE -pie -fcf-protection -fstack-protector-strong -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now"}, threads: 4, rounds: 1},
+		{name: "gcc without PIE, with relocations", build: build{cc: "gcc", flags: "-O2 -fno-pie -no-pie -Wl,--emit-relocs"}, threads: 4, rounds: 1},
+		{name: "clang -O2", build: build{cc: "clang", flags: "-O2 -fPIE -pie"}, threads: 4, rounds: 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) { upAndDown(t, &tool{t: t, path: built.path}, tc.build, tc.threads, tc.rounds) })
 	}
 }
 
-func upAndDown(t *testing.T, h *tool, b build, threads string, rounds int) {
-	const conns, settle = 12, 200
+func upAndDown(t *testing.T, h *tool, b build, threads, rounds int) {
+	conns, settle := victim.Scale(12, 4), int64(victim.Scale(200, 60))
 	patches := b.patches(t, h)
-	v, addr := b.start(t, "-t", threads)
+	v, addr := b.start(t, "-t", strconv.Itoa(threads))
 	load, err := kvload.Start(addr, conns, 1)
 	if err != nil {
 		t.Fatal(err)
