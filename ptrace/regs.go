@@ -5,6 +5,14 @@ import (
 	"syscall"
 )
 
+// The kernel's internal results of an interrupted call (linux/errno.h).
+const (
+	eRestartSys      = 512 // ERESTARTSYS
+	eRestartNoIntr   = 513 // ERESTARTNOINTR
+	eRestartNoHand   = 514 // ERESTARTNOHAND
+	eRestartResblock = 516 // ERESTART_RESTARTBLOCK
+)
+
 // errnoOf splits the raw result of a system call.
 func errnoOf(v uint64) (uint64, syscall.Errno) {
 	if v > ^uint64(4095) {

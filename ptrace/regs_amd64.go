@@ -119,14 +119,6 @@ func (r *Regs) call(pc arch.Addr, nr uintptr, args [6]uint64) {
 	}
 }
 
-// The kernel's internal results of an interrupted call (linux/errno.h).
-const (
-	eRestartSys      = 512 // ERESTARTSYS
-	eRestartNoIntr   = 513 // ERESTARTNOINTR
-	eRestartNoHand   = 514 // ERESTARTNOHAND
-	eRestartResblock = 516 // ERESTART_RESTARTBLOCK
-)
-
 // unattended returns what the kernel makes of the registers of a stopped thread when it lets the thread go on without
 // a signal (arch_do_signal_or_restart in arch/x86/kernel/signal.c): a call that is to be restarted is
 // made again from its instruction, or goes on through its restart block.
@@ -170,6 +162,9 @@ func skipCall(tid int, regs *Regs) syscall.Errno {
 	_, e := regset(unix.PTRACE_SETREGSET, tid, regs)
 	return e
 }
+
+// leaveCall makes the kernel forget that a thread which is stopped at the exit of a system call has made it: its own registers say so.
+func leaveCall(int, *Regs) syscall.Errno { return 0 }
 
 // loseInCall says what a system call would take from a stopped thread that is in none: nothing but rcx and r11.
 func loseInCall(int) string { return "" }

@@ -166,6 +166,17 @@ func setSyscall(tid, nr int) syscall.Errno {
 // skipCall makes a thread that is stopped at the entry of a system call leave it at once, without its being made.
 func skipCall(tid int, _ *Regs) syscall.Errno { return setSyscall(tid, noSyscall) }
 
+// leaveCall makes the kernel forget that a thread which is stopped at the exit of a system call has made it. Otherwise it would take x0 of the
+// thread's own registers for the result of that call, and go back by one instruction if that is one to restart a call for. It looks at w0 only
+// (retval in do_signal, arch/arm64/kernel/signal.c), and a mask like ^uint32(511) is one.
+func leaveCall(tid int, own *Regs) syscall.Errno {
+	switch -int32(own.Result()) {
+	case eRestartSys, eRestartNoIntr, eRestartNoHand, eRestartResblock:
+		return setSyscall(tid, noSyscall)
+	}
+	return 0
+}
+
 // loseInCall says what a system call would take from a stopped thread that is in none; "" if nothing. A call sets what SVE has beyond the 128
 // bits of v0 to v31 to zero, and leaves streaming mode (Documentation/arch/arm64/sve.rst and sme.rst, "System call behaviour"). They are never
 // written here, so such a thread is left alone until it makes a call itself.

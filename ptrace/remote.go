@@ -292,6 +292,9 @@ func (r *Remote) restore() error {
 	if e := ptrace(unix.PTRACE_INTERRUPT, r.t.tid, 0, 0); e != 0 {
 		return r.lost(e)
 	}
+	if e := leaveCall(r.t.tid, &r.saved); e != 0 {
+		return r.lost(e)
+	}
 	if err := r.putBack(); err != nil {
 		return err
 	}

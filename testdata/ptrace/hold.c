@@ -267,6 +267,8 @@ int main(int argc, char **argv)
 			p->gpr[k] = (uint64_t)rand() << 40 ^ (uint64_t)rand() << 20 ^ rand();
 		prepare(p, i);
 		p->spins = 20000, p->nr = -1;
+		if (i % 2 == 0) // what looks like the result of a call that is to be restarted (linux/errno.h), in the register of results
+			p->gpr[0] = (uint64_t[]){-512, -513, (uint32_t)-514, (uint32_t)-516}[i / 2 % 4];
 		if (i % 4 == 1 && !*kind)
 			p->spins = 3, p->nr = SYS_nanosleep, p->a0 = (uint64_t)&nap; // nanosleep: restart block
 		if (i % 4 == 3 && !*kind) { // read of a timer: plain restart
