@@ -78,16 +78,18 @@
 //
 // # Code and the instruction cache
 //
-// Code of the target is written by /proc/PID/task/TID/mem and by PTRACE_POKEDATA only. Both (mem_rw in fs/proc/base.c, ptrace_access_vm in
-// kernel/ptrace.c) end in __access_remote_vm (mm/memory.c), which writes by copy_to_user_page. On arm64 that is followed by flush_ptrace_access and sync_icache_aliases (arch/arm64/mm/flush.c) if the mapping is executable:
-// the data cache is cleaned and the instruction cache invalidated for the bytes written, for every processor (caches_clean_inval_pou in
-// arch/arm64/mm/cache.S). Other ways do not do so, and an emulator does not show it: process_vm_writev(2) copies to the page and marks it dirty
-// (process_vm_rw_pages in mm/process_vm_access.c), as does whatever a call of the target's own writes for it (read(2)), and a shared mapping. A test of
-// internal/house holds that none of these is used.
+// Code of the target is written by /proc/PID/task/TID/mem and by PTRACE_POKEDATA only. Both (mem_rw in fs/proc/base.c, ptrace_access_vm
+// in kernel/ptrace.c) end in __access_remote_vm (mm/memory.c), which writes by copy_to_user_page. On arm64 that is followed by
+// flush_ptrace_access and sync_icache_aliases (arch/arm64/mm/flush.c) if the mapping is executable: the data cache is cleaned and the
+// instruction cache invalidated for the bytes written (caches_clean_inval_pou in arch/arm64/mm/cache.S; the whole of an instruction cache
+// that may hold aliases, icache_inval_all_pou), for every processor. Other ways do not do so, and an emulator does not show it:
+// process_vm_writev(2) copies to the page and marks it dirty (process_vm_rw_pages in mm/process_vm_access.c), as does whatever a call of the
+// target's own writes for it (read(2)), and a shared mapping. A test of internal/house holds that none of these is used.
 //
-// So memory for code has to be executable before it is written: the mapping is asked for VM_EXEC at that moment. The processors need not be told to fetch
-// anew (ISB), as the kernel notes in sync_icache_aliases for user mappings: a thread meets new bytes only after it has come back from the kernel, out of its
-// stop, and an exception return synchronizes (Arm ARM, B2.2.5 and its glossary, "context synchronization event").
+// So memory for code has to be executable before it is written: the mapping is asked for VM_EXEC at that moment. The processors need not be
+// told to fetch anew (ISB), as the kernel notes in sync_icache_aliases for user mappings: a thread meets new bytes only after it has come
+// back from the kernel, out of its stop, and an exception return synchronizes (Arm ARM, B2.2.5 and its glossary, "context synchronization
+// event").
 //
 // # Rounds
 //
@@ -113,15 +115,17 @@
 //
 // Most are restarted by the kernel. Those that return a plain EINTR on any stop (signal(7),
 // "Interruption of system calls and library functions by stop signals") are made to restart by turning
-// the result into -ERESTARTNOHAND; see eintr.go. On arm64 the kernel has lost an argument by then, so they are led back to the call that the thread was
-// seen in before the stop, if a breakpoint behind it proves that the thread has not returned from it since (eintr_arm64.go). A call without that
-// proof, because it began just before the stop, returns EINTR and is named (Process.Interrupted).
+// the result into -ERESTARTNOHAND; see eintr.go. On arm64 the kernel has lost an argument by then, so they are led back to the call that
+// the thread was seen in before the stop, if a breakpoint behind it proves that the thread has not returned from it since
+// (eintr_arm64.go). A call without that proof, because it began just before the stop, returns EINTR and is named (Process.Interrupted).
 //
-// On arm64 the kernel decides at the stop what becomes of a call if a signal with a handler comes next, and forgets it when the thread is borrowed. A
-// signal that comes while the thread makes a borrowed call is therefore delivered as if it had come just before the thread's own call: one that every
-// handler ends (endsByHandler) gives EINTR; any other begins behind the handler, also if the handler has no SA_RESTART. A program that relies on such a
-// handler to end a read, accept or wait, and does not cope with a signal in front of it, waits on. A signal that comes before the borrowed
-// call, or behind it, is not concerned. On x86-64 the kernel decides by the registers, which are put back.
+// On arm64 the kernel decides at the stop what becomes of a call if a signal with a handler comes next, and forgets it when the thread is
+// borrowed. A signal that comes after the thread has begun its first borrowed call, and before it is back in its own call, is therefore
+// delivered as if it had come just before that: a call that every handler ends (endsByHandler) gives EINTR; any other begins behind the handler,
+// also if the handler has no SA_RESTART. A program that relies on such a handler to end a read, accept or wait, and does not cope
+// with a signal in front of it, waits on. A thread that is about to make a call again is let go only after a look for signals that wait
+// for it; one that comes between that look and its release, which are microseconds, has the call begin again behind the handler.
+// On x86-64 the kernel decides by the registers, which are put back.
 //
 // Three things remain, and are the price of ptrace:
 //

@@ -83,5 +83,8 @@ func (tr *tracer) beginAgain(t *tracee, _ *interruption) bool {
 // makesAgain notes that a thread is about to make its call again because of us. The kernel knows it.
 func (tr *tracer) makesAgain(*tracee) {}
 
+// handlerEnds reports whether a signal waits for a stopped thread that ends its call only if the thread is traced.
+func (tr *tracer) handlerEnds(*tracee) bool { return false }
+
 // keepRestart prepares a parked thread for being borrowed: its registers say how its call goes on.
 func (tr *tracer) keepRestart(*tracee) error { return nil }

@@ -60,7 +60,7 @@ var restartables = [...]interruptible{
 }
 
 // neverRestarted are the calls that a signal with a handler ends with EINTR whatever its SA_RESTART (signal(7)), beside those of
-// interruptibles that are so always. A futex is one if it has a timeout.
+// interruptibles that are so always. A futex is one if it waits with a timeout.
 var neverRestarted = [...]int{
 	unix.SYS_RESTART_SYSCALL, unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_PPOLL, unix.SYS_PSELECT6, unix.SYS_RT_SIGSUSPEND,
 	unix.SYS_MSGRCV, unix.SYS_MSGSND,
@@ -88,6 +88,12 @@ func (c *callRecord) with(r *Regs) bool {
 		}
 	}
 	return true
+}
+
+// next reports whether a stopped thread is about to make the call.
+func (c *callRecord) next(t *tracee) bool {
+	r := &t.regs
+	return c.is(r, r.PC()+arch.Addr(len(syscallInst))) && c.with(r) && isCall(t.tid, r.PC())
 }
 
 // memory is what is remembered of a thread from stop to stop.
@@ -195,7 +201,7 @@ func (tr *tracer) interrupted(t *tracee) interruption {
 			tr.noteInterrupted(t, was.nr)
 		}
 	case t.stop.delivery(): // the kernel decides
-	case callOf(restartables[:], was.nr) != nil && (was.nr != unix.SYS_FUTEX || r.Arg(3) != 0) && isCall(t.tid, r.PC()):
+	case callOf(restartables[:], was.nr) != nil && (was.nr != unix.SYS_FUTEX || timedFutex(r)) && isCall(t.tid, r.PC()):
 		was.how, was.behind = endBlock, r.PC()+arch.Addr(len(syscallInst))
 	}
 	return was
@@ -246,10 +252,7 @@ func (tr *tracer) makesAgain(t *tracee) {
 // has a handler.
 func (tr *tracer) endAgain(t *tracee) {
 	a, r := &t.memory.again, &t.regs
-	if !a.is(r, r.PC()+arch.Addr(len(syscallInst))) || !a.with(r) || !isCall(t.tid, r.PC()) {
-		return
-	}
-	if !endsByHandler(r) {
+	if !a.next(t) || !endsByHandler(r) {
 		return
 	}
 	a.known = false
@@ -263,7 +266,15 @@ func (tr *tracer) endAgain(t *tracee) {
 func endsByHandler(r *Regs) bool {
 	nr := r.callNR()
 	c := callOf(interruptibles[:], nr)
-	return c != nil && c.always || slices.Contains(neverRestarted[:], nr) || nr == unix.SYS_FUTEX && r.Arg(3) != 0
+	return c != nil && c.always || slices.Contains(neverRestarted[:], nr) || nr == unix.SYS_FUTEX && timedFutex(r)
+}
+
+// timedFutex reports whether a futex call waits with a timeout, so that it goes on by a restart block and a handler ends it (futex_wait in
+// kernel/futex/waitswake.c). Others have something else in argument 3, never block, or are begun again behind any handler.
+func timedFutex(r *Regs) bool {
+	const wait, waitBitset, flags = 0, 9, 128 | 256 // FUTEX_WAIT, FUTEX_WAIT_BITSET; FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME of linux/futex.h
+	op := uint32(r.Arg(1)) &^ flags
+	return (op == wait || op == waitBitset) && r.Arg(3) != 0
 }
 
 // deliverInCall prepares a borrowed thread, with its own registers, for a signal: a handler ends the call, as it would have.
@@ -271,6 +282,20 @@ func (tr *tracer) deliverInCall(t *tracee) {
 	if tr.caught(t) {
 		tr.endAgain(t)
 	}
+}
+
+// handlerEnds reports whether a signal waits for a stopped thread that ends its call only if the thread is traced: the call is to be made
+// again, and the kernel does not know.
+func (tr *tracer) handlerEnds(t *tracee) bool {
+	if t.stop.delivery() || !t.memory.again.next(t) || !endsByHandler(&t.regs) {
+		return false
+	}
+	status, err := readTask(tr.p.PID, t.tid, "status")
+	if err != nil {
+		return false
+	}
+	pending := statusMask(status, "SigPnd") | statusMask(status, "ShdPnd")
+	return pending&^statusMask(status, "SigBlk")&statusMask(status, "SigCgt") != 0
 }
 
 // entryPatience is how long a thread may take to the entry of its call, and back into a stop of PTRACE_INTERRUPT. Nothing but the want of a

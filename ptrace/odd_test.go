@@ -340,7 +340,8 @@ func TestKilledInTheStop(t *testing.T) {
 }
 
 func TestKilledFromTheSide(t *testing.T) {
-	for i := range 20 {
+	patience := time.Duration(victim.Scale(3, 60)) * time.Second
+	for i := range victim.Scale(20, 6) {
 		v := victim.Start(t, build(t, "threads.c"), "10", "1")
 		p := open(t, v.PID)
 		go func() {
@@ -361,7 +362,7 @@ func TestKilledFromTheSide(t *testing.T) {
 				break
 			}
 		}
-		if d := time.Since(begin); d > 3*time.Second {
+		if d := time.Since(begin); d > patience {
 			t.Errorf("noticed after %v", d)
 		}
 		eventually(t, "zombie", func() bool { return states(t, v.PID) == "Z" })

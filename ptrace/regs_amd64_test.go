@@ -13,15 +13,11 @@ import (
 // callsWithBlock are those calls of the victim odd that go on by a restart block.
 const callsWithBlock = "futex nanosleep poll"
 
-// seesIgnored: whether a call that always needs repair sees an EINTR if an ignored signal wakes it while it is traced and runs.
-const seesIgnored = false
+// seesStops: whether a stop may end a call with an EINTR that the program sees, and that is named.
+const seesStops = false
 
-// emulated: whether these tests usually run under emulation, where a spinning thread may wait for a processor longer than a borrowing has patience.
-// They make fewer rounds by slowness.
-const (
-	emulated = false
-	slowness = 1
-)
+// keepsHandlers: whether a handler without SA_RESTART ends any call, also when its signal comes while the thread makes borrowed calls.
+const keepsHandlers = true
 
 // requestsMore are the ptrace requests that are made on this architecture only, by name, for n threads: none.
 func requestsMore(int) map[string]int { return nil }

@@ -17,15 +17,11 @@ import (
 // callsWithBlock are those calls of the victim odd that go on by a restart block.
 const callsWithBlock = "futex nanosleep"
 
-// seesIgnored: whether a call that always needs repair sees an EINTR if an ignored signal wakes it while it is traced and runs.
-const seesIgnored = true
+// seesStops: whether a stop may end a call with an EINTR that the program sees, and that is named.
+const seesStops = true
 
-// emulated: whether these tests usually run under emulation, where a spinning thread may wait for a processor longer than a borrowing has patience.
-// They make fewer rounds by slowness.
-const (
-	emulated = true
-	slowness = 10
-)
+// keepsHandlers: whether a handler without SA_RESTART ends any call, also when its signal comes while the thread makes borrowed calls.
+const keepsHandlers = false
 
 // requestsMore are the ptrace requests that are made on this architecture only, by name, for n threads: each thread's thread pointer, the
 // masks of pointer authentication, and whether the borrowed thread uses SVE and SME.
@@ -274,19 +270,26 @@ func TestHandlerEndsCall(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		nr   uint64
+		op   uint64 // of a futex
 		arg3 uint64
 		ends bool
 	}{
 		{name: "ppoll", nr: unix.SYS_PPOLL, ends: true},
 		{name: "restart_syscall", nr: unix.SYS_RESTART_SYSCALL, ends: true},
 		{name: "epoll_pwait", nr: unix.SYS_EPOLL_PWAIT, ends: true},
-		{name: "futex with a timeout", nr: unix.SYS_FUTEX, arg3: 1, ends: true},
-		{name: "futex", nr: unix.SYS_FUTEX},
+		{name: "FUTEX_WAIT with a timeout", nr: unix.SYS_FUTEX, arg3: 1, ends: true},
+		{name: "FUTEX_WAIT", nr: unix.SYS_FUTEX},
+		{name: "FUTEX_WAIT_BITSET_PRIVATE with a timeout of the clock", nr: unix.SYS_FUTEX, op: 9 | 128 | 256, arg3: 1, ends: true},
+		{name: "FUTEX_WAIT_BITSET", nr: unix.SYS_FUTEX, op: 9},
+		{name: "FUTEX_CMP_REQUEUE", nr: unix.SYS_FUTEX, op: 4, arg3: 1},
+		{name: "FUTEX_WAKE_OP", nr: unix.SYS_FUTEX, op: 5, arg3: 1},
+		{name: "FUTEX_LOCK_PI with a timeout", nr: unix.SYS_FUTEX, op: 6, arg3: 1},
 		{name: "waitid", nr: unix.SYS_WAITID},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var r Regs
 			r.word[regX8] = tt.nr
+			r.setArg(1, tt.op)
 			r.setArg(3, tt.arg3)
 			if got := endsByHandler(&r); got != tt.ends {
 				t.Errorf("%v, want %v", got, tt.ends)

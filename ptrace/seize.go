@@ -164,7 +164,7 @@ func (tr *tracer) detachAll() {
 	for i := 0; i < len(tr.threads); {
 		t := tr.threads[i]
 		if !t.worker && !t.zombie {
-			if !t.stopped && tr.park(t, borrowPatience) != nil || !tr.passOver(t) {
+			if !t.stopped && tr.park(t, borrowPatience) != nil || !tr.passOver(t) || !tr.handleFirst(t) {
 				stuck = append(stuck, t)
 			}
 			if t.stopped {
@@ -193,6 +193,22 @@ func (tr *tracer) passOver(t *tracee) bool {
 		}
 		tr.resume(t)
 		nap(d)
+		if tr.park(t, borrowPatience) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// handleFirst lets a stopped thread go as far as to the handler of a signal that has come meanwhile, if that is to end a call which
+// would begin again once the thread is detached. It reports false, and the thread stays a tracee, if it does not stop again.
+func (tr *tracer) handleFirst(t *tracee) bool {
+	const tries = 3 // another thread may take a signal of the process
+	for range tries {
+		if !t.stopped || tr.byTID[t.tid] != t || !tr.handlerEnds(t) {
+			break
+		}
+		tr.resume(t)
 		if tr.park(t, borrowPatience) != nil {
 			return false
 		}

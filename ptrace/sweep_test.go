@@ -19,7 +19,8 @@ import (
 )
 
 // The tests here kill a process that borrows a thread, before and after each of its ptrace requests and of its writes to
-// the target's memory in turn. The thread goes on by itself each time; the victims check what it sees.
+// the target's memory in turn. The thread goes on by itself each time; the victims check what it sees. An emulated machine gets round to a part
+// of the instants, another one for each thread.
 
 const (
 	envBorrow = "HOTPATCH_TEST_BORROW" // "PID TID": what the killed process is to borrow
@@ -143,10 +144,11 @@ func TestKilledKeepsRegisters(t *testing.T) {
 	deaths := 0
 	for kind, th := range threads[1:] {
 		n := len(s.probes(v.PID, th.TID))
-		for at := 1; at <= n && !t.Failed(); at++ {
-			if kind == 2 && at%4 != 0 { // spins like the first
-				continue
-			}
+		stride := victim.Scale(1, 6)
+		if kind == 2 { // spins like the first
+			stride *= 4
+		}
+		for at := 1 + kind%stride; at <= n && !t.Failed(); at += stride {
 			if s.run(v.PID, th.TID, at) {
 				deaths++
 			}
@@ -167,7 +169,7 @@ func repaired(probes []string) int {
 // no early return. Every thread meets every stride-th probe. The calls that return a plain EINTR on any stop are
 // excepted until they have been repaired: that cannot be helped.
 func TestKilledInBlockingCalls(t *testing.T) {
-	const stride = 5
+	stride := victim.Scale(5, 50)
 	s := newSweeper(t)
 	v := victim.Start(t, build(t, "calls.c"))
 	p := open(t, v.PID)
@@ -206,7 +208,7 @@ func TestKilledUnderSignals(t *testing.T) {
 	v := victim.Start(t, build(t, "signals.c"))
 	n := len(s.probes(v.PID, v.PID))
 	total, deaths := 0, 0
-	for at := 1; at <= n; at++ {
+	for at := 1; at <= n; at += victim.Scale(1, 5) {
 		if s.run(v.PID, v.PID, at) {
 			deaths++
 		}
