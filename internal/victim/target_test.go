@@ -15,8 +15,6 @@ import (
 // onlyX86 are the programs that are for x86-64 only, each with its reason.
 func onlyX86() map[string]string {
 	return map[string]string{
-		"ptrace/hold.c": "every register is named",
-		"ptrace/odd.c":  "the sequences are assembly",
 		"unwind/hand.c": "hand-written frames",
 	}
 }
