@@ -12,7 +12,8 @@ import (
 
 // testDirs are the directories of the packages that testdata/README.md names by their last element.
 var testDirs = map[string]string{
-	"ptrace": "ptrace", "inject": "ptrace/inject", "unwind": "ptrace/unwind", "cli": "cmd/internal/cli", "x86": "arch/x86", "trampoline": "trampoline",
+	"ptrace": "ptrace", "inject": "ptrace/inject", "unwind": "ptrace/unwind", "cli": "cmd/internal/cli", "cfi": "ptrace/unwind/cfi", "x86": "arch/x86", "arm64": "arch/arm64", "house": "internal/house",
+	"trampoline": "trampoline",
 	"pairs": "internal/pairs", "e2e": "internal/e2e", "sweep": "internal/sweep", "walk": "internal/walk", "toolchains": "internal/toolchains",
 }
 
