@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 
+	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
 	"hotpatch/elfdiff/patch"
 )
@@ -119,12 +120,11 @@ func (e *emitter) functions() []patch.Func {
 }
 
 // parts describes the old body of a function, with the fields that differ where the same
-// code is linked elsewhere.
+// code is linked elsewhere: its parts, and then the code to which the linker has moved instructions of it.
 func parts(u *unit) []patch.Part {
-	var out []patch.Part
+	var out, veneers []patch.Part
 	for _, a := range u.parts {
-		b, _ := u.im.Bytes(a.Addr, a.Size)
-		p := patch.Part{Name: a.Name, Addr: a.Addr, Size: a.Size, Hash: sha256.Sum256(b), Bytes: b}
+		p := partAt(u.im, a.Name, a.Addr, a.Size)
 		if body, err := u.im.Body(a); err == nil {
 			for i := range body.Refs {
 				r := &body.Refs[i]
@@ -133,9 +133,32 @@ func parts(u *unit) []patch.Part {
 				}
 			}
 		}
+		for _, v := range u.im.Veneers(a.Addr, a.End()) {
+			n := uint8(u.im.Arch.InstAlign)
+			p.Fields = withField(p.Fields, patch.Field{Off: uint32(v.Site - a.Addr), Size: n})
+			code := partAt(u.im, v.Name, v.At, v.Size)
+			code.Fields = []patch.Field{{Off: 0, Size: n}, {Off: uint32(n), Size: n}}
+			veneers = append(veneers, code)
+		}
 		out = append(out, p)
 	}
-	return out
+	return append(out, veneers...)
+}
+
+// partAt describes a part of an old body by what the file has.
+func partAt(im *image.Image, name string, addr arch.ImageAddr, size uint64) patch.Part {
+	b, _ := im.FileBytes(addr, size)
+	return patch.Part{Name: name, Addr: addr, Size: size, Hash: sha256.Sum256(b), Bytes: b}
+}
+
+// withField adds a field to others that are in the order of their offsets, in the place of one that is in it.
+func withField(fields []patch.Field, f patch.Field) []patch.Field {
+	i, _ := slices.BinarySearchFunc(fields, f.Off, func(x patch.Field, off uint32) int { return cmp.Compare(x.Off, off) })
+	j := i
+	for j < len(fields) && fields[j].Off < f.Off+uint32(f.Size) {
+		j++
+	}
+	return slices.Replace(fields, i, j, f)
 }
 
 // constants makes the table of constants that get new content where they are.

@@ -131,12 +131,15 @@ func (d *differ) judgeBody(c *funcChange, u *unit) {
 // judgeSite finds the place for the jump in the old function.
 func (d *differ) judgeSite(c *funcChange) {
 	a := c.old.atom()
-	body, ok := d.old.im.Bytes(a.Addr, a.Size)
+	body, ok := d.old.im.FileBytes(a.Addr, a.Size)
 	if !ok {
 		c.refuse("the old build's file holds no bytes for it; give the program's own file, not its debug file")
 		return
 	}
 	labels := c.old.labelOffsets()
+	for _, v := range d.old.im.Veneers(a.Addr, a.End()) { // it jumps back
+		labels = append(labels, uint32(v.Site-a.Addr)+uint32(d.old.im.Arch.InstAlign))
+	}
 	site, err := trampoline.PlanSite(d.old.im.Arch, a.Addr, body, d.padding(a), append(labels, d.inbound[a]...), c.old.branchOffsets())
 	if err != nil {
 		c.refuse("%v", strings.TrimPrefix(err.Error(), "refused: "))

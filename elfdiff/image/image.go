@@ -104,6 +104,7 @@ type Image struct {
 	returns   returns // the same
 	crossing  crossing
 	mapping   mapping
+	veneers   []Veneer // by Site
 	bodies    bodyCache
 	derefs    sync.Map // of derefKey: []int64
 	lines     lineTable
@@ -120,7 +121,7 @@ type Section struct {
 	Align uint64
 	Type  elf.SectionType
 	Flags elf.SectionFlag
-	Data  []byte // contents in the file; nil for NOBITS
+	Data  []byte // contents in the file, as Bytes has them; nil for NOBITS
 	RelRO bool   // in PT_GNU_RELRO: written only by the dynamic linker
 }
 

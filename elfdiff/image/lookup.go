@@ -133,8 +133,8 @@ func (im *Image) sectionNamed(name string) *Section {
 	return nil
 }
 
-// Bytes returns size bytes of the file's contents at addr. It is false if they are not
-// in one section, or not in the file (NOBITS). The caller must not change them.
+// Bytes returns size bytes of the file's contents at addr, with the instructions of veneers in their places (see [Veneer]). It is false if they
+// are not in one section, or not in the file (NOBITS). The caller must not change them.
 func (im *Image) Bytes(addr arch.ImageAddr, size uint64) ([]byte, bool) {
 	s := im.SectionAt(addr)
 	if s == nil || s.Data == nil || size > uint64(s.End()-addr) {

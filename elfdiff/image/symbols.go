@@ -97,6 +97,7 @@ func (im *Image) parseSymtab(f, symFile *file) ([]rawSymbol, bool, error) {
 		}
 	}
 	im.mapping.set(p.marks)
+	im.sortVeneers()
 	return p.syms, p.crt, nil
 }
 
@@ -150,6 +151,9 @@ func (p *symParser) entry(i int, b []byte) error {
 	home, err := p.home(i, shndx)
 	if err != nil || home == nil {
 		return err
+	}
+	if isVeneerName(name) && p.im.undoVeneer(name, arch.ImageAddr(s.value)) {
+		return nil
 	}
 	vis := elf.ST_VISIBILITY(other)
 	s.Hidden = vis == elf.STV_HIDDEN || vis == elf.STV_INTERNAL

@@ -334,10 +334,32 @@ func TestOldMatches(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			off, ok := OldMatches(&part, tt.running, tt.exact)
+			off, ok := OldMatches(lookupArch(t, elf.EM_X86_64), &part, tt.running, tt.exact)
 			if ok != tt.ok || off != tt.off && !ok {
 				t.Errorf("%d, %v; want %d, %v", off, ok, tt.off, tt.ok)
 			}
 		})
 	}
+}
+
+// TestOldMatchesVeneer compares a load that refers to something with a jump that a linker put in its place.
+func TestOldMatchesVeneer(t *testing.T) {
+	load, other, jump := []byte{0x01, 0xcc, 0x46, 0xf9}, []byte{0x01, 0xc8, 0x46, 0xf9}, []byte{0x14, 0x28, 0x00, 0x14}
+	part := NewPart("f", 0x1000, load, []Field{{Off: 0, Size: 4}})
+	a := lookupArch(t, elf.EM_AARCH64)
+	if _, ok := OldMatches(a, &part, other, false); !ok {
+		t.Error("the same load linked elsewhere does not match")
+	}
+	if off, ok := OldMatches(a, &part, jump, false); ok || off != 0 {
+		t.Errorf("a jump in the place of a load: %d, %v", off, ok)
+	}
+}
+
+func lookupArch(t *testing.T, machine elf.Machine) *arch.Arch {
+	t.Helper()
+	a, err := machines.Lookup(machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }

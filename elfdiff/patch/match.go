@@ -14,10 +14,11 @@ func NewPart(name string, addr arch.ImageAddr, code []byte, fields []Field) Part
 
 // OldMatches reports whether the bytes that run are those of the part. With
 // exact set they must be equal. Without it the part's reference fields may hold
-// anything: so the same code compares equal where it was linked elsewhere.
+// anything: so the same code compares equal where it was linked elsewhere. A field that is a whole instruction is a jump in both, or in neither: a
+// linker may have moved the instruction away, and put a jump to it in its place (image.Veneer); what it was moved to is no part then.
 //
 // If they do not match, the offset of the first byte that differs or is missing is returned.
-func OldMatches(part *Part, running []byte, exact bool) (int, bool) {
+func OldMatches(a *arch.Arch, part *Part, running []byte, exact bool) (int, bool) {
 	want := part.Bytes
 	fields := part.Fields
 	if exact {
@@ -29,6 +30,9 @@ func OldMatches(part *Part, running []byte, exact bool) (int, bool) {
 		if d, ok := sameBytes(want, running, off, start); !ok {
 			return d, false
 		}
+		if int(f.Size) == a.InstAlign && end <= min(len(want), len(running)) && isJump(a, want[start:end]) != isJump(a, running[start:end]) {
+			return start, false
+		}
 		off = end
 	}
 	if d, ok := sameBytes(want, running, off, len(want)); !ok {
@@ -38,6 +42,12 @@ func OldMatches(part *Part, running []byte, exact bool) (int, bool) {
 		return min(len(running), len(want)), false
 	}
 	return 0, true
+}
+
+// isJump reports whether an instruction is an unconditional jump.
+func isJump(a *arch.Arch, code []byte) bool {
+	in, err := a.Decode(code)
+	return err == nil && in.Flow == arch.FlowJump
 }
 
 // sameBytes compares want[start:end] with the same range of got.

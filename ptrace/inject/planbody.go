@@ -73,7 +73,7 @@ func (b *bodyPlan) check(name string, p *patch.Part) (placedRange, error) {
 		return placedRange{}, fmt.Errorf("%s: %w", name, err)
 	}
 	exact := len(b.s.view.chain) == 0
-	if off, ok := patch.OldMatches(p, running, exact); !ok {
+	if off, ok := patch.OldMatches(b.pl.arch, p, running, exact); !ok {
 		end := min(off+8, len(running), len(p.Bytes))
 		return placedRange{}, refuse(name, fmt.Sprintf("offset %#x of %s, at %#x: % x instead of % x", off, p.Name, uint64(at)+uint64(off), running[off:end], p.Bytes[off:end]),
 			"find out what changed it: a debugger's breakpoint, another tool's hook", "the running bytes are not those of build %x", b.s.link.file.Old.ID)
