@@ -108,6 +108,7 @@ var stepTests = []stepTest{
 	{name: "calls clang", cc: "clang", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-Wno-unknown-attributes"}},
 	{name: "signals O0", cc: "gcc", source: "signals.c", output: "signals 147\n", flags: []string{"-O0", "-fcf-protection=full"}},
 	{name: "signals O2", cc: "gcc", source: "signals.c", output: "signals 147\n", flags: []string{"-O2", "-fcf-protection=none"}},
+	{name: "throws O2", cc: "g++", source: "throws.cc", output: "throws 11\n", flags: []string{"-O2", "-fcf-protection=full"}, extent: fromMain},
 	{name: "hand O2", cc: "gcc", source: "hand.c", output: "hand 312\n", flags: []string{"-O2", "-fcf-protection=full"}},
 	{name: "hand O1", cc: "gcc", source: "hand.c", output: "hand 312\n", flags: []string{"-O1", "-fcf-protection=none"}},
 }

@@ -143,13 +143,23 @@ const (
 // startIsTold says that crt1.o's call frame information has no caller for _start from its first instruction on. It does from the second.
 const startIsTold = false
 
-// bare are functions of crti.o that have no call frame information in Debian's glibc 2.36. A walk must end there, and say so.
-var bare = []string{"_init", "_fini", "call_weak_fn"}
+// bare are functions of crti.o that have no call frame information in Debian's glibc 2.36, and of hand64.c. A walk must end there, and say so.
+var bare = []string{"_init", "_fini", "call_weak_fn", "bare", "hidden", "shared", "veneer.moved"}
 
 // stepTests are the programs of the single-step test.
 var stepTests = []stepTest{
 	{name: "calls O2 signed", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-mbranch-protection=standard"}},
 	{name: "signals O2 signed", cc: "gcc", source: "signals.c", output: "signals 147\n", flags: []string{"-O2", "-mbranch-protection=standard"}},
+	{name: "hand O2 signed", cc: "gcc", source: "hand64.c", output: "hand 1079\n", flags: []string{"-O2", "-mbranch-protection=standard"}, extent: short},
+	{name: "hand O0 static", cc: "gcc", source: "hand64.c", output: "hand 1079\n", flags: []string{"-O0", "-static"}, extent: short},
+	{name: "calls O0", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O0"}, extent: short},
+	{name: "calls O2 static signed", cc: "gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-static", "-mbranch-protection=pac-ret+leaf+b-key"}, extent: short},
+	{name: "calls clang", cc: "clang", source: "calls.c", output: "calls 616\n", flags: []string{"-O2", "-Wno-unknown-attributes"}, extent: short, inexact: true},
+	{name: "calls clang O0 signed", cc: "clang", source: "calls.c", output: "calls 616\n",
+		flags: []string{"-O0", "-Wno-unknown-attributes", "-mbranch-protection=standard"}, extent: short, inexact: true},
+	{name: "signals clang Oz outlined", cc: "clang", source: "signals.c", output: "signals 147\n",
+		flags: []string{"-Oz", "-moutline", "-Wno-unknown-attributes"}, extent: fromMain, inexact: true},
+	{name: "calls musl", cc: "musl-gcc", source: "calls.c", output: "calls 616\n", flags: []string{"-O2"}, extent: short},
 }
 
 // threadFlags are the ways in which the program of the test of threads is compiled.

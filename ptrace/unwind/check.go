@@ -76,7 +76,7 @@ type Checker struct {
 // NewChecker returns a checker for targets, whose order the results refer to. All memory that
 // checks of idle threads need is allocated here.
 func NewChecker(space *Space, targets []Target) *Checker {
-	c := &Checker{space: space, index: newIndex(targets, space.sigreturns(), space.ignored())}
+	c := &Checker{space: space, index: newIndex(targets, space.sigreturns(), space.ignored(), space.Arch.Unwind.Signal.Mark)}
 	c.stack = *newWindow(nil, scanBuffer)
 	c.code = codeReader{space: space, mem: newWindow(nil, scanBuffer), data: newWindow(nil, pageSize)}
 	c.walk = *newWalker(space, rowCacheSize)
@@ -134,7 +134,7 @@ type finding struct {
 }
 
 // sigreturns returns the code that handlers of signals return to, as far as call frame
-// information says so (augmentation 'S', which glibc has). A C library without it
+// information says so (augmentation 'S', which glibc has). On architectures whose signal frames have no mark, a C library without it
 // (musl) hides from the scan a handler that runs on an alternate stack within the
 // thread's own one; on any other stack the handler is seen by its stack pointer.
 func (s *Space) sigreturns() []Range {
@@ -243,7 +243,7 @@ func (c *Checker) nextHit(lo, hi arch.Addr) (finding, bool) {
 		if i := c.hit(w); i >= 0 {
 			return finding{target: i, addr: at}, true
 		}
-		if c.index.sigreturn(w) {
+		if c.index.signal(w) {
 			c.sawSignal(at, w)
 		}
 		lo = at + arch.Addr(c.space.Arch.PtrSize)

@@ -254,6 +254,42 @@ func TestCheckLinkedOtherStack(t *testing.T) {
 	}
 }
 
+// TestCheckLinkedInnerStack checks a handler on an alternate stack that is a part of the thread's own one, above the frames that were interrupted: no
+// register leads into F, and only their part of the stack holds a word that does.
+func TestCheckLinkedInnerStack(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		musl bool     // nothing says where handlers return to
+		own  []uint64 // from the interrupted stack pointer on
+		want string   // Where; "": idle, proven by CFI
+	}{
+		{name: "F interrupted", own: append([]uint64{0, link(linkF, 3) | linkSigned}, atReturn(link(linkMain, 6))...), want: "frame 4"},
+		{name: "F interrupted, musl", musl: true, own: append([]uint64{0, link(linkF, 3) | linkSigned}, atReturn(link(linkMain, 6))...), want: "frame 4"},
+		{name: "another function interrupted, musl", musl: true, own: atReturn(link(linkMain, 8) | linkSigned)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newLinked(t)
+			if tt.musl {
+				p.space.Modules[1].Sigreturns = nil
+			}
+			const low = stackHigh - 0x4000
+			for i, w := range tt.own {
+				p.mem.put(low+arch.Addr(8*i), w)
+			}
+			frame := sigFrameOf(blocked, link(linkSign, 4), low)
+			sp := stackHigh - arch.Addr(8*len(frame))
+			for i, w := range frame {
+				p.mem.put(sp+arch.Addr(8*i), w)
+			}
+			regs := linkedCase{pc: blocked, x30: link(linkTramp, 0)}
+			a := unwind.NewChecker(p.space, linkedTargets(t, p)).Check(regs.thread(uint64(sp)), p.mem)
+			if a.Where != tt.want || !a.Active && a.Proven != unwind.ByCFI {
+				t.Errorf("Check = active %v, proven %q, %s: %s; want %q", a.Active, a.Proven, a.Where, a.Why, tt.want)
+			}
+		})
+	}
+}
+
 // TestFindVeneers finds the code that a linker moved out of a function.
 func TestFindVeneers(t *testing.T) {
 	p := newLinked(t)

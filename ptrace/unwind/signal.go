@@ -8,9 +8,15 @@ import (
 	"hotpatch/ptrace/unwind/cfi"
 )
 
-// sawSignal notes that the word w at address at is the return address of a handler.
+// sawSignal notes that the word w at address at shows a signal frame: it is one's mark, or the return address of a handler.
 func (c *Checker) sawSignal(at, w arch.Addr) {
-	sp, ok := c.interruptedSP(at, w)
+	var sp arch.Addr
+	var ok bool
+	if c.index.sigreturn(w) {
+		sp, ok = c.interruptedSP(at, w)
+	} else {
+		sp, ok = c.markedSP(at)
+	}
 	if !ok || !c.home.contains(sp) {
 		sp = 0
 	}
@@ -85,6 +91,13 @@ func (c *Checker) signalAt(at arch.Addr, v uint64) (sp arch.Addr, is, ok bool) {
 	if v != f.Mark {
 		return 0, false, false
 	}
+	sp, ok = c.markedSP(at)
+	return sp, true, ok
+}
+
+// markedSP returns the stack pointer in the signal frame whose mark is at address at; ok is false if it cannot be read.
+func (c *Checker) markedSP(at arch.Addr) (sp arch.Addr, ok bool) {
+	f := &c.space.Arch.Unwind.Signal
 	v, err := c.walk.mem.ReadUint(at-arch.Addr(f.MarkAt-f.Regs[c.space.Arch.DWARF.SP]), c.space.Arch.PtrSize)
-	return arch.Addr(v), true, err == nil
+	return arch.Addr(v), err == nil
 }

@@ -30,17 +30,25 @@ type stepTest struct {
 	name, cc, source, output string
 	flags                    []string
 	bare                     string // a section without call frame information
+	extent                   extent
+	inexact                  bool // call frame information says nothing of prologues and epilogues
 }
 
 // stepper single-steps one program and compares.
 type stepper struct {
 	*tracee
-	space  *unwind.Space
-	images map[string]image
-	stack  unwind.Stack
-	bare   []unwind.Range
-	thunks []unwind.Range
-	clock  int // steps in the vDSO
+	space   *unwind.Space
+	images  map[string]image
+	stack   unwind.Stack
+	bare    []unwind.Range
+	thunks  []unwind.Range
+	untold  []unwind.Range // functions whose call frame information is wrong
+	own     []unwind.Range // where a short run looks
+	inexact bool           // see stepTest
+	outer   int            // frames that called main, where the run began there: they are not counted
+	main    bool           // the run began at main
+	open    bool           // what called main has no call frame information (musl)
+	clock   int            // steps in the vDSO
 
 	exclusive map[arch.Addr]bool // known instructions that begin exclusive access
 	seen      map[state]bool
@@ -85,6 +93,10 @@ func TestSingleStep(t *testing.T) {
 			if r, ok := s.images[path].sections[tt.bare]; ok {
 				s.bare = append(s.bare, r)
 			}
+			s.inexact = tt.inexact
+			if tt.extent != whole {
+				s.shorten(s.images[path], &tt)
+			}
 			s.run()
 			// The output is copied by a goroutine, which ends after the program.
 			t.Cleanup(func() {
@@ -97,6 +109,9 @@ func TestSingleStep(t *testing.T) {
 				c.steps, c.compared, c.bare, c.deepest, c.signals, c.active, c.scan, c.cfi, c.doubt, c.why)
 			if strings.HasPrefix(tt.name, "signals") != (c.signals > 0) || c.active == 0 || c.scan == 0 {
 				t.Errorf("the run did not show what it is for")
+			}
+			if tt.inexact {
+				c.doubt = 0 // they are to be expected
 			}
 			total.add(c)
 			ran = true
@@ -129,6 +144,14 @@ func newStepper(t *testing.T, path string, out *bytes.Buffer) *stepper {
 		if strings.HasPrefix(name, "__x86_indirect_thunk") {
 			s.thunks = append(s.thunks, im.upToNext(sym))
 		}
+		if slices.Contains(untold, name) {
+			s.untold = append(s.untold, im.upToNext(sym))
+		}
+	}
+	for i := range s.space.Modules {
+		if m := &s.space.Modules[i]; strings.HasPrefix(filepath.Base(m.Name), "libgcc_s.so") {
+			s.untold = append(s.untold, m.Range)
+		}
 	}
 	sym, ok := im.syms["replaced"]
 	if !ok {
@@ -141,6 +164,9 @@ func newStepper(t *testing.T, path string, out *bytes.Buffer) *stepper {
 			part.Entries = nil
 			s.targets = append(s.targets, part)
 		}
+	}
+	if err := s.space.FindVeneers(s.targets, s.tracee); err != nil {
+		t.Fatal(err)
 	}
 	s.checker = unwind.NewChecker(s.space, s.targets)
 	return s
@@ -175,20 +201,22 @@ func (s *stepper) run() {
 	signal := 0
 	for s.count.steps < maxSteps && !s.t.Failed() {
 		if signal == 0 {
-			if (s.count.steps > 0 || startIsTold) && s.isNew(&regs) {
+			if (s.count.steps > 0 || startIsTold) && !s.inLibrary(regs.pc()) && s.isNew(&regs) {
 				s.compare(&regs)
 			}
 			s.count.steps++
 		}
 		// The vDSO reads the clock again if it ticked meanwhile, which it always does under emulation.
-		if signal == 0 && (s.inClock(regs.pc()) || s.isKnown(regs.pc())) {
-			top := s.calls[len(s.calls)-1]
-			s.runTo(top.pc)
-			s.calls = s.calls[:len(s.calls)-1]
-			if regs = s.regs(); regs.sp() != top.cfa {
-				s.t.Fatalf("running to %#x: sp %#x, want %#x", top.pc, regs.sp(), top.cfa)
+		if signal == 0 && (s.inClock(regs.pc()) || s.isKnown(regs.pc()) || s.inLibrary(regs.pc())) {
+			if !s.returned() {
+				return
 			}
+			regs = s.regs()
 			continue
+		}
+		if s.main && len(s.calls) == 0 {
+			s.finish()
+			return
 		}
 		if ends := s.behindExclusive(regs.pc()); ends != nil && signal == 0 {
 			// Exclusive access is lost at every stop: a loop that waits for it would never end.
@@ -297,6 +325,14 @@ func (s *stepper) account(from, to *userRegs) {
 	case arch.FlowReturn, arch.FlowJumpInd:
 		if n > 0 && !s.calls[n-1].signal && s.calls[n-1].left(in.Flow, from, to) {
 			s.calls = s.calls[:n-1]
+		} else {
+			s.landed(to)
+		}
+	case arch.FlowNext:
+		// An exception that is about to land has left the frames below the stack pointer, in libgcc's code only.
+		for runsAt(s.untold, from.pc()) && n > 0 && s.calls[n-1].cfa < to.sp() {
+			n--
+			s.calls = s.calls[:n]
 		}
 	case arch.FlowSyscall:
 		// rt_sigreturn.
@@ -327,9 +363,10 @@ func (s *stepper) inst(pc arch.Addr) arch.Inst {
 // what the counted one says.
 func (s *stepper) compare(regs *userRegs) {
 	s.count.deepest = max(s.count.deepest, len(s.calls))
-	if s.inThunk(regs.pc()) {
+	if s.inThunk(regs.pc()) || s.runsIn(s.untold, regs.pc()) {
 		// gcc's call frame information for its thunks takes the frame of the function
-		// that jumps there for given up. The check must not fall for it.
+		// that jumps there for given up; other code has been given a wrong one; and an exception that lands
+		// overwrites the frame of libgcc's that it comes from. The check must not fall for it.
 		s.compareActivity(regs)
 		return
 	}
@@ -338,7 +375,7 @@ func (s *stepper) compare(regs *userRegs) {
 	var mismatch string
 	err := s.space.Walk(&d, s.tracee, func(f *unwind.Frame) bool {
 		if depth > 0 {
-			if i := len(s.calls) - depth; i < 0 || s.calls[i].pc != f.PC || f.Return == s.calls[i].signal {
+			if i := len(s.calls) - depth; i < 0 && depth > len(s.calls)+s.outer || i >= 0 && (s.calls[i].pc != f.PC || f.Return == s.calls[i].signal) {
 				mismatch = fmt.Sprintf("frame %d is %#x", depth, f.PC)
 				return false
 			}
@@ -354,12 +391,13 @@ func (s *stepper) compare(regs *userRegs) {
 	inBare := s.inBare(regs.pc())
 	switch {
 	case mismatch != "":
+	case s.open && errors.Is(err, unwind.ErrNoCFI) && !last && depth == len(s.calls)+1+s.outer:
 	case inBare && errors.Is(err, unwind.ErrNoCFI) && !last:
 		s.count.bare++
-	case inBare, err != nil, !last, depth != len(s.calls)+1:
+	case inBare, err != nil, !last, depth != len(s.calls)+1+s.outer:
 		mismatch = fmt.Sprintf("walk ends at frame %d, start reached %v, error %v", depth, last, err)
 	}
-	if mismatch != "" {
+	if mismatch != "" && !s.inexact {
 		s.t.Fatalf("step %d, pc %#x (%s), sp %#x: %s; by counting: %s", s.count.steps, regs.pc(), s.where(regs.pc()), regs.sp(), mismatch, s.list())
 	}
 	s.compareActivity(regs)
@@ -390,60 +428,6 @@ func (s *stepper) compareActivity(regs *userRegs) {
 	default:
 		s.count.cfi++
 	}
-}
-
-// activeByCount reports whether a target is being executed or will be returned into.
-func (s *stepper) activeByCount(pc arch.Addr) bool {
-	if s.within {
-		return true
-	}
-	for _, t := range s.targets {
-		entry := func(a arch.Addr) bool { return len(t.Entries) > 0 && (a == t.Entries[0] || a == t.Entries[1]) }
-		if t.Contains(pc) && !entry(pc) {
-			return true
-		}
-		for _, c := range s.calls {
-			if !c.signal && t.Contains(c.pc-1) || c.signal && t.Contains(c.pc) && !entry(c.pc) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// inThunk reports whether pc lies in a retpoline.
-func (s *stepper) inThunk(pc arch.Addr) bool {
-	for _, r := range s.thunks {
-		if r.Contains(pc) {
-			return true
-		}
-	}
-	return false
-}
-
-// inTarget reports whether pc lies in a target.
-func (s *stepper) inTarget(pc arch.Addr) bool {
-	for _, t := range s.targets {
-		if t.Contains(pc) {
-			return true
-		}
-	}
-	return false
-}
-
-// inBare reports whether a frame lies in code without call frame information.
-func (s *stepper) inBare(pc arch.Addr) bool {
-	for _, r := range s.bare {
-		if r.Contains(pc) {
-			return true
-		}
-		for _, c := range s.calls {
-			if c.signal && r.Contains(c.pc) || !c.signal && r.Contains(c.pc-1) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // where names a place for messages.

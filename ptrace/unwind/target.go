@@ -44,14 +44,15 @@ type index struct {
 	order      []int       // targets[i] is the caller's order[i]
 	reach      []arch.Addr // greatest End of targets[:i+1]
 	sigreturns []Range     // code that handlers of signals return to
-	clusters   []cluster   // of both
+	clusters   []cluster   // of both, and the mark
 	few        [3]cluster  // the same, if there are not more; the rest match nothing
 	mask       uint64      // bits to clear in a word: PAC
+	mark       uint64      // a word of every signal frame; 0: there is none
 }
 
 // newIndex copies and sorts the targets, their veneers among them. Empty ones are left out.
-func newIndex(targets []Target, sigreturns []Range, mask uint64) *index {
-	x := &index{sigreturns: sigreturns, mask: mask}
+func newIndex(targets []Target, sigreturns []Range, mask, mark uint64) *index {
+	x := &index{sigreturns: sigreturns, mask: mask, mark: mark}
 	add := func(t Target, i int) {
 		if t.Start < t.End {
 			x.targets = append(x.targets, t)
@@ -81,6 +82,9 @@ func (x *index) cluster() {
 	all := append([]Range(nil), x.sigreturns...)
 	for _, t := range x.targets {
 		all = append(all, t.Range)
+	}
+	if x.mark != 0 {
+		all = append(all, Range{Start: arch.Addr(x.mark), End: arch.Addr(x.mark)})
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].Start < all[j].Start })
 	for _, r := range all {
@@ -158,6 +162,9 @@ func (x *index) word(w arch.Addr) (target int, atEnd bool) {
 	return target, atEnd
 }
 
+// signal reports whether w shows that a signal frame may be there: it is one's mark, or may be the address that a handler returns to.
+func (x *index) signal(w arch.Addr) bool { return x.mark != 0 && uint64(w) == x.mark || x.sigreturn(w) }
+
 // sigreturn reports whether w may be the address that a handler returns to.
 func (x *index) sigreturn(w arch.Addr) bool {
 	for _, r := range x.sigreturns {
@@ -168,8 +175,8 @@ func (x *index) sigreturn(w arch.Addr) bool {
 	return false
 }
 
-// next returns the offset of the first word in buf that may lead into a target or to a
-// sigreturn, or -1. Words have eight bytes. This is where checks of idle threads spend their time:
+// next returns the offset of the first word in buf that may lead into a target, or that shows a
+// signal frame, or -1. Words have eight bytes. This is where checks of idle threads spend their time:
 // nearly all words fail the comparison with the clusters.
 func (x *index) next(buf []byte) int {
 	if len(x.clusters) > len(x.few) {
@@ -201,8 +208,8 @@ func (x *index) nextOfMany(buf []byte) int {
 	return -1
 }
 
-// interesting reports whether w may lead into a target or to a sigreturn.
+// interesting reports whether w may lead into a target, or shows a signal frame.
 func (x *index) interesting(w arch.Addr) bool {
 	t, _ := x.word(w)
-	return t >= 0 || x.sigreturn(w)
+	return t >= 0 || x.signal(w)
 }

@@ -124,6 +124,19 @@ func (tr *tracee) entry() arch.Addr {
 
 // runTo lets the tracee run until it reaches one of several places.
 func (tr *tracee) runTo(pcs ...arch.Addr) {
+	if !tr.runOrEnd(pcs...) {
+		tr.t.Fatalf("running to %#x: the program has ended", pcs)
+	}
+}
+
+// sp returns the tracee's stack pointer.
+func (tr *tracee) sp() arch.Addr {
+	r := tr.regs()
+	return r.sp()
+}
+
+// runOrEnd is runTo for a tracee that may end before: false.
+func (tr *tracee) runOrEnd(pcs ...arch.Addr) bool {
 	old := make([][]byte, len(pcs))
 	for i, pc := range pcs {
 		old[i] = make([]byte, len(trap.code))
@@ -137,7 +150,10 @@ func (tr *tracee) runTo(pcs ...arch.Addr) {
 	if err := unix.PtraceCont(tr.pid, 0); err != nil {
 		tr.t.Fatal(err)
 	}
-	if ws := tr.wait(); !ws.Stopped() || ws.StopSignal() != unix.SIGTRAP {
+	switch ws := tr.wait(); {
+	case ws.Exited():
+		return false
+	case !ws.Stopped() || ws.StopSignal() != unix.SIGTRAP:
 		tr.t.Fatalf("running to %#x: %v", pcs, ws)
 	}
 	for i, pc := range pcs {
@@ -149,6 +165,7 @@ func (tr *tracee) runTo(pcs ...arch.Addr) {
 	}
 	r.setPC(r.pc() - trap.moves)
 	tr.setRegs(&r)
+	return true
 }
 
 func (tr *tracee) poke(a arch.Addr, b []byte) {

@@ -33,7 +33,10 @@
 // seen only if they lie in a stack that the caller names. If such a context's stack is a part of the
 // thread's own one, above other frames that are alive, these are missed. For alternate
 // stacks of signals the scan takes care of that, as far as call frame information
-// shows where handlers return to (augmentation 'S'; glibc has it).
+// shows where handlers return to (augmentation 'S'; glibc has it), or signal frames have a mark (arm64). A signal that interrupted
+// a stack that the caller does not name makes the thread active.
+//
+// A return address that is in a vector register only is not seen: compilers keep none there.
 //
 // The package is pure: memory is read through [cfi.Memory].
 package unwind

@@ -14,7 +14,7 @@ func (s *Space) FindVeneers(targets []Target, mem cfi.Memory) error {
 	if s.Arch.Unwind.Stub == nil {
 		return nil
 	}
-	v := veneers{space: s, index: newIndex(targets, nil, 0), text: newWindow(mem, pageSize)}
+	v := veneers{space: s, index: newIndex(targets, nil, 0, 0), text: newWindow(mem, pageSize)}
 	code := newWindow(mem, scanBuffer)
 	for i := range targets {
 		t := &targets[i]
