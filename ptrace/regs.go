@@ -1,9 +1,6 @@
 package ptrace
 
-import (
-	"fmt"
-	"syscall"
-)
+import "syscall"
 
 // The kernel's internal results of an interrupted call (linux/errno.h).
 const (
@@ -31,20 +28,10 @@ type PACMasks struct {
 // Strip returns a return address, or another address of code in user space, without its authentication code.
 func (m PACMasks) Strip(code uint64) uint64 { return code &^ m.Code }
 
-// PACMasks returns the masks of the process, which the kernel tells of a stopped thread. They are known once a thread of the process has
-// been stopped, and may then be asked for in a stop as well; before that, one is stopped for a moment.
-func (p *Process) PACMasks() (PACMasks, error) {
-	if !hasPAC {
-		return PACMasks{}, nil
+// PACMasks returns the masks of the process, which the kernel tells of a stopped thread. Both are zero if no thread runs code of the process.
+func (s *Stopped) PACMasks() PACMasks {
+	if m := s.tr.p.pac.Load(); m != nil {
+		return *m
 	}
-	if m := p.pac.Load(); m != nil {
-		return *m, nil
-	}
-	if err := p.Borrow(func(*Remote) error { return nil }); err != nil {
-		return PACMasks{}, err
-	}
-	if m := p.pac.Load(); m != nil {
-		return *m, nil
-	}
-	return PACMasks{}, fmt.Errorf("process %d: no thread told the masks of pointer authentication", p.PID)
+	return PACMasks{}
 }

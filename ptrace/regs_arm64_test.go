@@ -108,8 +108,8 @@ func TestPACMasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := p.PACMasks()
-	if err != nil {
+	var m PACMasks
+	if _, err := p.Stop(StopOptions{}, func(s *Stopped) error { m = s.PACMasks(); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if has := auxv[atHWCAP]&hwcapPACA != 0; has != (m.Code != 0) || has != (m.Data != 0) {

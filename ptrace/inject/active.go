@@ -72,11 +72,7 @@ func readSpaces(a *arch.Arch, snap *snapshot, log *slog.Logger) <-chan []unwind.
 
 // newActiveness prepares the check of a plan. modules are the answer of readSpaces.
 func newActiveness(pl *plan, p *ptrace.Process, modules []unwind.Module, opt *Options, log *slog.Logger) (*activeness, error) {
-	masks, err := p.PACMasks()
-	if err != nil {
-		return nil, err
-	}
-	a := &activeness{targets: pl.targets, space: &unwind.Space{Arch: pl.arch, Modules: modules, PACMask: masks.Code}}
+	a := &activeness{targets: pl.targets, space: &unwind.Space{Arch: pl.arch, Modules: modules}}
 	a.ahead = newPrefetch(p.PID)
 	a.busy, a.goals = make([]busyThread, 0, cap(a.ahead.ranges)), make([]ptrace.Goal, 0, cap(a.ahead.ranges))
 	a.proofs = make([]proof, 0, cap(a.ahead.ranges)+slack)
@@ -183,6 +179,7 @@ func (a *activeness) payload(pl *plan, l *link, log *slog.Logger) {
 // holds the mappings as they are now.
 func (a *activeness) check(s *ptrace.Stopped, table *spanTable, pid int) bool {
 	a.busy, a.goals, a.proofs, a.strange = a.busy[:0], a.goals[:0], a.proofs[:0], a.strange[:0]
+	a.space.PACMask = s.PACMasks().Code // which no thread has told before it is stopped
 	a.ahead.read(s, a.space.Arch, table, pid)
 	for i := range s.Threads {
 		th := &s.Threads[i]

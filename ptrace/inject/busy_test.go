@@ -55,7 +55,7 @@ func TestBusyRounds(t *testing.T) {
 		maxPause time.Duration
 	}{
 		{args: half + " 1000"},
-		{args: half + " 1000", maxPause: 500 * time.Millisecond},
+		{args: half + " 1000", maxPause: time.Duration(victim.Scale(500, 20000)) * time.Millisecond},
 		{args: half + " 300"},
 		{args: "spin 2 1000"},
 		{args: "lock"},

@@ -88,6 +88,7 @@ func NewChecker(space *Space, targets []Target) *Checker {
 // Preconditions: the thread is stopped, and nothing else runs in its address space.
 func (c *Checker) Check(t *Thread, mem cfi.Memory) Activity {
 	c.interrupted = ^arch.Addr(0)
+	c.index.mask = c.space.ignored()
 	c.stack.reset(mem)
 	c.code.mem.reset(mem)
 	c.code.data.reset(mem)

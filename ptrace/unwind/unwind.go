@@ -91,7 +91,8 @@ type Space struct {
 
 	// PACMask has the bits of a code pointer that may hold a signature (arm64, insn_mask of NT_ARM_PAC_MASK). They
 	// are taken for zero in return addresses and in all words that are compared with addresses,
-	// whether or not call frame information says that they are signed. Zero where nothing is signed.
+	// whether or not call frame information says that they are signed. Zero where nothing is signed. It may be set as late as
+	// before a [Checker.Check].
 	PACMask uint64
 }
 
