@@ -14,7 +14,7 @@ import (
 var testDirs = map[string]string{
 	"ptrace": "ptrace", "inject": "ptrace/inject", "unwind": "ptrace/unwind", "cli": "cmd/internal/cli", "cfi": "ptrace/unwind/cfi", "x86": "arch/x86", "arm64": "arch/arm64", "house": "internal/house",
 	"trampoline": "trampoline",
-	"pairs": "internal/pairs", "e2e": "internal/e2e", "sweep": "internal/sweep", "walk": "internal/walk", "toolchains": "internal/toolchains",
+	"pairs":      "internal/pairs", "e2e": "internal/e2e", "sweep": "internal/sweep", "walk": "internal/walk", "toolchains": "internal/toolchains",
 }
 
 // Every hazard of a running process has tests that exist, or says why it has none.
