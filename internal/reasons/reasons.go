@@ -15,6 +15,7 @@ import (
 
 // body is a function as binutils see it.
 type body struct {
+	*dialect
 	start, size uint64
 	file        string
 	calls       map[string]int // symbols that it calls or jumps to, and how often
@@ -23,19 +24,16 @@ type body struct {
 	inlined     map[string]bool // functions that some instruction was inlined from
 }
 
-var (
-	instruction = regexp.MustCompile(`^ +([0-9a-f]+):\t(.*)$`)
-	target      = regexp.MustCompile(`^(?:bnd |notrack )?(?:call|jmp|j\w+) +[0-9a-f]+ <([^>+]+)(\+0x[0-9a-f]+)?>`)
-	register    = regexp.MustCompile(`%[a-z0-9]+`)
-	slot        = regexp.MustCompile(`-?(?:0x[0-9a-f]+)?\(%rsp`)
-	place       = regexp.MustCompile(`(-?0x[0-9a-f]+)?\(%rip\).*| [0-9a-f]+ <[^>]*>`)
-	anyNumber   = regexp.MustCompile(`\$?-?0x[0-9a-f]+`)
-)
+var instruction = regexp.MustCompile(`^ +([0-9a-f]+):\t(.*)$`)
 
 // read disassembles a function.
 func read(file string, x *patch.Extent) (*body, error) {
-	b := &body{file: file, start: uint64(x.Addr), size: x.Size, calls: make(map[string]int)}
-	out, err := exec.Command("objdump", "-d", "--no-show-raw-insn", fmt.Sprintf("--start-address=%#x", b.start),
+	d, err := dialectOf(file)
+	if err != nil {
+		return nil, err
+	}
+	b := &body{dialect: d, file: file, start: uint64(x.Addr), size: x.Size, calls: make(map[string]int)}
+	out, err := exec.Command(d.tools+"objdump", "-d", "--no-show-raw-insn", fmt.Sprintf("--start-address=%#x", b.start),
 		fmt.Sprintf("--stop-address=%#x", b.start+b.size), file).Output()
 	if err != nil {
 		return nil, fmt.Errorf("objdump %s: %w", file, err)
@@ -50,8 +48,8 @@ func read(file string, x *patch.Extent) (*body, error) {
 			return nil, fmt.Errorf("objdump %s: %q: %w", file, line, err)
 		}
 		b.addrs = append(b.addrs, addr)
-		text := strings.Join(strings.Fields(m[2]), " ")
-		if t := target.FindStringSubmatch(text); t != nil && t[2] == "" {
+		text, _, _ := strings.Cut(strings.Join(strings.Fields(m[2]), " "), " // ")
+		if t := d.target.FindStringSubmatch(text); t != nil && t[2] == "" {
 			b.calls[strings.TrimSuffix(t[1], "@plt")]++
 		}
 		b.text = append(b.text, text)
@@ -65,7 +63,7 @@ func (b *body) findInlined() error {
 		return nil
 	}
 	b.inlined = make(map[string]bool)
-	cmd := exec.Command("addr2line", "-f", "-i", "-e", b.file)
+	cmd := exec.Command(b.tools+"addr2line", "-f", "-i", "-e", b.file)
 	var in strings.Builder
 	for _, a := range b.addrs {
 		fmt.Fprintf(&in, "%#x\n", a)
@@ -178,9 +176,9 @@ func statement(old, new *body, r *patch.Reason, changes []patch.Change) (fault s
 		m := find(numbers)
 		return holdNumbers(old, new, m[1], m[2]), true, nil
 	case find(sameOrder) != nil:
-		return sameBut(old, new, func(s string) string { return register.ReplaceAllString(slot.ReplaceAllString(s, "S("), "%") }), true, nil
+		return sameBut(old, new, old.withoutRegisters), true, nil
 	case r.Kind == patch.ReasonLines:
-		return sameBut(old, new, func(s string) string { return anyNumber.ReplaceAllString(s, "N") }), true, nil
+		return sameBut(old, new, func(s string) string { return old.number.ReplaceAllString(s, "N") }), true, nil
 	}
 	return "", false, nil
 }
@@ -233,9 +231,9 @@ func holdNumbers(old, new *body, from, to string) string {
 			}
 			v = int64(u)
 		}
-		forms := []string{fmt.Sprintf("$%#x", v), fmt.Sprintf("$%#x", uint32(v)), fmt.Sprintf("$%#x", uint64(v)), fmt.Sprintf("%#x(", v), fmt.Sprintf("-%#x(", -v)}
+		forms := b.forms(v)
 		return slices.ContainsFunc(b.text, func(t string) bool {
-			return slices.ContainsFunc(forms, func(f string) bool { return strings.Contains(t, f) }) || strings.Contains(t, "(%rip)")
+			return slices.ContainsFunc(forms, func(f string) bool { return strings.Contains(t, f) }) || b.elsewhere.MatchString(t)
 		})
 	}
 	switch {
@@ -255,7 +253,7 @@ func sameBut(old, new *body, mask func(string) string) string {
 			if strings.Contains(s, "nop") || s == "xchg %ax,%ax" || strings.HasPrefix(s, "data16") {
 				continue
 			}
-			out = append(out, mask(place.ReplaceAllString(s, " P")))
+			out = append(out, mask(b.place.ReplaceAllString(s, "${1} P")))
 		}
 		return out
 	}
