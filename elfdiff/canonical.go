@@ -91,7 +91,7 @@ func (c *canonicalizer) gaps(u *unit) {
 		body := c.index[i].body
 		for _, g := range body.Gaps {
 			if !g.Padding {
-				c.shape = append(c.shape, body.Code[g.Off:g.Off+g.Len]...)
+				c.gap(u.im, body, g)
 			}
 		}
 	}
@@ -101,6 +101,19 @@ func (c *canonicalizer) gaps(u *unit) {
 	sum := sha256.Sum256(c.shape[start:])
 	u.extra().gaps = &sum
 	c.shape = append(append(c.shape[:start], 'G'), sum[:]...)
+}
+
+// gap adds data among code: its bytes, and, for words that hold addresses, what these mean.
+func (c *canonicalizer) gap(im *image.Image, body *image.Body, g image.Range) {
+	at := len(c.shape)
+	c.shape = append(c.shape, body.Code[g.Off:g.Off+g.Len]...)
+	start := body.Atom.Addr + arch.ImageAddr(g.Off)
+	for _, r := range im.DataRefsIn(start, start+arch.ImageAddr(g.Len)) {
+		if end := r.Off + uint64(r.Size); end <= uint64(g.Len) {
+			clear(c.shape[at+int(r.Off) : at+int(end)])
+		}
+		c.operands = append(c.operands, operand{body: body, kind: image.RefImm, place: &r.Place})
+	}
 }
 
 // keep stores what stays of the function.

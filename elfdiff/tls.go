@@ -37,6 +37,10 @@ func (e *emitter) tls(f *field) error {
 		return fmt.Errorf("it reaches a thread-local variable by its distance from another one, and their layout differs between the builds; " +
 			"compile it with -fno-section-anchors")
 	}
+	if e.d.new.im.Arch.Pieces != nil && !p.Proven && !e.d.sameThreadLayout() {
+		return fmt.Errorf("it reaches a thread-local variable by its distance from the first one, and their layout differs between the builds; " +
+			"compile it with -ftls-model=global-dynamic")
+	}
 	if p.Atom == nil {
 		return fmt.Errorf("which thread-local variable it means cannot be told")
 	}

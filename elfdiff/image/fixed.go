@@ -17,17 +17,25 @@ func (im *Image) findFixedWords() {
 	}
 	const word = 8 // bytes
 	for _, s := range im.Sections {
-		if !s.holdsPointers() {
+		if !s.holdsPointers() && !(s.Exec() && im.Arch.Pieces != nil) {
 			continue
 		}
-		for off := -uint64(s.Addr) % word; off+word <= s.Size; off += word {
-			if v := arch.ImageAddr(order.Uint64(s.Data[off:])); v != 0 && im.contains(v) {
+		for off := -uint64(s.Addr) % word; off+word <= uint64(len(s.Data)); off += word {
+			v := arch.ImageAddr(order.Uint64(s.Data[off:]))
+			if v != 0 && im.contains(v) && (!s.Exec() || im.mayBeLiteral(s.Addr+arch.ImageAddr(off))) {
 				im.links = append(im.links, LinkReloc{Addr: s.Addr + arch.ImageAddr(off), LinkReloc: arch.LinkReloc{Kind: arch.LinkAddress, Size: word},
 					Value: v, Section: true, Number: true})
 			}
 		}
 	}
 	sort.SliceStable(im.links, func(i, j int) bool { return im.links[i].Addr < im.links[j].Addr })
+}
+
+// mayBeLiteral reports whether a word among code that looks like an address may be one (literal pools, in which gcc's large code model of arm64 has
+// its addresses): the file says that data is there, or does not tell data from code. No two instructions look like an address below 4 GiB: the second
+// would be udf #0.
+func (im *Image) mayBeLiteral(addr arch.ImageAddr) bool {
+	return len(im.mapping.addrs) == 0 || im.isDataMark(addr)
 }
 
 // holdsPointers reports whether a section is one into which compilers put data with addresses in it.

@@ -2,6 +2,7 @@ package image
 
 import (
 	"container/heap"
+	"debug/elf"
 	"math"
 	"slices"
 
@@ -43,6 +44,7 @@ type flow struct {
 	exposed, trusted int64
 
 	threaded  bool // the unit reads the thread pointer
+	wide      bool // the unit makes constants in pieces that may be addresses
 	whole     bool // code to which nothing is known to lead counts
 	recording bool
 	// left are the registers in which code elsewhere may take values from where the unit is left. A function of the ABI (crossing.own) has what its caller
@@ -72,6 +74,7 @@ func (f *flow) run(d *Decoder, whole bool) error {
 		f.left |= d.im.crossing.out[a.ID]
 	}
 	f.list()
+	f.wide = f.im.Type == elf.ET_EXEC && slices.ContainsFunc(f.does, func(t arch.Transfer) bool { return t.Kind == arch.TransferInsert })
 	f.findBlocks()
 	f.exposed = math.MaxInt64
 	for range 4 {
@@ -98,6 +101,7 @@ func (f *flow) run(d *Decoder, whole bool) error {
 		}
 	}
 	f.recording = false
+	f.findBegins()
 	return nil
 }
 

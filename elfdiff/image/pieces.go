@@ -38,6 +38,8 @@ func (r *resolver) piece(ref *Ref, at arch.ImageAddr, op *arch.Operand) bool {
 	switch p.base.kind {
 	case valueThread, valueThreadPage:
 		ok = r.threadPiece(ref, n, p, op)
+	case valueBlock:
+		ok = r.blockPiece(ref, p, op)
 	default:
 		ok = r.addressPiece(ref, n, p, op, link)
 	}
@@ -109,6 +111,7 @@ func (r *resolver) addressPiece(ref *Ref, n int32, p *partner, op *arch.Operand,
 	}
 	ref.Place = r.place(v, ref, link)
 	if ref.Place.Kind == PlaceTLS {
+		r.im.moduleVariable(&ref.Place)
 		ref.Kind = RefTLS
 	}
 	return true

@@ -105,7 +105,7 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 		return r.piece(ref, at, op)
 	}
 	if r.im.Arch.Pieces != nil && op.Kind == arch.OpImm {
-		return len(r.d.flow.offsets) > 0 && r.offsetPiece(ref, op)
+		return len(r.d.flow.offsets) > 0 && r.offsetPiece(ref, op) || len(r.d.flow.pieces) > 0 && r.wideAddress(ref, at)
 	}
 	field := r.body.Atom.Addr + arch.ImageAddr(ref.Off)
 	var link *LinkReloc

@@ -101,8 +101,16 @@ func (im *Image) ModuleOffset(r *DynReloc) (uint64, bool) {
 // generalDynamic completes the place of a slot of the module's own number where the code is that of general dynamic access, as far as the ABI
 // tells it from local dynamic access.
 func (im *Image) generalDynamic(p *Place, code []byte) {
+	if im.Arch.TLSGeneral != nil && im.Arch.TLSGeneral(code) {
+		im.moduleVariable(p)
+	}
+}
+
+// moduleVariable completes the place of a slot of the module's own number with the variable whose offset stands beside it. For local dynamic access
+// that is the first one.
+func (im *Image) moduleVariable(p *Place) {
 	r, ok := im.DynReloc(p.Addr)
-	if p.Kind != PlaceTLS || p.Atom != nil || p.Import != nil || !ok || im.Arch.TLSGeneral == nil || !im.Arch.TLSGeneral(code) {
+	if p.Kind != PlaceTLS || p.Atom != nil || p.Import != nil || !ok {
 		return
 	}
 	if off, ok := im.ModuleOffset(&r); ok && off < im.TLS.MemSize {

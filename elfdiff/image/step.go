@@ -1,10 +1,6 @@
 package image
 
-import (
-	"math/bits"
-
-	"hotpatch/arch"
-)
+import "hotpatch/arch"
 
 // step changes the state by what node n does.
 func (f *flow) step(n int32, in *arch.Inst, at arch.ImageAddr) {
@@ -159,7 +155,7 @@ func (f *flow) plus(n int32, v value, d int64, names bool) value {
 			return f.made(n, valueAddress, v.at+d)
 		}
 		return value{kind: valueAddress, at: v.at + d, from: v.from}
-	case valueNumber, valueFrame:
+	case valueNumber, valueFrame, valueBlock:
 		return value{kind: v.kind, at: v.at + d}
 	case valueThread:
 		kind := valueThread
@@ -349,9 +345,13 @@ func (f *flow) call(in *arch.Inst, at arch.ImageAddr) {
 	if f.t.Src >= 0 && in.Flow == arch.FlowCallInd {
 		// A TLS descriptor's function keeps all registers but the one of its result (ELF for the Arm 64-bit Architecture, "TLS Descriptors").
 		if v := s.reg(f.t.Src); v.kind == valueSlot && f.im.isDescriptor(arch.ImageAddr(v.at)) {
-			s.set(arch.Reg(bits.TrailingZeros64(uint64(f.arch.Results))), value{})
+			s.set(f.arch.Results.First(), f.im.inBlock(arch.ImageAddr(v.at)))
 			return
 		}
+	}
+	block := value{}
+	if v := s.reg(f.arch.Args.First()); v.kind == valueAddress && f.asksForBlock(in, at) {
+		block = f.im.inBlock(arch.ImageAddr(v.at))
 	}
 	spoiled := f.im.spoiledBy(at+arch.ImageAddr(in.Target), in.Flow == arch.FlowCall)
 	for regs := allValues &^ (saved &^ spoiled); regs != 0; regs &= regs - 1 {
@@ -365,6 +365,9 @@ func (f *flow) call(in *arch.Inst, at arch.ImageAddr) {
 		case !known, changed.Has(r):
 			s.set(r, value{})
 		}
+	}
+	if block.kind == valueBlock {
+		s.set(f.arch.Results.First(), block)
 	}
 }
 

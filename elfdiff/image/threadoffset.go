@@ -7,10 +7,11 @@ import (
 )
 
 // constant returns a constant that node n makes, of one that others have made. What made a constant is known in units that read the thread pointer: it may be
-// an offset from there, in place of a slot that holds it (initial exec to local exec, in ELF Handling For Thread-Local Storage).
+// an offset from there, in place of a slot that holds it (initial exec to local exec, in ELF Handling For Thread-Local Storage). In a program that is linked
+// for a fixed address, it may be an address (the large code model: MOVW_UABS_G0 to G3, in ELF for the Arm 64-bit Architecture).
 func (f *flow) constant(n int32, at int64, of nodeSet) value {
 	v := value{kind: valueNumber, at: at, bound: uint64(uint32(at)) + 1}
-	if f.threaded {
+	if f.threaded || f.wide {
 		v = f.made(n, valueNumber, at)
 		if of != 0 {
 			f.pieces[n] = of
@@ -106,4 +107,46 @@ func (f *flow) pagesOfNumber(n int32) []int32 {
 		of = next
 	}
 	return out
+}
+
+// In a program that is linked for a fixed address, a constant of 64 bits may be an address (the large code model). Compilers make numbers of as few pieces
+// as they can, and addresses always of four: what is made of fewer is a number, unless the linker says otherwise.
+
+// widePieces is how many instructions make an address that may be anywhere: one for each 16 bits (MOVW_UABS_G0 to G3).
+const widePieces = 4
+
+// isWide reports whether node n completes what may be an address.
+func (f *flow) isWide(n int32) bool {
+	m := f.makers[n]
+	return f.wide && f.pieces[n] != 0 && f.im.contains(arch.ImageAddr(m.at)) && (f.im.HasRelocs || len(f.pagesOfNumber(n)) >= widePieces-1)
+}
+
+// wideAddress resolves a piece of what may be an address; false: it is one of a number.
+func (r *resolver) wideAddress(ref *Ref, at arch.ImageAddr) bool {
+	f := &r.d.flow
+	n := f.first[r.d.partOf(r.body.Atom)] + ref.Inst
+	if r.im.HasRelocs {
+		if link, _ := r.im.linkReloc(at); link == nil {
+			return false
+		}
+	}
+	if !f.isWide(n) {
+		ref.Kind, ref.Place = RefPage, Place{Kind: PlaceNone}
+		return f.begins[n]
+	}
+	ref.Kind = RefImm
+	ref.Place = r.place(arch.ImageAddr(f.makers[n].at), ref, nil)
+	ref.Place.Number, ref.Place.Proven = !r.im.HasRelocs, r.im.HasRelocs
+	return true
+}
+
+// findBegins finds the constants of which others make what may be an address.
+func (f *flow) findBegins() {
+	for n := range f.pieces {
+		if f.isWide(n) {
+			for _, k := range f.pagesOfNumber(n) {
+				f.begins[k] = true
+			}
+		}
+	}
 }

@@ -21,6 +21,7 @@ type unitUses struct {
 	partners []partner         // by node
 	offsets  map[int32]int64   // by node that makes a constant, or a part of one: the offset from the thread pointer that it is
 	pieces   map[int32]nodeSet // by node that makes a constant of another one: what made that
+	begins   map[int32]bool    // constants of which addresses are made
 	entries  map[int32]tableEntry
 	targets  map[int32]tableTarget
 	jumps    []tableJump // by node
@@ -45,7 +46,7 @@ func (u *unitUses) reset() {
 		u.makers, u.lost = map[int32]value{}, map[int32]string{}
 		u.paged, u.escaped, u.passedOn, u.owned = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
 		u.anchored, u.tabled, u.indexed, u.compared = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
-		u.offsets, u.pieces = map[int32]int64{}, map[int32]nodeSet{}
+		u.offsets, u.pieces, u.begins = map[int32]int64{}, map[int32]nodeSet{}, map[int32]bool{}
 		u.entries, u.targets = map[int32]tableEntry{}, map[int32]tableTarget{}
 	}
 	if len(u.makers) > 0 || len(u.lost) > 0 {
@@ -63,6 +64,7 @@ func (u *unitUses) reset() {
 	if len(u.pieces) > 0 || len(u.offsets) > 0 {
 		clear(u.pieces)
 		clear(u.offsets)
+		clear(u.begins)
 	}
 	if len(u.entries) > 0 {
 		clear(u.entries)
@@ -151,7 +153,7 @@ func (f *flow) operand(n int32, in *arch.Inst) arch.Regs {
 				return 0
 			}
 			fallthrough
-		case valueAddress, valueThread, valueThreadPage:
+		case valueAddress, valueThread, valueThreadPage, valueBlock:
 			if base.kind == valuePage {
 				f.setAll(f.paged, base.from)
 			}

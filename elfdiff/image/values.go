@@ -18,6 +18,7 @@ const (
 	valueFrame                // the stack pointer at the entry; at: plus that
 	valueThread               // the thread pointer; at: plus that
 	valueThreadPage           // the same, with an offset that is not yet whole
+	valueBlock                // the start of the module's thread-local storage, in whatever way the ABI counts; at: plus that
 	valueSlot                 // what the GOT slot at the address holds
 	valueEntry                // an entry of a jump table; at: the node that loads it
 	valueTarget               // an address made of an entry; at: the node that makes it

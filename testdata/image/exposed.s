@@ -10,6 +10,8 @@
 	add x0, x0, :lo12:object
 	str x0, [sp, #16]
 1:	bl callee
+	cbz w0, 2f
+2:
 	.endm
 	.macro done name
 	cbnz w1, 1b
