@@ -32,13 +32,13 @@ func (c *funcChange) carried(opt *Options) bool {
 func (d *differ) compare() {
 	d.byNew = make(map[*unit]*funcChange)
 	d.objNew = make(map[*image.Atom]*objChange)
+	d.shiftsOld, d.shiftsNew = newShifts(d.old.im, d.fwd.of), newShifts(d.new.im, d.rev.of)
 	d.compareObjects()
 	pairs := make([]struct {
 		u, v      *unit
 		equal     bool
 		exchanged *exchange
 	}, 0, len(d.old.units))
-	d.shiftsOld, d.shiftsNew = newShifts(d.old.im, d.fwd.of), newShifts(d.new.im, d.rev.of)
 	for _, u := range d.old.units {
 		v := d.new.unitOf(d.fwd.of(u.atom()))
 		if v == nil {
@@ -56,7 +56,9 @@ func (d *differ) compare() {
 		return func(i int) {
 			p := &pairs[i]
 			if p.equal = identical || d.unitsEqual(p.u, p.v); p.equal && !identical && p.u.err == nil {
-				p.exchanged = d.exchanged(p.u, p.v)
+				if p.exchanged = d.exchanged(p.u, p.v); p.exchanged == nil {
+					p.exchanged = d.anchored(p.u, p.v)
+				}
 			}
 		}
 	})

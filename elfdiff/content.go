@@ -104,7 +104,7 @@ func (d *differ) compareObject(a, b *image.Atom) (objDelta, bool) {
 		return objMoved, a.Size != b.Size
 	}
 	ro := !a.Section.Writable()
-	equal := a.Size == b.Size && d.objectContentEqual(a, b)
+	equal := a.Size == b.Size && d.objectContentEqual(a, b) && !d.wordExchanged(a, b)
 	switch {
 	case ro != !b.Section.Writable():
 		return objMoved, true

@@ -150,9 +150,14 @@ func (e *emitter) reference(sec int, o *operandAt) error {
 		user.group.anchors = append(user.group.anchors, lateUse{f: f, whole: user.whole, addr: place.Addr})
 		return nil
 	}
-	if place, err = e.weigh(o, place); err != nil {
+	weighed, err := e.weigh(o, place)
+	if err != nil {
 		return err
 	}
+	if err := e.displaced(o, place, weighed); err != nil {
+		return err
+	}
+	place = weighed
 	if fixedNumber(place) {
 		if place, err = e.settle(place, o.key()); place == nil {
 			return err // nil: the bytes stay as they are

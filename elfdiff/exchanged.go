@@ -56,7 +56,11 @@ func (s *shifts) uniform(start, end arch.ImageAddr) (*image.Atom, bool) {
 
 // together reports whether all objects around two corresponding addresses moved as those did.
 func (d *differ) together(old, new arch.ImageAddr) bool {
-	const far = exchangeReach
+	return d.togetherWithin(old, new, exchangeReach)
+}
+
+// togetherWithin reports whether all objects within so many bytes of two corresponding addresses moved as those did.
+func (d *differ) togetherWithin(old, new, far arch.ImageAddr) bool {
 	a, ok1 := d.shiftsOld.uniform(old-min(old, far), old+far)
 	b, ok2 := d.shiftsNew.uniform(new-min(new, far), new+far)
 	switch {
@@ -103,6 +107,22 @@ func (d *differ) exchanged(u, v *unit) *exchange {
 		}
 	}
 	return nil
+}
+
+// wordExchanged reports whether two objects, equal otherwise, hold such an address in a word.
+func (d *differ) wordExchanged(a, b *image.Atom) bool {
+	old, new := d.old.dataRefs(a), d.new.dataRefs(b)
+	for i := range min(len(old), len(new)) {
+		p, q := &old[i].Place, &new[i].Place
+		if old[i].Off != new[i].Off || !mayLieBeside(p.Kind, p.Atom, p.Number) || !mayLieBeside(q.Kind, q.Atom, q.Number) || p.Proven && q.Proven ||
+			d.together(p.Addr, q.Addr) {
+			continue
+		}
+		if x, _ := d.exchangedAmong(besideData(d.old.im, a, p.Addr), besideData(d.new.im, b, q.Addr), p.Addr, q.Addr); x != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // accessesSame reports whether what lies at one of the distances from an operand is one object that corresponds in both builds.
