@@ -18,9 +18,13 @@ type object struct {
 	static   bool
 	constant bool
 	empty    bool // zero at first, in .bss; main fills it
+	used     bool // has a symbol whether or not C code refers to it
 	id       int  // gives the content
 	old, new bool // in which versions it exists
 }
+
+// sizes are those of the types of elements, in bytes.
+var sizes = map[string]int{"char": 1, "unsigned char": 1, "short": 2, "int": 4, "long": 8, "struct point": 12}
 
 // function is a function of the program.
 type function struct {
@@ -38,13 +42,17 @@ type Program struct {
 	funcs   []*function
 }
 
-// New makes a program with so many functions; the same seed gives the same program.
-func New(seed uint64, functions int) *Program {
+// New makes a program with so many functions, for arm64 or for any architecture; the same arguments give the same program.
+func New(seed uint64, functions int, arm64 bool) *Program {
 	r := rand.New(rand.NewPCG(seed, 17))
 	p := &Program{}
+	choice := forms[:]
+	if arm64 {
+		choice = slices.Concat(choice, armForms[:])
+	}
 	types := []string{"char", "short", "int", "long", "struct point", "unsigned char"}
 	for i := range 6 + r.IntN(5) {
-		o := &object{name: fmt.Sprintf("o%d", i), typ: types[r.IntN(len(types))], n: 1 + r.IntN(12), id: i, old: true, new: true}
+		o := &object{name: fmt.Sprintf("o%d", i), typ: types[r.IntN(len(types))], n: 1 + r.IntN(12), used: arm64, id: i, old: true, new: true}
 		switch r.IntN(4) {
 		case 0:
 			o.n = 16 << r.IntN(3)
@@ -63,13 +71,13 @@ func New(seed uint64, functions int) *Program {
 	}
 	p.order[0], p.order[1] = r.Perm(len(p.objects)), r.Perm(len(p.objects))
 	for range functions {
-		p.funcs = append(p.funcs, p.function(r))
+		p.funcs = append(p.funcs, p.function(r, choice))
 	}
 	return p
 }
 
-func (p *Program) function(r *rand.Rand) *function {
-	f := &function{form: &forms[r.IntN(len(forms))], edit: r.IntN(3) * 1000, k: r.IntN(100)}
+func (p *Program) function(r *rand.Rand, choice []form) *function {
+	f := &function{form: &choice[r.IntN(len(choice))], edit: r.IntN(3) * 1000, k: r.IntN(100)}
 	pick := func() *object {
 		for {
 			if o := p.objects[r.IntN(len(p.objects))]; o.old && (!f.form.writes || !o.constant) {
@@ -78,11 +86,26 @@ func (p *Program) function(r *rand.Rand) *function {
 		}
 	}
 	f.a, f.b = pick(), pick()
+	if f.form.beside {
+		f.b = p.behind(f.a, f.form.writes)
+	}
 	f.a2, f.b2 = f.a, f.b
 	if r.IntN(4) == 0 && !f.form.writes { // what the old version wrote stays
 		f.a2 = pick()
 	}
 	return f
+}
+
+// behind returns the object that follows another one in the old version, the first behind the last; only one that can be written to, if so said.
+func (p *Program) behind(o *object, written bool) *object {
+	order := p.order[0]
+	at := slices.IndexFunc(order, func(i int) bool { return p.objects[i] == o })
+	for {
+		at = (at + 1) % len(order)
+		if next := p.objects[order[at]]; next.old && (!written || !next.constant) {
+			return next
+		}
+	}
 }
 
 // Functions returns how many functions the program has.
@@ -125,6 +148,9 @@ func (o *object) value(i int) int { return (o.id*37+i*11)%97 + 1 }
 
 func (o *object) declare() string {
 	var b strings.Builder
+	if o.used {
+		b.WriteString("__attribute__((used)) ")
+	}
 	if o.static {
 		b.WriteString("static ")
 	}
@@ -165,7 +191,7 @@ func (f *function) define(name string, version int) string {
 	}
 	body := strings.NewReplacer("$A", a.name, "$T", qualified(a), "$N", fmt.Sprint(a.n), "$F", field(a),
 		"$B", b.name, "$U", qualified(b), "$M", fmt.Sprint(b.n), "$G", field(b),
-		"$K", fmt.Sprint(f.k%a.n), "$R", fmt.Sprint(f.k),
+		"$S", fmt.Sprint(a.n*sizes[a.typ]), "$K", fmt.Sprint(f.k%a.n), "$R", fmt.Sprint(f.k),
 		"$E", fmt.Sprint(edit), "$P", name).Replace(f.form.body)
 	return fmt.Sprintf("NOINLINE long %s(long x)\n{\n\tlong s = %d;\n\n%s\treturn s;\n}\n", name, edit, body)
 }

@@ -44,10 +44,14 @@ func compilers(target victim.Target) []compiler {
 		{target, "gcc", []string{"-O2", "-fno-pie", "-no-pie"}}, {target, "clang", []string{"-O2", "-fno-pie", "-no-pie"}},
 	}
 	if target.Machine == elf.EM_AARCH64 { // one base for several objects, or one for each
-		list = append(list,
-			compiler{target, "gcc", []string{"-O2", "-fno-section-anchors"}}, compiler{target, "clang", []string{"-O2", "-fuse-ld=lld"}},
-			compiler{target, "gcc", []string{"-O1", "-fno-section-anchors"}}, compiler{target, "clang", []string{"-O3", "-fuse-ld=lld"}},
-			compiler{target, "gcc", []string{"-O0"}}, compiler{target, "clang", []string{"-O0"}})
+		for _, c := range [...]string{
+			"gcc -O2 -fno-section-anchors", "clang -O2 -fuse-ld=lld", "gcc -O1 -fno-section-anchors", "clang -O3 -fuse-ld=lld", "gcc -O0", "clang -O0",
+			"gcc -O2 -march=armv8.1-a", "clang -Oz", "gcc -O2 -mcmodel=tiny", "clang -O2 -march=armv8.1-a", "gcc -O2 -mcmodel=large -fno-pie -no-pie",
+			"clang -Oz -fno-pie -no-pie -fuse-ld=lld", "gcc -O3 -fdata-sections", "gcc -Os -mbranch-protection=standard",
+		} {
+			args := strings.Fields(c)
+			list = append(list, compiler{target, args[0], args[1:]})
+		}
 	}
 	return list
 }
@@ -71,7 +75,7 @@ func patchedAnswers(t *testing.T, target victim.Target) {
 			c := compilers(target)[int(seed)%len(compilers(target))]
 			t.Run(fmt.Sprintf("%d %s %s", seed, c.cc, strings.Join(c.flags, " ")), func(t *testing.T) {
 				t.Parallel()
-				patched[i] = try(t, &trialOf{New(seed, functions), c})
+				patched[i] = try(t, &trialOf{New(seed, functions, target.Machine == elf.EM_AARCH64), c})
 			})
 		}
 	})

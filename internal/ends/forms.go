@@ -1,11 +1,12 @@
 package ends
 
 // form is how a function uses its objects. In the body, $A and $B are two arrays of $N elements of type $T and $M of type $U; $F
-// and $G select a number of an element; $K is an index of $A, $R a number, $E one that
+// and $G select a number of an element; $S is the size of $A in bytes, $K is an index of $A, $R a number, $E one that
 // the new version may have changed, and $P the function's name.
 type form struct {
 	name   string
 	writes bool // needs arrays that are not constant
+	beside bool // the second array is the one behind the first, in the old version's source
 	body   string
 }
 
