@@ -79,7 +79,7 @@ func (e *emitter) weigh(o *operandAt, p *image.Place) (*image.Place, error) {
 	case p.ViaSlot && taken && p.Kind != image.PlaceTLS && !p.Number:
 		return nil, fmt.Errorf("it takes the address %#x, which is that of a GOT slot, and may be meant for what lies beside it", uint64(p.Addr))
 	case p.Kind == image.PlaceLinker && taken && !o.c.new.im.HasRelocs && p.Linker != image.OwnEnd:
-	case p.Proven || p.ViaSlot || !mayLieBeside(p.Kind, p.Atom, p.Number), e.d.labels[p.Atom] != nil && p.Addend == 0:
+	case p.Proven || p.Both || p.ViaSlot || !mayLieBeside(p.Kind, p.Atom, p.Number), e.d.labels[p.Atom] != nil && p.Addend == 0:
 		return p, nil
 	}
 	use := o.c.new.im.AddressUse(o.body, o.ref)

@@ -171,6 +171,9 @@ func (e *emitter) bindAmbiguous(p *image.Place) (int, int64, error) {
 	var at arch.ImageAddr
 	for i, b := range p.Candidates {
 		start, ok := e.running(b)
+		if addr := start + (p.Addr - b.Addr); p.Both && (!ok || i > 0 && addr != at) {
+			return 0, 0, fmt.Errorf("it accesses %s with one instruction, which are not side by side in the running process", atomNames(p.Candidates))
+		}
 		if !ok {
 			return 0, 0, fmt.Errorf("address %#x is ambiguous: it could belong to any of %s", uint64(p.Addr), atomNames(p.Candidates))
 		}

@@ -164,6 +164,9 @@ func (d *differ) placesEqual(p, q *image.Place, how use) bool {
 	if fixedNumber(p) && fixedNumber(q) {
 		return d.numbersEqual(p, q, how)
 	}
+	if p.Both || q.Both {
+		return p.Both && q.Both && d.bothEqual(p, q)
+	}
 	if p.Ambiguous() || q.Ambiguous() {
 		if p.Number && q.Number && p.Addr == q.Addr && (insideCode(p) || insideCode(q)) {
 			return true
@@ -270,6 +273,13 @@ func (d *differ) candidatesMeet(p, q *image.Place) bool {
 		}
 	}
 	return false
+}
+
+// bothEqual reports whether two accesses to two objects each are to the same ones.
+func (d *differ) bothEqual(p, q *image.Place) bool {
+	return slices.EqualFunc(p.Candidates, q.Candidates, func(a, b *image.Atom) bool {
+		return d.atomsEqual(a, b) && p.Addr-a.Addr == q.Addr-b.Addr
+	})
 }
 
 func readings(p *image.Place) []*image.Atom {

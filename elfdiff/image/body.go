@@ -140,7 +140,10 @@ type Place struct {
 	Shared  bool // PlaceLinker: other linker symbols have the same address, and any of them may be meant
 	// Lone: the place is also the end of an object that is no scalar by its size (see [Image.EndingAt]), which is no candidate, and
 	// nothing that the unit does speaks for either.
-	Lone       bool
+	Lone bool
+	// Both: an access to the two Candidates, which lie side by side: compilers that know the order of objects (section anchors) load or store a
+	// pair of registers from or to two of them.
+	Both       bool
 	Atom       *Atom
 	Addend     int64
 	Import     *Import

@@ -110,11 +110,36 @@ func (r *resolver) addressPiece(ref *Ref, n int32, p *partner, op *arch.Operand,
 		return true
 	}
 	ref.Place = r.place(v, ref, link)
-	if ref.Place.Kind == PlaceTLS {
+	switch {
+	case ref.Place.Kind == PlaceTLS:
 		r.im.moduleVariable(&ref.Place)
 		ref.Kind = RefTLS
+	case ref.Place.Kind == PlaceUnknown && r.pairs(ref):
+		if both, ok := r.im.bothPlace(v, uint64(ref.Width)/2); ok {
+			ref.Place = both
+		}
 	}
 	return true
+}
+
+// pairs reports whether the instruction of a reference accesses memory with two registers.
+func (r *resolver) pairs(ref *Ref) bool {
+	in := r.part.at[r.body.Insts[ref.Inst].Off]
+	di := &r.d.insts[in]
+	t := r.d.transferOf(r.part.code[r.body.Insts[ref.Inst].Off:], di)
+	return t.HasMem && t.Pair && t.Mem.Width == ref.Width
+}
+
+// bothPlace resolves an access of twice half bytes at v to two objects; false: it is none.
+func (im *Image) bothPlace(v arch.ImageAddr, half uint64) (Place, bool) {
+	var room [4]*Atom
+	p, ok1 := holder(im.covering(room[:0], v), v, half)
+	q, ok2 := holder(im.covering(room[:0], v+arch.ImageAddr(half)), v+arch.ImageAddr(half), half)
+	if !ok1 || !ok2 || !p.Proven || !q.Proven || p.Atom == q.Atom {
+		return Place{}, false
+	}
+	p.Both, p.Proven, p.Candidates = true, false, []*Atom{p.Atom, q.Atom}
+	return p, true
 }
 
 // linkedPiece resolves an operand whose base is not known, by its link-time relocation.
