@@ -78,6 +78,7 @@ func (g Target) spell(flags []string) []string {
 		"-mavx2":                 "-march=armv8-a+simd", // the widest vectors that every processor of the architecture has
 		"-mno-red-zone":          "",                    // there is none
 		"-Wl,-z,ibtplt":          "-Wl,-z,force-bti",
+		"-mtls-dialect=gnu2":     "-mtls-dialect=desc",
 	}
 	var out []string
 	for _, f := range flags {

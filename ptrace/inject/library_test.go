@@ -255,7 +255,7 @@ func TestNewImport(t *testing.T) {
 	}{
 		{name: "libc", with: "'l'", want: "7 174"},
 		{name: "libm", with: "'f'", flags: []string{"-Wl,--no-as-needed", "-lm"}, libs: []string{"-lm", "-fno-builtin-floor"}, refused: []string{"floor", "indirect function"}},
-		{name: "missing library", with: "'f'", libs: []string{"-lm", "-fno-builtin-floor"}, refused: []string{"floor@GLIBC_2.2.5", "libm.so.6"}},
+		{name: "missing library", with: "'f'", libs: []string{"-lm", "-fno-builtin-floor"}, refused: []string{"floor@GLIBC_2.", "libm.so.6"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

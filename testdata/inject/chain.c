@@ -129,10 +129,10 @@ static int remap(int shared)
 static int breakpoint(void)
 {
 	unsigned long page = (unsigned long)price & ~4095ul;
-	if (mprotect((void *)page, 8192, PROT_READ | PROT_WRITE | PROT_EXEC))
+	if (mprotect((void *)page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC))
 		return 1;
-	*(char *)price = (char)0xcc;
-	return mprotect((void *)page, 8192, PROT_READ | PROT_EXEC);
+	*(char *)price = (char)0xcc; // on arm64, another instruction
+	return mprotect((void *)page, 4096, PROT_READ | PROT_EXEC);
 }
 
 static int condition(const char *line)
