@@ -35,7 +35,7 @@ func TestBlockingCallsNoticeNothing(t *testing.T) {
 			return err != nil || !in.In
 		})
 	})
-	for i := range victim.Scale(40, 10) {
+	for i := range victim.Scale(40, 4) {
 		stops(t, p, 5)
 		if err := p.Borrow(borrowPage); err != nil {
 			t.Fatal(err)

@@ -39,12 +39,14 @@ func open(t testing.TB, pid int) *Process {
 // noop is a stop that looks at nothing.
 func noop(*Stopped) error { return nil }
 
-// stops makes n stops, every third of which detaches. A thread may wait long for an emulated processor.
+// soon is by when threads have to stop: in two seconds, or more where they may wait long for an emulated processor.
+func soon() time.Time { return time.Now().Add(time.Duration(victim.Scale(2, 30)) * time.Second) }
+
+// stops makes n stops, every third of which detaches.
 func stops(t testing.TB, p *Process, n int) {
 	t.Helper()
 	for i := range n {
-		deadline := time.Now().Add(time.Duration(victim.Scale(2, 30)) * time.Second)
-		if _, err := p.Stop(StopOptions{Detach: i%3 == 2, Deadline: deadline}, noop); err != nil {
+		if _, err := p.Stop(StopOptions{Detach: i%3 == 2, Deadline: soon()}, noop); err != nil {
 			t.Fatalf("stop %d: %v", i, err)
 		}
 	}
