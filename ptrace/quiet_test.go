@@ -202,7 +202,7 @@ func TestStoppedProcessStaysStopped(t *testing.T) {
 func TestStopAndContinueWhileSeized(t *testing.T) {
 	v := victim.Start(t, build(t, "threads.c"), "3", "1")
 	p := open(t, v.PID)
-	for range 30 {
+	for range victim.Scale(30, 6) {
 		if err := p.Seize(); err != nil {
 			t.Fatal(err)
 		}

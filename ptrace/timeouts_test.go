@@ -110,7 +110,8 @@ func stopTimeouts(t *testing.T, calls []string, timeout time.Duration, detach bo
 // TestTimeoutIsKeptAtTheFirstStop: a timeout in a register is shortened by what was waited before the first stop or borrowing. Where
 // the thread was woken on another CPU that is not known, and the call is named.
 func TestTimeoutIsKeptAtTheFirstStop(t *testing.T) {
-	const timeout, before, late = time.Second, 700 * time.Millisecond, 600 * time.Millisecond // afresh would be later than that
+	timeout := time.Duration(victim.Scale(1, 12)) * time.Second
+	before, late := timeout*7/10, timeout*6/10 // afresh would be later than that
 	all := waiters(t, timeout, "epoll_wait", "epoll_pwait", "epoll_wait", "epoll_pwait", "epoll_wait", "epoll_pwait")
 	for begin := time.Now(); time.Since(begin) < before; {
 		nap(int64(time.Until(begin.Add(before)))) // a signal ends it
