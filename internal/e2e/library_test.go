@@ -54,7 +54,7 @@ func TestDaemonAndLibraryInOneStop(t *testing.T) {
 	lib := h.diff(buildTariff(t, "-DVERSION=1"), buildTariff(t, "-DVERSION=2"))
 	daemon := h.diff(buildDaemon(t, "-DVERSION=1"), buildDaemon(t, "-DVERSION=2"))
 	v := victim.Start(t, buildDaemon(t, "-DVERSION=1"))
-	for range 5 {
+	for range victim.Scale(5, 2) {
 		quotes(t, v, "30", "-15", "400")
 		v.Ask("mixed")
 		h.must("apply", "-p", pid(v), daemon, lib)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,6 +33,21 @@ const (
 type tool struct {
 	path    string
 	patches [versions + 1]string // by the version that they lead to
+	named   int                  // how often runs that ended have said that a call may have returned EINTR
+}
+
+// names is what a run says of such a call: on arm64 one that began just as its thread was stopped cannot be made again (ptrace, eintr_arm64.go).
+var names = regexp.MustCompile(`began [a-z0-9_]+ just as it was stopped: it may have returned EINTR(?: \((\d+) times\))?`)
+
+// note adds what a run names.
+func (h *tool) note(r *run) {
+	for _, m := range names.FindAllStringSubmatch(r.out, -1) {
+		times, err := strconv.Atoi(m[1])
+		if err != nil {
+			times = 1
+		}
+		h.named += times
+	}
 }
 
 // newTool builds the command and the patches.
@@ -86,6 +102,7 @@ func (h *tool) run(t *testing.T, env []string, args ...string) *run {
 // process is a hotpatch that runs.
 type process struct {
 	t      *testing.T
+	h      *tool
 	ctx    context.Context
 	cancel func()
 	cmd    *exec.Cmd
@@ -104,7 +121,7 @@ const longestRun = 2 * time.Minute
 func (h *tool) begin(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), longestRun)
-	p := &process{t: t, ctx: ctx, cancel: cancel, run: run{args: args}, trace: filepath.Join(t.TempDir(), "instants")}
+	p := &process{t: t, h: h, ctx: ctx, cancel: cancel, run: run{args: args}, trace: filepath.Join(t.TempDir(), "instants")}
 	p.cmd = exec.CommandContext(ctx, h.path, args...)
 	p.cmd.Env = append(append(os.Environ(), "HOTPATCH_READS=1", "HOTPATCH_PROBES="+p.trace), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
@@ -182,6 +199,7 @@ func (p *process) wait() *run {
 	if err == nil {
 		p.run.names = strings.Split(strings.TrimSuffix(string(raw), "\n"), "\n")
 	}
+	p.h.note(&p.run)
 	return &p.run
 }
 

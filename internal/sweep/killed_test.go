@@ -131,14 +131,14 @@ func (k *killing) prepare() error {
 
 // tear makes a run that dies in front of its go, or behind it: the four bytes that it writes behind the jumps to gates.
 func (k *killing) tear() *run {
-	goes := map[torn]string{tornOld: "before write 4 ", tornNew: "after write 4 "}[k.torn]
+	when := map[torn]string{tornOld: "before", tornNew: "after"}[k.torn]
 	p := k.h.at(k.t, 1, k.args(k.command)...)
 	gates := 0
 	for at, name, ok := p.arrived(); ok; at, name, ok = p.arrived() {
-		if strings.HasPrefix(name, fmt.Sprintf("after write %d ", jumpLen)) {
+		if k.text.jumped(name) {
 			gates++
 		}
-		if gates == jumps && strings.HasPrefix(name, goes) {
+		if gates == jumps && k.text.commits(name, when) {
 			if err := p.cmd.Process.Kill(); err != nil {
 				k.t.Error(err)
 			}
@@ -272,15 +272,9 @@ func (k *killing) look(r *run) (class, error) {
 	return seen, k.tg.err()
 }
 
-// jumps is how many jumps the patches write, each of jumpLen bytes.
-const (
-	jumps   = 3
-	jumpLen = 5
-)
-
 // midway reports whether the run died between its first jump and its last.
 func (k *killing) midway(r *run) bool {
-	n := written(r)
+	n := k.text.written(r)
 	return n > 0 && n < jumps
 }
 

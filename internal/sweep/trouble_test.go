@@ -135,7 +135,7 @@ func (d *disturbing) step(forward bool) error {
 	}
 	if d.fatal && ok {
 		d.reaped = max(d.reaped, (<-d.killed).Sub(start))
-		if r.code == exitDone && written(r) < jumps {
+		if r.code == exitDone && d.text.written(r) < jumps {
 			return fmt.Errorf("%v", r)
 		}
 		d.world.replace()
@@ -262,17 +262,6 @@ func deny(fails int) func(*disturbing, *process) answer {
 		why := []syscall.Errno{syscall.EPERM, syscall.ESRCH, syscall.EIO}
 		return answer{errno: why[d.instant / *every % len(why)], fails: fails}
 	}
-}
-
-// written is how many jumps a run has written.
-func written(r *run) int {
-	n := 0
-	for _, name := range r.names {
-		if strings.HasPrefix(name, fmt.Sprintf("after write %d ", jumpLen)) {
-			n++
-		}
-	}
-	return n
 }
 
 // footprint is the memory that hotpatch has mapped in the target.

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -45,10 +46,12 @@ type world struct {
 	steps int    // that tg has been used for
 	epoll string // the thread of tg that sits in epoll_wait
 	fds   int    // descriptors of tg at its start
+	text  text   // of tg
 
 	denied bool     // operations are denied: it may keep one
 	more   []string // arguments of the target
 	eintr  int      // what the target's epoll_wait had to bear so far
+	named  int      // of that, what hotpatch has named
 }
 
 // renew starts a target in version 1 if there is none or it has been used enough.
@@ -87,11 +90,11 @@ func (w *world) replace() {
 		w.tg.end()
 		w.tg.v.Kill()
 	}
-	w.tg, w.eintr = start(w.t, w.more...), 0
+	w.tg, w.eintr, w.named = start(w.t, w.more...), 0, w.h.named
 	if seen, err := w.tg.observe(); err != nil || seen != version(1) {
 		w.t.Fatalf("a new target answers as %v: %v", seen, err)
 	}
-	w.epoll, w.fds = w.waiter(), w.tg.descriptors()
+	w.epoll, w.fds, w.text = w.waiter(), w.tg.descriptors(), newText(w.t, w.tg)
 }
 
 // waiter is the thread that sits in epoll_wait.
@@ -187,18 +190,18 @@ func (w *world) settled(want class, extra int) error {
 		return fmt.Errorf("list asks for attention: %v (%v)", l.attention, err)
 	}
 	if n, err := w.disturbance(extra); err != nil || n > 0 {
-		return fmt.Errorf("%d times EINTR in epoll_wait (%w)", n, err)
+		return errors.Join(fmt.Errorf("%d times EINTR in epoll_wait", n), err)
 	}
 	return w.tg.err()
 }
 
-// disturbance is how often epoll_wait gave EINTR since it was last asked. Anything else that the target suffered is an error.
+// disturbance is how often epoll_wait gave EINTR since it was last asked, beyond what hotpatch has named. Anything else that the target suffered is an error.
 func (w *world) disturbance(extra int) (int, error) {
 	n, err := w.tg.undisturbed(extra)
 	if err != nil {
 		return 0, err
 	}
-	before := w.eintr
-	w.eintr = n
-	return n - before, nil
+	before := w.eintr + w.h.named - w.named
+	w.eintr, w.named = n, w.h.named
+	return max(0, n-before), nil
 }

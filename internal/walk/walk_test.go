@@ -7,17 +7,19 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"hotpatch/internal/victim"
 )
 
 // The whole walk: go test ./internal/walk -walk.steps 10000 -timeout 60m
 var (
-	steps = flag.Int("walk.steps", 80, "steps of the random walk")
+	steps = flag.Int("walk.steps", victim.Scale(80, 16), "steps of the random walk")
 	seed  = flag.Uint64("walk.seed", 1, "which random walk")
 )
 
 // TestWalk goes from version to version at random, and checks everything after each step.
 func TestWalk(t *testing.T) {
-	w := newWalker(t, *seed, 14)
+	w := newWalker(t, *seed, victim.Scale(14, 3))
 	begin := time.Now()
 	for i := range *steps {
 		w.step(i)

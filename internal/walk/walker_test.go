@@ -97,11 +97,9 @@ type parent struct {
 	model model
 }
 
-// versionCount is how many versions a walk has.
-const versionCount = 20
-
 // newWalker starts a walk. It has a patch from each version to the next, and so many that skip some.
 func newWalker(t *testing.T, seed uint64, skips int) *walker {
+	versionCount := victim.Scale(20, 6)
 	w := &walker{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 3)), versions: Versions(seed, versionCount),
 		answers: make(map[[Groups]int]string), counts: make(map[string]int)}
 	for i := 1; i < versionCount; i++ {
@@ -133,10 +131,10 @@ func (w *walker) connect(from, to int) {
 	w.edges = append(w.edges, &edge{from: from, to: to, file: f})
 }
 
-// build builds a version.
+// build builds a version. Constants move from one to the next: reached from one anchor for several, as gcc for arm64 has it, they would be ambiguous.
 func (w *walker) build(v *Version) string {
 	source := v.Source()
-	flags := []string{"-O2", "-g", "-pthread", "-Wl,--build-id,--emit-relocs"}
+	flags := []string{"-O2", "-g", "-pthread", "-fno-section-anchors", "-Wl,--build-id,--emit-relocs"}
 	dir := victim.Cached(w.t, "gcc", append([]string{source}, flags...), func(dir string) []string {
 		if err := os.WriteFile(filepath.Join(dir, "walk.c"), []byte(source), 0o644); err != nil {
 			w.t.Fatal(err)
