@@ -39,6 +39,7 @@ type doubt struct {
 	at       *operandAt    // nil: word
 	word     *wordAt
 	plain    bool // see [image.AddressUse]
+	merged   bool // it may be meant as the end of one object and as the start of another by one instruction
 }
 
 // distance returns how far away objects may be meant.
@@ -83,15 +84,34 @@ func (e *emitter) weigh(o *operandAt, p *image.Place) (*image.Place, error) {
 		return p, nil
 	}
 	use := o.c.new.im.AddressUse(o.body, o.ref)
-	if q := e.accessed(p, append(use.Handed(), use.Accessed...)); q != nil {
+	d := &doubt{e: e, place: p, at: o, plain: use.Plain}
+	d.merged = o.c.new.im.Arch.Pieces != nil && d.between() && use.Several()
+	if q := e.accessed(p, append(use.Handed(), use.Accessed...)); q != nil && !d.merged {
 		return q, nil
 	}
-	d := &doubt{e: e, place: p, at: o, plain: use.Plain}
 	if p.Kind == image.PlaceLinker && use.Plain {
 		return p, nil // see [emitter.linker]
 	}
 	d.readings = o.c.new.beside(p.Addr, d.distance())
 	return d.settle()
+}
+
+// between reports whether an address is the end of one object and the start of another, which are elsewhere to each other in the running process.
+func (d *doubt) between() bool {
+	p, u := d.place, d.at.c.new
+	var first *image.Atom
+	for _, a := range u.beside(p.Addr, 0) {
+		if first == nil {
+			first = a
+			continue
+		}
+		x, ok1 := d.meant(first)
+		y, ok2 := d.meant(a)
+		if !ok1 || !ok2 || x != y {
+			return true
+		}
+	}
+	return false
 }
 
 // mayLieBeside reports whether an address that is resolved so may lie beside the object that is meant.
@@ -204,6 +224,9 @@ func (d *doubt) asBefore(apart []*image.Atom) (*image.Place, error) {
 	q := d.former()
 	if q == nil {
 		return nil, d.ambiguous(apart, "nothing corresponds to it in the old build")
+	}
+	if d.merged && !sameInstructions(d.at.c) {
+		return nil, d.ambiguous(apart, "it may be used as both")
 	}
 	var kept []*image.Atom
 	for _, a := range d.readings {
@@ -368,6 +391,15 @@ func (e *emitter) formerPlace(o *operandAt) *image.Place {
 		e.former, e.formerOf = e.d.counterparts(o.c), o.c
 	}
 	return e.former[o.key()]
+}
+
+// sameInstructions reports whether two bodies of a function have the same instructions, but for operands.
+func sameInstructions(c *funcChange) bool {
+	if c.old == nil || c.old.err != nil || c.new.err != nil {
+		return false
+	}
+	hunks, _ := alignInstructions(instructions(c.old), instructions(c.new))
+	return hunks == 0
 }
 
 // counterparts lists what the operands of the old body of a function lead to, by the fields of the new body that correspond to them.

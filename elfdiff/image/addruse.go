@@ -16,7 +16,7 @@ type AddressUse struct {
 	// instruction gives the register a value there. That memory belongs to the object, too.
 	Accessed []int64
 
-	walk *addressWalk // nil: the address was not followed; see Handed
+	walk *addressWalk // nil: the address was not followed; see Handed and Several
 }
 
 // AddressUse follows the address that a reference names through all registers to which it may come, along all paths, as far as the
@@ -26,7 +26,7 @@ func (im *Image) AddressUse(b *Body, r *Ref) AddressUse {
 	if len(b.Escapes) > 0 {
 		return AddressUse{}
 	}
-	w := addressWalk{transfers: transfers{a: im.Arch, b: b}, im: im, b: b, first: k, in: make(map[int]arch.Regs), plain: true}
+	w := addressWalk{transfers: transfers{a: im.Arch, b: b}, im: im, b: b, first: k, in: make(map[int]arch.Regs), others: make(map[valueAt]bool), plain: true}
 	t := w.at(k)
 	if r.Kind != RefAddr || t.Kind != arch.TransferAddress || t.Mem.Index >= 0 {
 		if r.Kind != RefImm || t.Kind != arch.TransferConst {
@@ -55,7 +55,8 @@ type addressWalk struct {
 	work     []int
 	plain    bool // so far
 	accesses []access
-	from     [][]int32 // see predecessors; nil: not yet made
+	others   map[valueAt]bool // registers that may hold the address where they are used otherwise: whether it leaves the body there
+	from     [][]int32        // see predecessors; nil: not yet made
 }
 
 // access is one to memory at a constant distance from what may be the address.
@@ -80,6 +81,9 @@ func (w *addressWalk) step(k int) {
 		return
 	}
 	in, regs := &w.b.Insts[k], w.in[k]
+	if in.Flow != arch.FlowNext && (in.Flow != arch.FlowBranch && in.Flow != arch.FlowJump || in.Target < 0) {
+		w.other(k, regs&w.handedAt(k), true)
+	}
 	switch in.Flow {
 	case arch.FlowNext:
 		if !in.Nop {
@@ -112,6 +116,15 @@ func (w *addressWalk) step(k int) {
 	}
 	if regs != 0 {
 		w.enter(k+1, regs)
+	}
+}
+
+// other notes registers that may hold the address and are used otherwise than to access memory; out says that it leaves the body in them, or is stored.
+func (w *addressWalk) other(k int, regs arch.Regs, out bool) {
+	for r := arch.Reg(0); regs>>r != 0; r++ {
+		if regs.Has(r) {
+			w.others[valueAt{k, r}] = out
+		}
 	}
 }
 
@@ -157,6 +170,12 @@ func (w *addressWalk) use(k int, regs arch.Regs) arch.Regs {
 	}
 	if t.Kind == arch.TransferStore && !t.WriteBack && (t.Src.Bit()|t.Src2.Bit())&regs != 0 && inFrame(w.a, &t) {
 		w.plain = w.plain && w.handedOver(k, &t)
+	}
+	if read := t.Reads; t.Kind != arch.TransferMove {
+		if t.HasMem && t.Kind != arch.TransferAddress && t.Mem.Index < 0 && !t.Writes.Has(t.Mem.Base) {
+			read = t.Src.Bit() | t.Src2.Bit()
+		}
+		w.other(k, regs&read, t.Kind == arch.TransferStore && regs&(t.Src.Bit()|t.Src2.Bit()) != 0)
 	}
 	out, plain := pointerEffect(&t, regs)
 	w.plain = w.plain && plain

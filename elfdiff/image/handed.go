@@ -41,6 +41,49 @@ func (u *AddressUse) Handed() []int64 {
 	return slices.Compact(out)
 }
 
+// Several reports whether the address leaves the body in several places, by calls, stores or returns, of which Handed does not tell all. Compilers that know
+// how objects lie to each other (section anchors, merged globals) use one address as the end of one object and the start of the
+// next: what it is in one place is then not so in the others.
+func (u *AddressUse) Several() bool {
+	w := u.walk
+	if w == nil {
+		return false
+	}
+	places, unknown := make(map[int]bool), false
+	for v, out := range w.others {
+		if !out {
+			continue
+		}
+		callee := w.callee(v.at)
+		places[v.at] = true
+		unknown = unknown || callee == nil || len(w.im.derefsOf(callee, v.reg)) == 0 || !w.onlyFrom(v.at, v.reg, true)
+	}
+	return len(places) > 1 && unknown
+}
+
+// handedAt returns the registers in which instruction k, a call, a return or a jump out of the body, may hand over what they hold.
+func (w *addressWalk) handedAt(k int) arch.Regs {
+	if w.a.Pieces == nil {
+		return allRegs
+	}
+	p := w.branchPlace(k)
+	callee := w.callee(k)
+	switch flow := w.b.Insts[k].Flow; {
+	case flow == arch.FlowReturn:
+		a := w.b.Atom
+		if a.Parent != nil {
+			a = a.Parent
+		}
+		results := w.a.Pieces.Results
+		return [...]arch.Regs{0, results & -results, results}[w.im.ResultWords(a)]
+	case callee != nil:
+		return w.im.readAt(callee.Addr)
+	case p != nil:
+		return w.a.Pieces.Args
+	}
+	return w.a.Pieces.Args | w.mentions(k)
+}
+
 // callee returns the function that instruction k of the body calls or jumps to as that function's only possible target; nil: it does nothing of the kind.
 func (w *addressWalk) callee(k int) *Atom {
 	if k >= len(w.b.Insts) || w.b.Insts[k].Target >= 0 {
