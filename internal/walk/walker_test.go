@@ -134,7 +134,8 @@ func (w *walker) connect(from, to int) {
 // build builds a version. Constants move from one to the next: reached from one anchor for several, as gcc for arm64 has it, they would be ambiguous.
 func (w *walker) build(v *Version) string {
 	source := v.Source()
-	flags := []string{"-O2", "-g", "-pthread", "-fno-section-anchors", "-Wl,--build-id,--emit-relocs"}
+	// The bytes of the text's mapping are compared, in which ld for arm64 would put the constants, too.
+	flags := []string{"-O2", "-g", "-pthread", "-fno-section-anchors", "-Wl,--build-id,--emit-relocs,-z,separate-code"}
 	dir := victim.Cached(w.t, "gcc", append([]string{source}, flags...), func(dir string) []string {
 		if err := os.WriteFile(filepath.Join(dir, "walk.c"), []byte(source), 0o644); err != nil {
 			w.t.Fatal(err)
