@@ -286,9 +286,6 @@ func (tr *tracer) unfit(t *tracee) string {
 	if t.regs.PC() == 0 && t.regs.SP() == 0 {
 		return "runs no user code"
 	}
-	if t.stepping() {
-		return "is about to pass over a breakpoint"
-	}
 	if why := loseInCall(t.tid); why != "" {
 		return why
 	}

@@ -96,9 +96,9 @@
 // A function that is busy in some thread or other at any time is never found idle by stopping everything at once. [Stopped.RunOn] lets single
 // threads run on within a stop while the others stand still, and stops each as it returns to a place that is known from its stack ([Goal]). That
 // is seen by a breakpoint of perf_event_open(2), which changes no byte, tells the stack pointer, and disappears with this process, as
-// the stops of the others do; ptrace's own breakpoints and single steps would outlive it and kill the target. On arm64 the kernel steps over
-// such a breakpoint, and a thread that is stopped in between has to be resumed in a way of its own (step_arm64.go). [Watch] does the same
-// while everything runs. A thread that stands still may own a lock for which a running one waits, so a round has an end.
+// the stops of the others do; ptrace's own breakpoints and single steps would outlive it and kill the target. [Watch] does the same
+// while everything runs. On arm64 there are no such breakpoints (perfEvents), so a round lasts as long as its caller says. A thread that
+// stands still may own a lock for which a running one waits, so a round has an end.
 //
 // # Seccomp
 //
@@ -115,8 +115,8 @@
 //
 // Most are restarted by the kernel. Those that return a plain EINTR on any stop (signal(7),
 // "Interruption of system calls and library functions by stop signals") are made to restart by turning
-// the result into -ERESTARTNOHAND; see eintr.go. On arm64 the kernel has lost an argument by then, so they are led back to the call that
-// the thread was seen in before the stop, if a breakpoint behind it proves that the thread has not returned from it since
+// the result into -ERESTARTNOHAND; see eintr.go. On arm64 an argument is in no register by then; it is read from where the kernel keeps
+// it, and the call made again, if the thread was seen at that place before the stop and no handler has begun since
 // (eintr_arm64.go). A call without that proof, because it began just before the stop, returns EINTR and is named (Process.Interrupted).
 //
 // On arm64 the kernel decides at the stop what becomes of a call if a signal with a handler comes next, and forgets it when the thread is

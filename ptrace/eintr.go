@@ -1,6 +1,7 @@
 package ptrace
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -76,7 +77,7 @@ type waitRecord struct {
 
 	// Where calls cannot be followed, they are known by these.
 	pc, sp  arch.Addr
-	left    uint64    // milliseconds that were put in the register; never those of the program unless equal by chance
+	left    uint64    // what was put in the register: milliseconds, and ownTimeout
 	resumed time.Time // when the thread went on with them; zero: no record
 }
 
@@ -261,15 +262,20 @@ func (tr *tracer) keepTime(t *tracee, c *interruptible, behind arch.Addr) bool {
 	if !inMappings(tr.libc, behind) {
 		return false
 	}
-	left, known := tr.timeLeft(t, ms, behind)
-	t.regs.setArg(c.timeout, uint64(left))
-	t.wait.pc, t.wait.sp, t.wait.left = behind, t.regs.SP(), uint64(left)
+	left, known := tr.timeLeft(t, t.regs.Arg(c.timeout), behind)
+	t.regs.setArg(c.timeout, left)
+	t.wait.pc, t.wait.sp, t.wait.left = behind, t.regs.SP(), left
 	return known
 }
 
-// timeLeft returns what is left of a timeout of ms that a stopped thread has in a register. If known is false it is all of it, or one less.
-func (tr *tracer) timeLeft(t *tracee, ms int32, behind arch.Addr) (left int32, known bool) {
-	w := &t.wait
+// ownTimeout marks a timeout as put in a register by us, in the upper half, which the kernel drops (int timeout). A C library loads a zero or
+// the sign there, or what happens to be in a register, anew for each call.
+const ownTimeout = 0x68740001 << 32
+
+// timeLeft returns what is left of a timeout in milliseconds that a stopped thread has in a register, to be put there. If known is false it is all of
+// it.
+func (tr *tracer) timeLeft(t *tracee, reg uint64, behind arch.Addr) (left uint64, known bool) {
+	w, ms := &t.wait, int32(reg)
 	if w.timer != nil && !w.timer.follows(ms) { // this is another call
 		tr.unfollow(w)
 	}
@@ -280,11 +286,12 @@ func (tr *tracer) timeLeft(t *tracee, ms int32, behind arch.Addr) (left int32, k
 	}
 	switch {
 	case w.timer != nil:
-		return w.timer.left(ms)
-	case !w.resumed.IsZero() && w.pc == behind && w.sp == t.regs.SP() && w.left == uint64(ms):
-		return max(0, ms-int32(min(time.Since(w.resumed).Milliseconds(), int64(ms)))), true
+		rest, known := w.timer.left(ms)
+		return uint64(rest), known
+	case !w.resumed.IsZero() && w.pc == behind && w.sp == t.regs.SP() && w.left == reg && reg&^math.MaxUint32 == ownTimeout:
+		return ownTimeout | uint64(max(0, int64(ms)-time.Since(w.resumed).Milliseconds())), true
 	}
-	return max(1, ms-1), false // one less, to mark it as ours
+	return ownTimeout | uint64(ms), false
 }
 
 // inMappings reports whether addr lies in one of ms.

@@ -40,24 +40,18 @@ var restartables = [...]interruptible{
 }
 
 // memory is what is remembered of a thread from stop to stop: nothing, because a stop tells all.
-type (
-	memory   struct{}
-	memories struct{}
-)
+type memory struct{}
 
 func (tr *tracer) resumed(*tracee) {}
 
 // forgetCall forgets in which call a thread was seen, which is let go or has ended.
-func (tr *tracer) forgetCall(t *tracee) { t.memory, tr.memories = memory{}, memories{} }
+func (tr *tracer) forgetCall(t *tracee) { t.memory = memory{} }
 
 // deliverInCall prepares a borrowed thread, with its own registers, for a signal: the kernel sees by them which call it is in.
 func (tr *tracer) deliverInCall(*tracee) {}
 
 // remember notes what a thread is blocked in, in front of a stop. The stop itself tells it.
 func (tr *tracer) remember(*tracee) {}
-
-// rememberLate is remember for a thread that has not been looked at since it went on.
-func (tr *tracer) rememberLate(*tracee) {}
 
 // interrupted returns the call that a stop has interrupted. Preconditions: t.stopped, t.regs read.
 func (tr *tracer) interrupted(t *tracee) interruption {

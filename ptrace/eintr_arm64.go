@@ -15,14 +15,16 @@ import (
 // the svc: a handler that is to run turns a restart into EINTR, and a restart block sets x8 to the number of restart_syscall
 // (do_signal in arch/arm64/kernel/signal.c). A thread that was elsewhere in between, borrowed, has lost that, so it is made up for here.
 //
-// A call that has returned a plain EINTR is made again by hand. Its argument 0 is lost: the kernel keeps it as orig_x0 and shows it nowhere,
-// not even in /proc/PID/task/TID/syscall of a thread that is said to be in the call (NT_ARM_SYSTEM_CALL). So the call is read from there
-// before the thread is asked to stop, and a breakpoint behind it, set before that, counts whether the thread has returned from it since: if not,
-// it is the same call with the same argument, whatever happened in between. (Handlers, which may leave a call in another way, begin with a stop of
-// their own, where the call is forgotten.) Without that proof nothing is done, the program sees the EINTR, and the call is named (Process.Interrupted):
-//   - if a thread begins such a call between the look and its stop;
-//   - if an ignored signal wakes one while it is traced and has not been looked at in this call;
-//   - if no breakpoint is left in the processor, or more than maxProofs are wanted.
+// A call that has returned a plain EINTR is made again by hand, with the argument 0 that the kernel keeps as orig_x0 (enteredArg0). A stop does not
+// tell such a call from the same place in the program behind the return of a handler, which has ended the call for good: both have the result in x0
+// and pc behind the svc. So a thread is looked at before it is asked to stop, in /proc/PID/task/TID/syscall: if it is in a call of this kind then,
+// with the same stack pointer and pc, and no handler has begun since (each begins with a stop of its own, where the look is forgotten), then no
+// handler returns there either, and what ended with EINTR is the last call that it has made. Without a look nothing is done, the program sees
+// the EINTR, and the call is named (Process.Interrupted):
+//   - if a thread begins such a call between the look and its stop, at a place where it was not seen before;
+//   - if an ignored signal wakes one while it is traced and has not been looked at in this call.
+//
+// No perf event takes part: see perfEvents.
 
 // interruptibles are the calls that repair restarts. Calls on sockets return EINTR only with
 // SO_RCVTIMEO or SO_SNDTIMEO set, read and write also on some file systems; both only before
@@ -98,17 +100,9 @@ func (c *callRecord) next(t *tracee) bool {
 
 // memory is what is remembered of a thread from stop to stop.
 type memory struct {
-	blocked callRecord // in which it was seen
-	returns int        // descriptor of the perf event that counts whether it has returned from that; valid if blocked.known
+	blocked callRecord // in which it was seen last
 	again   callRecord // which it makes again because of us, and which a handler is to end
-	handler bool       // it went on to pass over a breakpoint, with a signal; see step_arm64.go
 }
-
-// memories is what the threads' memories hold together.
-type memories struct{ open int } // descriptors
-
-// maxProofs bounds how many threads are remembered in a call at a time. Each takes a descriptor and a breakpoint of the thread's.
-const maxProofs = 256
 
 // resumed notes that a thread goes on from a stop: a handler may leave the call without returning from it.
 func (tr *tracer) resumed(t *tracee) {
@@ -118,53 +112,17 @@ func (tr *tracer) resumed(t *tracee) {
 }
 
 // forgetCall forgets in which call a thread was seen.
-func (tr *tracer) forgetCall(t *tracee) {
-	if t.memory.blocked.known {
-		unix.Close(t.memory.returns)
-		t.memory.blocked.known = false
-		tr.memories.open--
-	}
-}
+func (tr *tracer) forgetCall(t *tracee) { t.memory.blocked = callRecord{} }
 
-// remember notes what a thread is blocked in that is about to be asked to stop, if that is a call to be repaired. Preconditions: it is traced, and
+// remember notes what a thread is in that is about to be asked to stop, if that is a call to be repaired. Preconditions: it is traced, and
 // runs.
 func (tr *tracer) remember(t *tracee) {
-	m := &t.memory
-	if m.blocked.known && noReturn(m.returns) {
+	if tr.interruptibleOf(t.tid) == nil {
 		return
 	}
-	tr.forgetCall(t)
-	before, err := tr.p.syscallInfo(t.tid)
-	if err != nil || !before.In || callOf(interruptibles[:], before.NR) == nil || tr.memories.open >= maxProofs {
-		return
+	if in, err := tr.p.syscallInfo(t.tid); err == nil && in.In && callOf(interruptibles[:], in.NR) != nil {
+		t.memory.blocked = callRecord{known: true, nr: in.NR, behind: in.PC, sp: in.SP, args: in.Args}
 	}
-	fd, e := countExecutions(t.tid, before.PC)
-	if e != 0 {
-		return
-	}
-	// Whatever call it is in now, it has not returned from it unless that is counted.
-	in, err := tr.p.syscallInfo(t.tid)
-	if err != nil || !in.In || in.PC != before.PC {
-		unix.Close(fd)
-		return
-	}
-	m.returns, m.blocked = fd, callRecord{known: true, nr: in.NR, behind: in.PC, sp: in.SP, args: in.Args}
-	tr.memories.open++
-}
-
-// noReturn reads the descriptor of a perf event that counts returns from a call.
-func noReturn(fd int) bool {
-	var count [8]byte
-	n, err := unix.Read(fd, count[:])
-	return err == nil && n == len(count) && count == [8]byte{}
-}
-
-// rememberLate is remember for a thread that has not been looked at since it went on.
-func (tr *tracer) rememberLate(t *tracee) {
-	if m := &t.memory; m.blocked.known && noReturn(m.returns) || tr.interruptibleOf(t.tid) == nil {
-		return
-	}
-	tr.remember(t)
 }
 
 // noteInterrupted remembers a call that has returned EINTR and is not made again. It allocates nothing.
@@ -195,7 +153,7 @@ func (tr *tracer) interrupted(t *tracee) interruption {
 	was := interruption{nr: r.callNR(), behind: r.PC()}
 	switch {
 	case r.Result() == -int64(unix.EINTR):
-		if m.blocked.is(r, r.PC()) && noReturn(m.returns) {
+		if m.blocked.is(r, r.PC()) {
 			was.how = endEINTR
 		} else {
 			tr.noteInterrupted(t, was.nr)
@@ -233,7 +191,12 @@ func (tr *tracer) beginAgain(t *tracee, was *interruption) bool {
 	if was.how == endBlock {
 		return tr.leaveBlock(t)
 	}
-	t.regs.setArg(0, t.memory.blocked.args[0])
+	arg0, e := enteredArg0(t.tid)
+	if e != 0 {
+		tr.noteInterrupted(t, was.nr)
+		return false
+	}
+	t.regs.setArg(0, arg0)
 	t.regs.word[regPC] = uint64(was.behind) - uint64(len(syscallInst))
 	t.regs.word[regPstate] &^= pstateBTYPE
 	return true

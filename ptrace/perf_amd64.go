@@ -1,5 +1,8 @@
 package ptrace
 
+// perfEvents says whether perf events are set in threads of the target.
+const perfEvents = true
+
 // perfRegSP is the number of the stack pointer in a sample of registers: PERF_REG_X86_SP of asm/perf_regs.h.
 const perfRegSP = 7
 

@@ -13,8 +13,7 @@ import (
 
 // breakpoint is a hardware breakpoint of perf_event_open(2) in one thread of another process: when the thread is about to execute the
 // instruction at an address, the kernel notes its stack pointer in a ring and lets it go on. It needs no stop, changes no byte, and
-// goes away with its descriptor. A processor has four for each thread (x86-64), or two to sixteen (arm64), shared
-// with debuggers.
+// goes away with its descriptor. A processor of x86-64 has four for each thread, shared with debuggers. On arm64 there are none for us (perfEvents).
 type breakpoint struct {
 	fd   int            // -1: none
 	ring unsafe.Pointer // one page of the kernel's, and one of records (linux/perf_event.h); nil: none
@@ -38,8 +37,8 @@ const breakExecute = 4
 
 // setBreakpoint sets a breakpoint in a thread, which may be running.
 func setBreakpoint(tid int, at arch.Addr) (breakpoint, syscall.Errno) {
-	if !breakable(tid, at) {
-		return breakpoint{fd: -1}, syscall.EINVAL
+	if !perfEvents {
+		return breakpoint{fd: -1}, syscall.EOPNOTSUPP
 	}
 	const wakeEach = 1 // wakeup_events
 	attr := unix.PerfEventAttr{
@@ -66,8 +65,8 @@ func setBreakpoint(tid int, at arch.Addr) (breakpoint, syscall.Errno) {
 
 // countExecutions counts how often a thread comes to the instruction at an address. Reading the descriptor gives the number, 8 bytes.
 func countExecutions(tid int, at arch.Addr) (fd int, e syscall.Errno) {
-	if !breakable(tid, at) {
-		return -1, syscall.EINVAL
+	if !perfEvents {
+		return -1, syscall.EOPNOTSUPP
 	}
 	attr := unix.PerfEventAttr{
 		Type: unix.PERF_TYPE_BREAKPOINT, Bits: unix.PerfBitExcludeKernel | unix.PerfBitExcludeHv, Bp_type: breakExecute,

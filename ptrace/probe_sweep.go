@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -19,6 +20,7 @@ import (
 //
 //	HOTPATCH_READS=1       the instants before reads of memory count, too
 //	HOTPATCH_KILL_AT=N     it kills itself
+//	HOTPATCH_SPARE=T,T...  it does so later, as long as one of these threads has been interrupted, and not been given its registers back
 //	HOTPATCH_AT=N          it writes a line "N NAME" to descriptor 3 and waits for one on descriptor 4, "ERRNO FAILS
 //	                       NEXT KILL": from here on, FAILS operations are not performed and give ERRNO; it waits again at NEXT,
 //	                       and kills itself at KILL (0: never)
@@ -32,6 +34,8 @@ type probing struct {
 	holdAt int
 	errno  syscall.Errno
 	fails  int // operations that are still to fail
+	spare  []string
+	open   []uintptr // those of spare that are interrupted
 	trace  *os.File
 	out    *os.File
 	in     *os.File
@@ -43,6 +47,7 @@ var probes probing
 func (s *probing) start() {
 	s.reads = os.Getenv("HOTPATCH_READS") != ""
 	s.killAt, _ = strconv.Atoi(os.Getenv("HOTPATCH_KILL_AT"))
+	s.spare = strings.Split(os.Getenv("HOTPATCH_SPARE"), ",")
 	s.holdAt, _ = strconv.Atoi(os.Getenv("HOTPATCH_AT"))
 	if path := os.Getenv("HOTPATCH_PROBES"); path != "" {
 		s.trace, _ = os.Create(path)
@@ -59,6 +64,7 @@ var requests = map[int]string{
 	unix.PTRACE_GETREGSET: "GETREGSET", unix.PTRACE_SETREGSET: "SETREGSET", unix.PTRACE_SEIZE: "SEIZE",
 	unix.PTRACE_INTERRUPT: "INTERRUPT", unix.PTRACE_LISTEN: "LISTEN", unix.PTRACE_GET_RSEQ_CONFIGURATION: "RSEQ",
 	unix.PTRACE_SECCOMP_GET_FILTER: "SECCOMP_GET_FILTER", unix.PTRACE_SINGLESTEP: "SINGLESTEP", unix.PTRACE_SETOPTIONS: "SETOPTIONS",
+	unix.PTRACE_SETSIGINFO: "SETSIGINFO", unix.PTRACE_GET_SYSCALL_INFO: "GET_SYSCALL_INFO",
 }
 
 // named is an instant's name in a trace: "before GETREGSET 4711", "after write 5 0x55d0c0ffee00".
@@ -109,10 +115,13 @@ func (s *probing) pass(when, op string, what int, where uintptr) bool {
 	if s.trace != nil {
 		fmt.Fprintln(s.trace, named(when, op, what, where))
 	}
-	switch s.count {
-	case s.killAt:
+	if when == "after" && op == "ptrace" {
+		s.interrupted(what, where)
+	}
+	switch {
+	case s.killAt != 0 && s.count >= s.killAt && len(s.open) == 0:
 		unix.Kill(unix.Getpid(), unix.SIGKILL)
-	case s.holdAt:
+	case s.count == s.holdAt:
 		fmt.Fprintln(s.out, s.count, named(when, op, what, where))
 		var errno int
 		if _, err := fmt.Fscanln(s.in, &errno, &s.fails, &s.holdAt, &s.killAt); err != nil {
@@ -122,4 +131,15 @@ func (s *probing) pass(when, op string, what int, where uintptr) bool {
 		return true
 	}
 	return false
+}
+
+// interrupted follows which threads to be spared are interrupted.
+func (s *probing) interrupted(request int, tid uintptr) {
+	at := slices.Index(s.open, tid)
+	switch {
+	case request == unix.PTRACE_INTERRUPT && at < 0 && slices.Contains(s.spare, strconv.Itoa(int(tid))):
+		s.open = append(s.open, tid)
+	case at >= 0 && slices.Contains([]int{unix.PTRACE_SETREGSET, unix.PTRACE_CONT, unix.PTRACE_SYSCALL, unix.PTRACE_LISTEN, unix.PTRACE_DETACH}, request):
+		s.open = slices.Delete(s.open, at, at+1)
+	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"hotpatch/arch"
 	"hotpatch/internal/victim"
 )
 
@@ -181,63 +180,6 @@ func TestVG(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// TestBreakable: a breakpoint is set at no instruction that enters the kernel, and at any other.
-func TestBreakable(t *testing.T) {
-	v := victim.Start(t, build(t, "threads.c"), "1", "0")
-	p := open(t, v.PID)
-	in, err := p.syscallInfo(v.PID)
-	if err != nil || !in.In {
-		t.Fatal(in, err)
-	}
-	call := in.PC - arch.Addr(len(syscallInst))
-	if !isCall(v.PID, call) {
-		t.Fatalf("no svc at %#x", uint64(call))
-	}
-	if fd, e := countExecutions(v.PID, call); e != unix.EINVAL {
-		t.Errorf("a breakpoint at svc: descriptor %d, %v", fd, e)
-	}
-	fd, e := countExecutions(v.PID, in.PC)
-	if e != 0 {
-		t.Fatal(e)
-	}
-	unix.Close(fd)
-	if breakable(v.PID, 0) {
-		t.Error("a breakpoint where nothing can be read")
-	}
-}
-
-// TestDetachPassesOver: threads that are let go just as they have met a breakpoint meet it again later.
-func TestDetachPassesOver(t *testing.T) {
-	v := startRounds(t, 2, time.Millisecond, "spin")
-	p := open(t, v.PID)
-	stepping := 0
-	for range 10 {
-		goals := slices.Clone(v.goals)
-		_, err := p.Stop(StopOptions{Detach: true}, func(s *Stopped) error {
-			err := s.RunOn(goals, time.Now().Add(10*time.Second))
-			for i := range s.Threads {
-				if s.tr.byTID[s.Threads[i].TID].stepping() {
-					stepping++
-				}
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, g := range goals {
-			if !g.Reached {
-				t.Fatalf("thread %d was not seen at its goal", g.TID)
-			}
-		}
-	}
-	if stepping == 0 {
-		t.Error("no thread was stopped at its breakpoint")
-	}
-	before := askCount(t, v.Victim, "sum")
-	eventually(t, "goes on", func() bool { return askCount(t, v.Victim, "sum") > before })
 }
 
 // TestRestartBlockIsKept: a thread that is borrowed in a sleep goes on with the rest of it, not with the whole. In a guest time means little, so

@@ -164,7 +164,7 @@ func (tr *tracer) detachAll() {
 	for i := 0; i < len(tr.threads); {
 		t := tr.threads[i]
 		if !t.worker && !t.zombie {
-			if !t.stopped && tr.park(t, borrowPatience) != nil || !tr.passOver(t) || !tr.handleFirst(t) {
+			if !t.stopped && tr.park(t, borrowPatience) != nil || !tr.handleFirst(t) {
 				stuck = append(stuck, t)
 			}
 			if t.stopped {
@@ -183,22 +183,8 @@ func (tr *tracer) detachAll() {
 	}
 }
 
-// passOver lets a stopped thread pass over a breakpoint that it has just met, because detaching it before that would turn its breakpoints off
-// for good. It reports false, and the thread stays a tracee, if it does not come to that or does not stop again.
-func (tr *tracer) passOver(t *tracee) bool {
-	for d := int64(napFirst); t.stopped && tr.byTID[t.tid] == t && t.stepping(); d *= 2 {
-		if d > int64(borrowPatience) {
-			tr.resume(t)
-			return false
-		}
-		tr.resume(t)
-		nap(d)
-		if tr.park(t, borrowPatience) != nil {
-			return false
-		}
-	}
-	return true
-}
+// signalPatience is how long a thread may take to the stop for a signal that waits for it, if no other thread takes that.
+const signalPatience = 50 * time.Millisecond
 
 // handleFirst lets a stopped thread go as far as to the handler of a signal that has come meanwhile, if that is to end a call which
 // would begin again once the thread is detached. It reports false, and the thread stays a tracee, if it does not stop again.
@@ -209,7 +195,13 @@ func (tr *tracer) handleFirst(t *tracee) bool {
 			break
 		}
 		tr.resume(t)
-		if tr.park(t, borrowPatience) != nil {
+		if tr.awaitUntil(t, time.Now().Add(signalPatience)) != nil { // an interrupt would come before the signal, so it waits until now
+			ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
+		} else if t.stopped && t.stop.delivery() {
+			ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
+			tr.resume(t)
+		}
+		if !t.stopped && tr.settle(t, time.Now().Add(borrowPatience)) != nil {
 			return false
 		}
 	}

@@ -217,7 +217,7 @@ func (tr *tracer) inTime(s *Stopped) error {
 func (tr *tracer) interruptAll() {
 	for _, t := range tr.threads {
 		if !t.stopped && !t.worker && !t.zombie && !t.brittle {
-			tr.rememberLate(t)
+			tr.remember(t)
 			ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0)
 		}
 	}

@@ -160,14 +160,10 @@ func TestKilledKeepsRegisters(t *testing.T) {
 	t.Log(deaths, "deaths")
 }
 
-// repaired returns the first probe behind the repair of an interrupted call.
-func repaired(probes []string) int {
-	return 1 + slices.IndexFunc(probes, func(name string) bool { return strings.HasPrefix(name, "after SETREGSET ") })
-}
-
 // TestKilledInBlockingCalls: the borrowed thread sleeps in one of all calls that block, and sees no EINTR and
 // no early return. Every thread meets every stride-th probe. The calls that return a plain EINTR on any stop are
-// excepted until they have been repaired: that cannot be helped.
+// excepted until they have been repaired: that cannot be helped. It holds for those of other threads as well, which are stopped to see whether they
+// have left what earlier deaths have left behind.
 func TestKilledInBlockingCalls(t *testing.T) {
 	stride := victim.Scale(5, 50)
 	s := newSweeper(t)
@@ -177,24 +173,26 @@ func TestKilledInBlockingCalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var spare []string
+	calls := make([]SyscallInfo, len(threads))
+	for i, th := range threads {
+		eventually(t, "sits in its call", func() (in bool) {
+			calls[i], _ = p.syscallInfo(th.TID)
+			return calls[i].In
+		})
+		if slices.ContainsFunc(interruptibles[:], func(c interruptible) bool { return c.nr == calls[i].NR }) {
+			spare = append(spare, strconv.Itoa(th.TID))
+		}
+	}
 	deaths := 0
 	for i, th := range threads {
-		var call SyscallInfo
-		eventually(t, "sits in its call", func() (in bool) {
-			call, _ = p.syscallInfo(th.TID)
-			return call.In
-		})
 		probes := s.probes(v.PID, th.TID)
-		first := 1
-		if slices.ContainsFunc(interruptibles[:], func(c interruptible) bool { return c.nr == call.NR }) {
-			first = repaired(probes)
-		}
-		for at := first + i%stride; at <= len(probes); at += stride {
-			if s.run(v.PID, th.TID, at) {
+		for at := 1 + i%stride; at <= len(probes); at += stride {
+			if s.run(v.PID, th.TID, at, "HOTPATCH_SPARE="+strings.Join(spare, ",")) {
 				deaths++
 			}
 			if strings.Contains(states(t, v.PID), "Z") || !v.Alive() {
-				t.Fatalf("thread %d (call %d), killed at %d, %s: %s", i, call.NR, at, probes[at-1], v.Line())
+				t.Fatalf("thread %d (call %d), killed at %d, %s: %s", i, calls[i].NR, at, probes[at-1], v.Line())
 			}
 		}
 		untouched(t, v, len(threads))

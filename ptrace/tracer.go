@@ -31,7 +31,6 @@ type tracer struct {
 	timers    int                // that are open
 	afresh    []Afresh           // of all stops; its capacity is fixed
 	seen      []Interrupted      // of all stops; its capacity is fixed
-	memories  memories           // what those of all threads hold together
 	taskDir   int                // open /proc/PID/task; -1: none
 	mem       memFile            // for forced writes
 	sigchld   chan os.Signal     // nil until the first Seize
@@ -447,9 +446,9 @@ func (tr *tracer) resume(t *tracee) {
 	case t.stop.group():
 		e = ptrace(unix.PTRACE_LISTEN, t.tid, 0, 0)
 	case t.stop.delivery():
-		e = ptrace(t.request(), t.tid, 0, uintptr(t.stop.sig))
+		e = ptrace(unix.PTRACE_CONT, t.tid, 0, uintptr(t.stop.sig))
 	default:
-		e = ptrace(t.request(), t.tid, 0, 0)
+		e = ptrace(unix.PTRACE_CONT, t.tid, 0, 0)
 	}
 	t.dying = e != 0 // killed meanwhile
 }

@@ -44,7 +44,7 @@ const (
 	// What a stop without a round takes at most. What it takes longer on a machine that is busy with other things is not saved elsewhere.
 	ordinaryStop = time.Millisecond
 
-	// How long threads run in a round of which it is not known where they return to.
+	// How long threads run in a round of which it is not known where they return to, or that cannot be seen to return.
 	firstSlice = 100 * time.Microsecond
 	mostSlice  = time.Millisecond
 )
@@ -70,6 +70,7 @@ type waiting struct {
 	nap    time.Duration
 	quiet  time.Duration
 	tried  bool // the process has been watched once
+	blind  bool // some goal of the last attempt cannot be seen reached
 	round  struct {
 		end   time.Time // when the budget of this stop is used up; zero: no round has begun
 		slice time.Duration
@@ -117,7 +118,7 @@ func (w *waiting) runOn(s *ptrace.Stopped, goals []ptrace.Goal, began time.Time,
 			}
 		}
 	}
-	until, unseen := w.round.end, false
+	until, unseen := w.round.end, w.blind
 	for i := range goals {
 		unseen = unseen || goals[i].PC == 0
 	}
@@ -177,6 +178,7 @@ func (w *waiting) keep(goals []ptrace.Goal) {
 	// Each thread that is watched makes the stop longer by a breakpoint.
 	w.goals = w.goals[:min(len(w.goals), maxBusy)]
 	w.watch.Reset(w.goals)
+	w.blind = w.watch.Unseen() > 0
 }
 
 // stays returns for how long the thread of a goal has been seen in its call.
