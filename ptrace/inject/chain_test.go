@@ -198,8 +198,9 @@ func TestModulesChain(t *testing.T) {
 // with is found again, so that the memory in use stays the same.
 func TestLoadedElsewhere(t *testing.T) {
 	t.Parallel()
-	l, other := lib(t, 1), lib(t, 2, "-Wl,-soname,other.so")
-	first, second := builds.Patch(t, l, lib(t, 2)), builds.Patch(t, lib(t, 2), lib(t, 4))
+	const packed = "-Wl,-z,max-page-size=4096" // the loader aligns segments, on arm64 to 64 KiB, and would find another place each time
+	l, other := lib(t, 1, packed), lib(t, 2, packed, "-Wl,-soname,other.so")
+	first, second := builds.Patch(t, l, lib(t, 2, packed)), builds.Patch(t, lib(t, 2, packed), lib(t, 4, packed))
 	v := victim.Start(t, build(t, "host", 1))
 	starts, journals := make(map[uint64]bool), 0
 	for round := range 6 {

@@ -190,7 +190,7 @@ func (r *dynReader) readTags() (needed []uint64, err error) {
 // image is taken for an address in the process.
 func (r *dynReader) addr(tag elf.DynTag) (arch.ImageAddr, error) {
 	v := r.d.tags[tag]
-	if r.m.Bias != 0 && arch.Addr(v) >= r.m.Start && arch.Addr(v) < r.m.End {
+	if r.m.Bias != 0 && r.m.holds(arch.Addr(v)) {
 		v -= uint64(r.m.Bias)
 	}
 	if !r.m.contains(arch.ImageAddr(v), 1) {

@@ -198,6 +198,9 @@ func TestNotGated(t *testing.T) {
 		t.Fatal(err)
 	}
 	why := map[string]string{"loops": "branch leads back", "calls": "a call"}
+	if runtime.GOARCH == "arm64" {
+		delete(why, "calls") // saves its return address first
+	}
 	if r.Atomic || len(r.NotAtomic) != len(why) {
 		t.Errorf("atomic %v: %+v", r.Atomic, r.NotAtomic)
 	}
@@ -446,7 +449,7 @@ func TestRandomDeaths(t *testing.T) {
 		v.Ask("spin")
 	}
 	runs, deaths, mapped := 1, 0, 0
-	for step := range 60 {
+	for step := range victim.Scale(60, 30) {
 		to := runs + 1
 		opt := dieAt(rnd.Intn(25))
 		if step%10 == 9 {

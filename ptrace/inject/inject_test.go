@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"hotpatch/elfdiff/patch"
 	"hotpatch/internal/builds"
@@ -329,7 +330,7 @@ func TestQuietWait(t *testing.T) {
 	var r *Report
 	var err error
 	for range 3 { // the new thread may not be there yet
-		r, err = Apply(context.Background(), v.PID, []*patch.File{f}, Options{Wait: 6 * quietNap})
+		r, err = Apply(context.Background(), v.PID, []*patch.File{f}, Options{Wait: time.Duration(victim.Scale(6, 40)) * quietNap})
 		if err != nil {
 			break
 		}

@@ -69,7 +69,7 @@ func readLoader(mem memory, auxv map[uint64]uint64, mods []*module) (*loader, er
 		}
 		bias, ld := arch.Addr(order.Uint64(b[offLAddr:])), arch.Addr(order.Uint64(b[offLLd:]))
 		for _, m := range mods {
-			if m.Path != vdsoPath && m.Bias == bias && ld >= m.Start && ld < m.End && !slices.Contains(l.order, m) {
+			if m.Path != vdsoPath && m.Bias == bias && m.holds(ld) && !slices.Contains(l.order, m) {
 				l.order = append(l.order, m)
 				break
 			}
@@ -89,7 +89,7 @@ func mainModule(auxv map[uint64]uint64, mods []*module) *module {
 		}
 	}
 	for _, m := range mods { // a main program started by an explicit call of the dynamic linker
-		if e := arch.Addr(auxv[atEntry]); e >= m.Start && e < m.End {
+		if e := arch.Addr(auxv[atEntry]); m.holds(e) {
 			return m
 		}
 	}

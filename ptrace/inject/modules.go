@@ -58,6 +58,10 @@ func (m *module) contains(v arch.ImageAddr, n uint64) bool {
 	return false
 }
 
+// holds reports whether an address in the process lies in one of the segments. Between these there may be room for others: arm64's are 64 KiB
+// apart, and the kernel, which maps the program and the dynamic linker, leaves free what they do not fill.
+func (m *module) holds(a arch.Addr) bool { return m.contains(m.image(a), 1) }
+
 // image converts an address in the process to one in the image.
 func (m *module) image(a arch.Addr) arch.ImageAddr { return arch.ImageAddr(a - m.Bias) }
 

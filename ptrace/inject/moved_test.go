@@ -152,21 +152,30 @@ func TestMovedHalf(t *testing.T) {
 	for _, finish := range []bool{true, false} {
 		t.Run(fmt.Sprint(finish), func(t *testing.T) {
 			t.Parallel()
-			v := victim.Start(t, build(t, "grow", 1, "-DFIXED"))
-			ask(t, v, "add 3", "3 3")
-			killedAt(t, "apply", v.PID, "written", 2, f) // two of four functions use the new place
-			v.Ask("set 8")
-			var r *Report
-			var err error
-			if finish {
-				r, err = Apply(context.Background(), v.PID, []*patch.File{f}, quick)
-			} else {
-				r, err = Revert(context.Background(), v.PID, "", quick)
+			seen := 0
+			for n := 1; n <= 4; n++ { // which of the four functions use the new place is the processor's affair
+				v := victim.Start(t, build(t, "grow", 1, "-DFIXED"))
+				ask(t, v, "add 3", "3 3")
+				killedAt(t, "apply", v.PID, "written", n, f)
+				v.Ask("set 8")
+				var r *Report
+				var err error
+				if finish {
+					r, err = Apply(context.Background(), v.PID, []*patch.File{f}, quick)
+				} else {
+					r, err = Revert(context.Background(), v.PID, "", quick)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if slices.ContainsFunc(r.Notes, func(s string) bool { return strings.Contains(s, "ring was in use at two places") }) {
+					seen++
+				}
+				v.End()
 			}
-			if err != nil || !slices.ContainsFunc(r.Notes, func(s string) bool { return strings.Contains(s, "ring was in use at two places") }) {
-				t.Errorf("%v, notes %q", err, r.Notes)
+			if seen == 0 {
+				t.Error("never told that both places were in use")
 			}
-			v.End()
 		})
 	}
 }

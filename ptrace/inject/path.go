@@ -69,7 +69,7 @@ func (v *moduleView) remnant(l *link) bool {
 }
 
 // has reports whether an address is in the module itself.
-func (v *moduleView) has(a arch.Addr) bool { return a >= v.m.Start && a < v.m.End }
+func (v *moduleView) has(a arch.Addr) bool { return v.m.holds(a) }
 
 // missing returns a patch that is not in force as a link of the path: as it was when it last was.
 func (v *moduleView) missing(id patch.ID) *link {

@@ -238,7 +238,7 @@ func (b *bodyPlan) chain(fn *patch.Func, bd *body) (*trampoline.Chain, error) {
 		return c, nil
 	}
 	a, m := b.pl.arch, b.s.view.m
-	if bd.Entry < m.Start || bd.Entry >= m.End { // added by an earlier patch: version 0 is in its payload
+	if !m.holds(bd.Entry) { // added by an earlier patch: version 0 is in its payload
 		text, err := b.pl.read(bd.Entry, 16)
 		if err != nil {
 			return nil, err

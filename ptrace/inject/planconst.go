@@ -124,7 +124,7 @@ func (b *bodyPlan) moved(file arch.ImageAddr) (arch.Addr, error) {
 // fieldMatches checks one relocated pointer field of a constant.
 func (b *bodyPlan) fieldMatches(c *patch.Const, at arch.Addr, have []byte, fld patch.Field) (bool, error) {
 	m := b.s.view.m
-	if fld.Size != 8 || int(fld.Off)+8 > len(have) || at < m.Start || at >= m.End {
+	if fld.Size != 8 || int(fld.Off)+8 > len(have) || !m.holds(at) {
 		return false, nil
 	}
 	d, err := m.relocated(b.pl.snap.mem)

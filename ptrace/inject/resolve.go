@@ -90,7 +90,7 @@ func (r *resolver) Import(sym *patch.Symbol) (addr, slot arch.Addr, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		if bound := arch.Addr(v); bound != 0 && (bound < m.Start || bound >= m.End) {
+		if bound := arch.Addr(v); bound != 0 && !m.holds(bound) {
 			return bound, slot, nil // the dynamic linker has answered already
 		}
 	}
@@ -185,7 +185,7 @@ func (s *snapshot) ifunc(name string, def *definition) (arch.Addr, error) {
 			if err != nil {
 				return 0, err
 			}
-			if at := arch.Addr(v); at >= def.mod.Start && at < def.mod.End && at != def.addr() {
+			if at := arch.Addr(v); def.mod.holds(at) && at != def.addr() {
 				return at, nil
 			}
 		}
@@ -215,7 +215,7 @@ func (s *snapshot) ownChoice(def *definition) (arch.Addr, error) {
 		if err != nil {
 			return 0, err
 		}
-		if at := arch.Addr(v); at >= def.mod.Start && at < def.mod.End && at != def.addr() {
+		if at := arch.Addr(v); def.mod.holds(at) && at != def.addr() {
 			return at, nil
 		}
 	}
@@ -303,7 +303,7 @@ func (r *resolver) boundTo(d *dynamic, name string) (*module, arch.Addr, error) 
 			return nil, 0, err
 		}
 		for _, other := range r.snap.mods {
-			if at := arch.Addr(v); other != m && at >= other.Start && at < other.End {
+			if at := arch.Addr(v); other != m && other.holds(at) {
 				return other, at, nil
 			}
 		}

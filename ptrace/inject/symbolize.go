@@ -40,7 +40,7 @@ func (s *symbolizer) name(pc arch.Addr) string {
 		}
 	}
 	for _, m := range s.mods {
-		if pc < m.Start || pc >= m.End {
+		if !m.holds(pc) {
 			continue
 		}
 		if s.opt.Symbolize != nil {
