@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -69,10 +70,23 @@ func footprint(t testing.TB, pid int) string {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	maps, err := p.Maps()
-	if err != nil {
-		t.Fatal(err)
+	for {
+		maps, err := p.Maps()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := footprintOf(p, maps)
+		if err == nil {
+			return strings.Join(lines, "\n")
+		}
+		if now, merr := p.Maps(); merr != nil || slices.Equal(now, maps) { // else a library was just being loaded
+			t.Fatal(err, merr)
+		}
 	}
+}
+
+// footprintOf is a line for each mapping of a footprint.
+func footprintOf(p *ptrace.Process, maps []ptrace.Mapping) ([]string, error) {
 	var lines []string
 	for _, m := range maps {
 		ours := m.Path == journalPath || m.Path == "" && m.Perm&ptrace.PermWrite == 0 && m.Perm&ptrace.PermRead != 0
@@ -83,7 +97,7 @@ func footprint(t testing.TB, pid int) string {
 		if m.Perm&ptrace.PermWrite == 0 && m.Perm&ptrace.PermRead != 0 { // the gaps of a library may lie beyond its file's end
 			b := make([]byte, m.End-m.Start)
 			if err := p.ReadMem(b, m.Start); err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			h := sha256.Sum256(b)
 			sum = hex.EncodeToString(h[:8])
@@ -91,7 +105,7 @@ func footprint(t testing.TB, pid int) string {
 		lines = append(lines, fmt.Sprintf("%x-%x %v %s %s", uint64(m.Start), uint64(m.End), m.Perm, m.Path, sum))
 	}
 	sort.Strings(lines)
-	return strings.Join(lines, "\n")
+	return lines, nil
 }
 
 // textOf is the part of a footprint that is not the memory that patches leave mapped.
