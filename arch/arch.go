@@ -196,6 +196,10 @@ type Jump struct {
 	// in front of a jump: a landing pad such as endbr64 or bti c, or zero.
 	Landing func(code []byte) int
 
+	// Guard is the type of the GNU property of which bit 0 says that indirect branches into an image's text may only arrive at
+	// landing pads, which the processor then checks (arm64: GNU_PROPERTY_AARCH64_FEATURE_1_AND, BTI). Zero: nothing is checked in programs.
+	Guard uint32
+
 	// Signing says how the landing pad that code begins with signs the return address (arm64: paciasp). Nil: none does.
 	Signing func(code []byte) Signing
 

@@ -97,6 +97,7 @@ func (d *differ) judgeFunction(c *funcChange) {
 	}
 	if c.old != nil {
 		d.judgeSite(c)
+		d.judgeLanding(c)
 		d.judgeRan(c)
 	}
 	d.judgeNames(c.new.atom(), &c.verdict)
@@ -146,6 +147,19 @@ func (d *differ) judgeSite(c *funcChange) {
 		return
 	}
 	c.site = site
+}
+
+// judgeLanding refuses a function that indirect branches of the new build may lead to, and those of the old one did not: compilers leave the landing pad out where
+// they see that all calls are direct. Everybody refers to the function by its old entry, and the processor lets no indirect branch arrive there.
+func (d *differ) judgeLanding(c *funcChange) {
+	a, b := c.old.atom(), c.new.atom()
+	landing := d.old.im.Arch.Jump.Landing
+	was, ok := d.old.im.Bytes(a.Addr, a.Size)
+	is, ok2 := d.new.im.Bytes(b.Addr, b.Size)
+	if d.old.im.Guarded && ok && ok2 && landing(was) == 0 && landing(is) > 0 {
+		c.refuse("indirect calls may lead to it in the new build, and the processor lets none arrive at its entry in the running one, which begins with " +
+			"no landing pad (bti c); only a restart with the new build helps")
+	}
 }
 
 // padding returns the bytes between the end of a function and the next thing in its section.

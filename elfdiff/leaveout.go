@@ -157,6 +157,9 @@ func (d *differ) judgeLeftOut(c *funcChange) {
 		c.refuse("it is left out, but refers to %s, which gets a new place; both go into the patch, or neither", c.moved.new.Name)
 		return
 	}
+	if c.old != nil && c.new != nil {
+		d.judgeLanding(c)
+	}
 	var lost []string
 	if callers := d.carriedCallers(c); len(callers) > 0 {
 		lost = append(lost, fmt.Sprintf("%s of the patch, compiled for its new body, will call the old one", some(callers, 4)))

@@ -12,6 +12,7 @@ var jump = arch.Jump{
 	Len:       InstLen,
 	Reach:     branchReach,
 	Landing:   landing,
+	Guard:     featureAnd,
 	Signing:   signing,
 	Enter:     enter,
 	Head:      head(),
@@ -25,6 +26,9 @@ var jump = arch.Jump{
 	Clobbers:  1 << x16,
 	IsPadding: isPadding,
 }
+
+// featureAnd is GNU_PROPERTY_AARCH64_FEATURE_1_AND, whose bit 0 is BTI (System V ABI for the Arm 64-bit Architecture, "Program Property").
+const featureAnd = 0xc0000000
 
 // branchReach is the largest distance of a B or BL forward, in bytes; back it is InstLen more (Arm ARM, C6.2, B).
 const branchReach = 1<<27 - InstLen

@@ -82,6 +82,7 @@ type Image struct {
 	TextRel      bool             // DT_TEXTREL: text is relocated at run time
 	Constructors []arch.ImageAddr // .preinit_array and .init_array entries, in order; crt's own left out
 	Destructors  []arch.ImageAddr // .fini_array entries, likewise
+	Guarded      bool             // indirect branches may arrive at landing pads only; see guard.go
 	HasRelocs    bool             // linked with --emit-relocs: references are proven
 
 	// CanUnwind reports whether an exception or a forced unwind may cross functions of the image, as

@@ -152,6 +152,9 @@ func newImage(f *file) (*Image, error) {
 	if im.BuildID, err = f.buildID(); err != nil {
 		return nil, err
 	}
+	if im.Guarded, err = f.guarded(a.Jump.Guard); err != nil {
+		return nil, err
+	}
 	if im.HasBuildID = im.BuildID != nil; !im.HasBuildID {
 		im.BuildID = im.contentHash()
 	}

@@ -56,6 +56,8 @@
 // because what a patch carries has landing pads only as far as the function's own compiler saw indirect branches to it, which the
 // image's promise covers and a patch of single functions, added ones and stubs among them, does not state. What that means: a program whose text is guarded goes on
 // being guarded, but an indirect branch that somebody has got hold of may lead to any instruction of a payload. Signed return addresses are checked there as anywhere.
+// A function whose old entry has no landing pad, but whose new body has one, is refused by the diff where the old build is guarded: what was only called directly is
+// called by its address now, and everybody's address of it is that of the old entry.
 //
 // # Activeness
 //
