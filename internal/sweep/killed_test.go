@@ -28,7 +28,7 @@ const (
 // TestKilled kills hotpatch before and behind every operation on the target.
 func TestKilled(t *testing.T) {
 	h := newTool(t)
-	for _, s := range []scenario{
+	for turn, s := range []scenario{
 		{name: "apply", command: command{1, 2, "apply"}},
 		{name: "apply that waits", command: command{1, 2, "apply"}, held: true},
 		{name: "revert", command: command{2, 1, "revert"}},
@@ -38,7 +38,7 @@ func TestKilled(t *testing.T) {
 		{name: "revert after a death behind go", command: command{2, 1, "revert"}, torn: tornNew},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			k := &killing{world: world{t: t, h: h}, scenario: s}
+			k := &killing{world: world{t: t, h: h, turn: turn}, scenario: s}
 			k.sweep()
 		})
 	}
@@ -65,7 +65,7 @@ func (k *killing) sweep() {
 	if k.torn != whole {
 		rarely = 3
 	}
-	for i, at := range due(n, rarely) {
+	for i, at := range due(n, rarely, k.turn) {
 		k.renew()
 		if err := k.step(at, i%2 == 0); err != nil {
 			k.t.Errorf("death at instant %d of %d: %v", at, n, err)

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hotpatch/internal/victim"
 )
 
 // TestStorm applies and reverts, and dies on the way every other time, while two handlers of the target run up to 10,000 times
 // a second each. No run of a handler is lost, and nothing else is disturbed.
 func TestStorm(t *testing.T) {
-	rounds := max(8, 400 / *every)
+	rounds := max(victim.Scale(8, 4), 400 / *every)
 	begin := time.Now()
 	w := &world{t: t, h: newTool(t), more: []string{"storm"}}
 	w.replace()

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hotpatch/internal/victim"
 )
 
 // trouble is what happens to the target or to hotpatch at one instant of a run.
@@ -40,14 +42,17 @@ var troubles = []trouble{
 	{name: "all are denied", strike: deny(never), denies: true, slow: 8, right: []int{exitDone, exitFailed, exitAttention}},
 }
 
-// TestTrouble lets something happen at each instant of an apply and of a revert. If the exit code says that nothing has
+// TestTrouble lets something happen at each instant of an apply and of a revert (under emulation, of one of them by turns). If the exit code says that nothing has
 // changed, nothing has; the next command works in any case.
 func TestTrouble(t *testing.T) {
 	h := newTool(t)
-	for _, tr := range troubles {
+	commands := [...]command{{1, 2, "apply"}, {2, 1, "revert"}}
+	each := victim.Scale(len(commands), 1)
+	for i, tr := range troubles {
 		t.Run(tr.name, func(t *testing.T) {
-			for _, c := range []command{{1, 2, "apply"}, {2, 1, "revert"}} {
-				d := &disturbing{world: world{t: t, h: h, denied: tr.denies}, command: c, trouble: tr, codes: make(map[int]int)}
+			for k := range each {
+				w := world{t: t, h: h, turn: i*len(commands) + k, denied: tr.denies}
+				d := &disturbing{world: w, command: commands[(i+k)%len(commands)], trouble: tr, codes: make(map[int]int)}
 				d.sweep()
 			}
 		})
@@ -81,7 +86,7 @@ func (d *disturbing) sweep() {
 	if r.code != exitDone || n < 50 {
 		d.t.Fatal(r)
 	}
-	steps, wrong := due(n, max(1, d.slow)), 0
+	steps, wrong := due(n, max(1, d.slow), d.turn), 0
 	for i, at := range steps {
 		d.renew()
 		d.instant = at

@@ -20,7 +20,7 @@ type meeting struct {
 func TestTwice(t *testing.T) {
 	h := newTool(t)
 	apply, revert := command{1, 2, "apply"}, command{2, 1, "revert"}
-	for _, m := range []meeting{
+	for turn, m := range []meeting{
 		{name: "both apply", first: apply, second: apply},
 		{name: "both apply, the first is killed", first: apply, second: apply, kill: true},
 		{name: "apply and revert, the first is killed", first: apply, second: revert, kill: true},
@@ -36,7 +36,7 @@ func TestTwice(t *testing.T) {
 			}
 			w.tg.permit(version(1) | version(2))
 			n := len(h.run(t, nil, w.args(m.first)...).names)
-			steps, wrong := due(n, 4), 0
+			steps, wrong := due(n, 4, turn), 0
 			for _, at := range steps {
 				w.renew()
 				if err := w.meet(m, at); err != nil {

@@ -18,18 +18,21 @@ var (
 	offset = flag.Int("offset", 0, "begin at this `instant`")
 )
 
-// due are the instants from 1 to n that are to be taken, or a part of them, as rarely as is said. Of a run that has
+// apart is how far the first instants of two sweeps of one test lie from each other, so that sweeps which take few of them take different ones.
+const apart = 89
+
+// due are the instants from 1 to n that the test's sweep number turn is to take, or a part of them, as rarely as is said. Of a run that has
 // few, one is.
-func due(n, rarely int) []int {
+func due(n, rarely, turn int) []int {
 	var out []int
-	step := *every * rarely
+	step, first := *every*rarely, *offset+turn*apart
 	for at := 1; at <= n; at++ {
-		if at%step == *offset%step {
+		if at%step == first%step {
 			out = append(out, at)
 		}
 	}
 	if len(out) == 0 {
-		out = append(out, 1+*offset%n)
+		out = append(out, 1+first%n)
 	}
 	return out
 }
@@ -42,6 +45,7 @@ const lives = 40
 type world struct {
 	t     *testing.T
 	h     *tool
+	turn  int // number of the sweep in its test
 	tg    *target
 	steps int    // that tg has been used for
 	epoll string // the thread of tg that sits in epoll_wait

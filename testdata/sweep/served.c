@@ -213,7 +213,6 @@ static void storm(int descriptors)
 {
 	struct sigaction sa = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART };
 	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
-	struct itimerspec every = { { 0, PERIOD }, { 0, PERIOD } };
 	pid_t self = getpid();
 	timer_t timer;
 	signals = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -223,8 +222,10 @@ static void storm(int descriptors)
 		send_signals(self, descriptors);
 	if (timer_create(CLOCK_MONOTONIC, &ev, &timer))
 		abort();
-	signals->start = now();
-	timer_settime(timer, 0, &every, NULL);
+	// The first period begins where it is said to, however late the timer is set.
+	int64_t start = signals->start = now(), second = 1000000000;
+	struct itimerspec every = { { 0, PERIOD }, { (start + PERIOD) / second, (start + PERIOD) % second } };
+	timer_settime(timer, TIMER_ABSTIME, &every, NULL);
 }
 
 // Says whether each signal has come to its handler, by what 100 more of each show.
