@@ -150,13 +150,22 @@ func (d *differ) exchangedAmong(before, after []*image.Atom, old, new arch.Image
 			if b == partner || a.Name == b.Name || x != nil && old-x.Addr == new-b.Addr || a.Addr > old+exchangeReach || a.End()+exchangeReach < old {
 				continue
 			}
-			ends := old == a.End() && new == b.End()
-			if (ends || old-a.Addr == new-b.Addr) && d.old.walked(a) && d.new.walked(b) {
+			ends, same := old == a.End() && new == b.End(), old-a.Addr == new-b.Addr
+			inside := same && old >= a.Addr && old < a.End() && new < b.End()
+			if (ends || same) && d.old.walked(a) && d.new.walked(b) || inside && !d.meantInBoth(before, after, old, new) {
 				return a, b
 			}
 		}
 	}
 	return nil, nil
+}
+
+// meantInBoth reports whether one object is likely to be meant in both builds: the address lies in it, or is its end and something may walk there.
+func (d *differ) meantInBoth(before, after []*image.Atom, old, new arch.ImageAddr) bool {
+	return slices.ContainsFunc(before, func(a *image.Atom) bool {
+		b := d.fwd.of(a)
+		return b != nil && slices.Contains(after, b) && old-a.Addr == new-b.Addr && (old < a.End() && new < b.End() || d.old.walked(a) && d.new.walked(b))
+	})
 }
 
 // resizedEnd returns the object among those that an address of the new build may mean that ends there in both builds and has another size; nil if there

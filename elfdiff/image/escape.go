@@ -36,7 +36,7 @@ func (im *Image) PointerFlow(b *Body, r *Ref) PointerFlow {
 	switch {
 	case r.Kind == RefImm && inst.Kind == arch.TransferConst: // mov of the address to a register
 		out.addr = inst.Dst.Bit()
-	case r.Kind == RefImm:
+	case r.Kind == RefImm, r.Kind == RefAddr && inst.WriteBack: // the base register gets the address
 		return anyFlow()
 	case r.Place.ViaSlot && inst.Kind == arch.TransferLoad && !inst.Vector && !inst.Pair: // the slot holds the address
 		out.addr = inst.Dst.Bit()

@@ -101,6 +101,7 @@ func (f *flow) run(d *Decoder, whole bool) error {
 		}
 	}
 	f.recording = false
+	f.takeSteps()
 	f.findBegins()
 	return nil
 }

@@ -14,7 +14,7 @@ func (f *flow) step(n int32, in *arch.Inst, at arch.ImageAddr) {
 	f.expose(in)
 	base := value{}
 	if t.WriteBack {
-		base = f.plus(n, s.reg(t.Mem.Base), t.Step, false)
+		base = f.stepped(n, in)
 	}
 	f.store(in)
 	switch {
@@ -167,6 +167,22 @@ func (f *flow) plus(n int32, v value, d int64, names bool) value {
 		return f.made(n, valueThread, v.at+d)
 	}
 	return value{}
+}
+
+// stepped returns the value of the base register of node n behind an access that adds a constant to it. Where a step behind the access leads out of the
+// object, the value is another address than what it was made of, if it is used: compilers go from one object to the next in this way (clang, whose pass
+// GlobalMerge lays variables side by side).
+func (f *flow) stepped(n int32, in *arch.Inst) value {
+	b := f.s.reg(f.t.Mem.Base)
+	v := f.plus(n, b, f.t.Step, false)
+	behind := in.NumOps == 1 && in.Ops[0].Kind == arch.OpDisp && in.Ops[0].Addr
+	if b.kind != valueAddress || !behind || f.im.within(arch.ImageAddr(b.at), arch.ImageAddr(v.at), 0) {
+		return v
+	}
+	if f.recording {
+		f.steps = append(f.steps, partner{node: n, disp: f.t.Step, base: b})
+	}
+	return f.made(n, valueAddress, v.at)
 }
 
 // made returns a value that node n makes.

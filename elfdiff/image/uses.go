@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"slices"
 
 	"hotpatch/arch"
 )
@@ -19,6 +20,7 @@ type unitUses struct {
 	compared map[int32]bool    // the same: it is compared with another value
 	tabled   map[int32]bool    // the same: it is a jump table, or what the entries of one are added to
 	partners []partner         // by node
+	steps    []partner         // by node: accesses behind which the base leads to another object; see flow.stepped
 	offsets  map[int32]int64   // by node that makes a constant, or a part of one: the offset from the thread pointer that it is
 	pieces   map[int32]nodeSet // by node that makes a constant of another one: what made that
 	begins   map[int32]bool    // constants of which addresses are made
@@ -70,7 +72,7 @@ func (u *unitUses) reset() {
 		clear(u.entries)
 		clear(u.targets)
 	}
-	u.partners, u.jumps = u.partners[:0], u.jumps[:0]
+	u.partners, u.steps, u.jumps = u.partners[:0], u.steps[:0], u.jumps[:0]
 }
 
 // lose notes that some use of the pages of a set is not known; of the addresses, that they are used by themselves.
@@ -167,6 +169,25 @@ func (f *flow) operand(n int32, in *arch.Inst) arch.Regs {
 		return m.Base.Bit()
 	}
 	return 0
+}
+
+// takeSteps adds those steps to the partners whose result is used.
+func (f *flow) takeSteps() {
+	if len(f.steps) == 0 {
+		return
+	}
+	based := map[int32]bool{} // nodes that make what is the base of a partner
+	for i := range f.partners {
+		f.setAll(based, f.partners[i].base.from)
+	}
+	for i := len(f.steps) - 1; i >= 0; i-- { // one that leads on from another
+		n := f.steps[i].node
+		if based[n] || f.escaped[n] || f.passedOn[n] || f.compared[n] || f.tabled[n] || f.pointerUse(n).based {
+			f.partners = append(f.partners, f.steps[i])
+			f.setAll(based, f.steps[i].base.from)
+		}
+	}
+	slices.SortFunc(f.partners, func(p, q partner) int { return int(p.node) - int(q.node) })
 }
 
 // through notes that an address serves to address an object.
