@@ -20,8 +20,9 @@ func TestAddressesOnArm64(t *testing.T) {
 		accesses int // that are certain
 	}{
 		{name: "ldr x0, [x19, #8]", code: []uint32{0xf9400660}, bound: BoundInside, accesses: 1},
-		{name: "ldr x0, [x19, #-8]!", code: []uint32{0xf85f8e60}, bound: BoundBelow, unplain: true},
-		{name: "ldr x0, [x19], #8", code: []uint32{0xf8408660}, bound: BoundInside, unplain: true},
+		{name: "ldr x19, [x19]", code: []uint32{0xf9400273}, bound: BoundInside, accesses: 1},
+		{name: "ldr x0, [x19, #-8]!", code: []uint32{0xf85f8e60}, bound: BoundBelow, unplain: true, accesses: 1},
+		{name: "ldr x0, [x19], #8", code: []uint32{0xf8408660}, bound: BoundInside, unplain: true, accesses: 1},
 		{name: "ldp x0, x1, [x19, #-16]", code: []uint32{0xa97f0660}, bound: BoundBelow, accesses: 1},
 		{name: "sub x19, x19, #8; ldr x0, [x19]", code: []uint32{0xd1002273, 0xf9400260}, bound: BoundBelow, unplain: true, accesses: 1},
 		{name: "cmp x0, x19", code: []uint32{0xeb13001f}, bound: BoundCompared, unplain: true},
@@ -37,7 +38,7 @@ func TestAddressesOnArm64(t *testing.T) {
 		{name: "ldr x0, [x19, x1]; add x1, x1, #4; cmp x2, x3; cbnz x1, .", code: []uint32{0xf8616a60, 0x91001021, 0xeb03005f, 0xb5000001}, bound: BoundCompared,
 			unplain: true},
 		{name: "prfm pldl1keep, [x19, #256]", code: []uint32{0xf9808260}},
-		{name: "ld1 {v0.16b}, [x19], #16", code: []uint32{0x4cdf7260}, bound: BoundInside, unplain: true},
+		{name: "ld1 {v0.16b}, [x19], #16", code: []uint32{0x4cdf7260}, bound: BoundInside, unplain: true, accesses: 1},
 		{name: "fmov d0, x19", code: []uint32{0x9e670260}, unplain: true, escapes: true},
 		{name: "str x19, [x0]", code: []uint32{0xf9000013}, escapes: true},
 		{name: "str w19, [x0]", code: []uint32{0xb9000013}, unplain: true, escapes: true},

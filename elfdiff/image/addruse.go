@@ -162,7 +162,7 @@ func (w *addressWalk) use(k int, regs arch.Regs) arch.Regs {
 	if t.HasMem && (t.Mem.Base.Bit()|t.Mem.Index.Bit())&regs != 0 {
 		switch {
 		case t.Kind != arch.TransferAddress && !t.Mem.Load && !t.Mem.Store: // a hint, which may lead anywhere
-		case t.Mem.Index < 0 && t.Kind != arch.TransferAddress && !t.Writes.Has(t.Mem.Base):
+		case t.Mem.Index < 0 && t.Kind != arch.TransferAddress && !stepsBase(&t):
 			w.accesses = append(w.accesses, access{k, t.Mem.Base, t.Mem.Disp})
 		default:
 			w.plain = false
@@ -172,7 +172,7 @@ func (w *addressWalk) use(k int, regs arch.Regs) arch.Regs {
 		w.plain = w.plain && w.handedOver(k, &t)
 	}
 	if read := t.Reads; t.Kind != arch.TransferMove {
-		if t.HasMem && t.Kind != arch.TransferAddress && t.Mem.Index < 0 && !t.Writes.Has(t.Mem.Base) {
+		if t.HasMem && t.Kind != arch.TransferAddress && t.Mem.Index < 0 && !stepsBase(&t) {
 			read = t.Src.Bit() | t.Src2.Bit()
 		}
 		w.other(k, regs&read, t.Kind == arch.TransferStore && regs&(t.Src.Bit()|t.Src2.Bit()) != 0)
@@ -255,6 +255,11 @@ func (w *addressWalk) handedOver(k int, x *arch.Transfer) bool {
 		}
 	}
 	return x.Mem.Index < 0
+}
+
+// stepsBase reports whether the base of an access gets another value beside what is loaded.
+func stepsBase(t *arch.Transfer) bool {
+	return t.WriteBack || t.Writes.Has(t.Mem.Base) && t.Mem.Base != t.Dst && t.Mem.Base != t.Dst2
 }
 
 // overlap reports whether two operands in memory that count from the same base share a byte.

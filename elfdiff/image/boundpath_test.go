@@ -66,7 +66,9 @@ func decodedBody(t *testing.T, a *arch.Arch, code []byte) *Body {
 		off += in.Len
 	}
 	for i := range b.Insts {
-		b.Insts[i].Target = int32(b.InstAt(targets[i]))
+		if f := b.Insts[i].Flow; f == arch.FlowBranch || f == arch.FlowJump {
+			b.Insts[i].Target = int32(b.InstAt(targets[i]))
+		}
 	}
 	return b
 }

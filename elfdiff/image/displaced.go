@@ -221,7 +221,7 @@ func (w *displacedWalk) effect(k int, regs *[maxRegs]displacement) {
 	}
 	base := of(t.Mem.Base)
 	w.forget(regs, t.Writes)
-	if t.WriteBack || t.HasMem && t.Kind != arch.TransferAddress && t.Writes.Has(t.Mem.Base) && t.Dst != t.Mem.Base && t.Dst2 != t.Mem.Base {
+	if t.WriteBack || t.HasMem && t.Kind != arch.TransferAddress && stepsBase(&t) {
 		regs[t.Mem.Base] = base.plus(t.Step)
 	}
 	if t.Dst >= 0 {

@@ -12,10 +12,11 @@ import (
 	"hotpatch/internal/victim"
 )
 
-// onlyX86 are the programs that are for x86-64 only, each with its reason.
-func onlyX86() map[string]string {
-	return map[string]string{
-		"unwind/hand.c": "hand-written frames",
+// onlyFor are the programs that are for one processor only, because they are written by hand.
+func onlyFor() map[string]elf.Machine {
+	return map[string]elf.Machine{
+		"unwind/hand.c":   elf.EM_X86_64,
+		"unwind/hand64.c": elf.EM_AARCH64,
 	}
 }
 
@@ -28,7 +29,7 @@ func TestAllSources(t *testing.T) {
 				t.Parallel()
 				n := 0
 				for _, source := range sources(t, top) {
-					if _, only := onlyX86()[source]; only && target.Machine != elf.EM_X86_64 {
+					if only := onlyFor()[source]; only != elf.EM_NONE && only != target.Machine {
 						continue
 					}
 					compile(t, target, cc, source)
@@ -56,7 +57,7 @@ func sources(t *testing.T, top string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range onlyX86() {
+	for name := range onlyFor() {
 		if _, err := os.Stat(filepath.Join(top, name)); errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is in the list and not there", name)
 		}

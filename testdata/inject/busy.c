@@ -170,6 +170,9 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(mode, "lock") == 0)
 		start(holder, 0);
+	if (!strcmp(mode, "own") || !strcmp(mode, "loop") || !strcmp(mode, "leaf"))
+		while (!*(volatile long *)&calls) // the thread is inside
+			usleep(100);
 	puts("ready");
 	while (fgets(line, sizeof line, stdin)) {
 #if defined(MAIN) && V == 2
