@@ -350,6 +350,11 @@ func TestOldMatchesVeneer(t *testing.T) {
 	if _, ok := OldMatches(a, &part, other, false); !ok {
 		t.Error("the same load linked elsewhere does not match")
 	}
+	for _, trap := range []uint32{0xd4200000, 0xd42000a0} { // brk #0, and brk #5, which is a uprobe's
+		if off, ok := OldMatches(a, &part, binary.LittleEndian.AppendUint32(nil, trap), false); ok || off != 0 {
+			t.Errorf("a breakpoint %#x in place of the load: offset %d, %v", trap, off, ok)
+		}
+	}
 	if off, ok := OldMatches(a, &part, jump, false); ok || off != 0 {
 		t.Errorf("a jump in the place of a load: %d, %v", off, ok)
 	}

@@ -15,7 +15,8 @@ func NewPart(name string, addr arch.ImageAddr, code []byte, fields []Field) Part
 // OldMatches reports whether the bytes that run are those of the part. With
 // exact set they must be equal. Without it the part's reference fields may hold
 // anything: so the same code compares equal where it was linked elsewhere. A field that is a whole instruction is a jump in both, or in neither: a
-// linker may have moved the instruction away, and put a jump to it in its place (image.Veneer); what it was moved to is no part then.
+// linker may have moved the instruction away, and put a jump to it in its place (image.Veneer); what it was moved to is no part then. Nor is it a
+// breakpoint or uprobe that somebody has set.
 //
 // If they do not match, the offset of the first byte that differs or is missing is returned.
 func OldMatches(a *arch.Arch, part *Part, running []byte, exact bool) (int, bool) {
@@ -30,7 +31,7 @@ func OldMatches(a *arch.Arch, part *Part, running []byte, exact bool) (int, bool
 		if d, ok := sameBytes(want, running, off, start); !ok {
 			return d, false
 		}
-		if int(f.Size) == a.InstAlign && end <= min(len(want), len(running)) && isJump(a, want[start:end]) != isJump(a, running[start:end]) {
+		if int(f.Size) == a.InstAlign && end <= min(len(want), len(running)) && (isJump(a, want[start:end]) != isJump(a, running[start:end]) || isTrap(a, running[start:end])) {
 			return start, false
 		}
 		off = end
@@ -48,6 +49,20 @@ func OldMatches(a *arch.Arch, part *Part, running []byte, exact bool) (int, bool
 func isJump(a *arch.Arch, code []byte) bool {
 	in, err := a.Decode(code)
 	return err == nil && in.Flow == arch.FlowJump
+}
+
+// isTrap reports whether a field that is a whole instruction of several bytes is a breakpoint. No reference is one.
+func isTrap(a *arch.Arch, code []byte) bool {
+	mask, value := a.Breakpoint.Mask, a.Breakpoint.Value
+	if len(value) < 2 || len(code) < len(value) {
+		return false
+	}
+	for i := range value {
+		if code[i]&mask[i] != value[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // sameBytes compares want[start:end] with the same range of got.
