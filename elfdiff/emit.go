@@ -366,7 +366,10 @@ func (e *emitter) table(t *image.JumpTable) (int, error) {
 		}
 		off := uint64(i * t.EntrySize)
 		kind, addend := arch.RelocAbs, int64(entry.Off)
-		if t.Relative { // entry = target - table
+		switch {
+		case t.Own: // entry = target - entry
+			kind = arch.RelocPC
+		case t.Relative: // entry = target - table
 			kind, addend = arch.RelocPC, int64(entry.Off)+int64(off)
 		}
 		if err := e.relocate(sec, off, t.EntrySize, kind, target, addend); err != nil {

@@ -201,6 +201,7 @@ type JumpTable struct {
 	EntrySize int  // bytes
 	Relative  bool // entries, shifted left by Scale, are offsets from Base; else they are addresses
 	Base      arch.ImageAddr
+	Own       bool  // of Relative: each entry is an offset from its own address instead, and Base is Addr
 	Scale     uint8 // bits
 	Signed    bool  // the entries of Relative
 	Entries   []Target

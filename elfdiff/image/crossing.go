@@ -375,7 +375,8 @@ func (d *Decoder) crossRoughly(s *crossScan) {
 // keptScan finds the registers that the code of an atom saves, in the order of addresses.
 type keptScan struct {
 	written arch.Regs
-	frame   bool // the stack frame is made
+	loaded  arch.Regs // from memory other than the stack frame
+	frame   bool      // the stack frame is made
 }
 
 // step notes the registers that an instruction saves in the stack frame. In a frame of the function's own, it saves nothing else.
@@ -389,4 +390,14 @@ func (k *keptScan) step(kept *arch.Regs, t *arch.Transfer, p *arch.Pieces) {
 		*kept |= saved
 	}
 	k.written |= t.Writes
+	if t.Kind == arch.TransferLoad && t.Mem.Base >= 0 && t.Mem.Base != p.SP {
+		k.loaded |= t.Dst.Bit() | t.Dst2.Bit()
+	}
+}
+
+// leavesFrame reports whether the code takes all registers that calls preserve from memory, and makes the stack pointer anew, having saved none of them: it
+// goes on in the frame of another function, which gets the registers that it had (longjmp, setcontext). Nothing of it comes back to the caller, although
+// the jump at the end looks like one that may.
+func (k *keptScan) leavesFrame(kept arch.Regs, p *arch.Pieces) bool {
+	return !k.frame && kept == 0 && k.written.Has(p.SP) && k.loaded&p.Saved == p.Saved&^p.SP.Bit()
 }

@@ -92,6 +92,7 @@ func (f *flow) run(d *Decoder, whole bool) error {
 			f.exposed = math.MinInt64
 		}
 	}
+	clear(f.elements)
 	clear(f.entries)
 	clear(f.targets)
 	f.recording = true
@@ -102,6 +103,7 @@ func (f *flow) run(d *Decoder, whole bool) error {
 	}
 	f.recording = false
 	f.takeSteps()
+	f.dropAsked()
 	f.findBegins()
 	return nil
 }

@@ -91,8 +91,11 @@ func (d *Decoder) tryTable(addr arch.ImageAddr, size int) bool {
 func (d *Decoder) entries(t *JumpTable, s *Section, at, limit arch.ImageAddr) (entries []Target, stop arch.ImageAddr) {
 	code := false
 	for size := arch.ImageAddr(t.EntrySize); at+size <= limit; at += size {
-		v := t.target(s.Data[at-s.Addr:])
+		v := t.target(s.Data[at-s.Addr:], at)
 		to, ok := d.entry(v)
+		if t.Own && v == at {
+			to, ok = noEntry(d.atoms[0]), true
+		}
 		if !ok || d.relocDenies(at) {
 			stop = v
 			break
@@ -121,11 +124,15 @@ func (d *Decoder) entry(v arch.ImageAddr) (Target, bool) {
 	return Target{}, false
 }
 
+// noEntry stands for an entry that leads to itself, where nothing can be executed: one of an index for which there is no jump. It is as good as one
+// that leads to the end of a function's code, which nothing jumps to either.
+func noEntry(a *Atom) Target { return Target{a, uint32(a.Size)} }
+
 // further returns what could follow the entries of a table: what the words from at on lead to, as far as that is code.
 func (d *Decoder) further(t *JumpTable, s *Section, at arch.ImageAddr) []arch.ImageAddr {
 	var found []arch.ImageAddr
 	for size := arch.ImageAddr(t.EntrySize); at+size <= s.End() && len(found) < MaxFurther; at += size {
-		v := t.target(s.Data[at-s.Addr:])
+		v := t.target(s.Data[at-s.Addr:], at)
 		if to := d.im.SectionAt(v); to == nil || !to.Exec() {
 			break
 		}
@@ -134,8 +141,8 @@ func (d *Decoder) further(t *JumpTable, s *Section, at arch.ImageAddr) []arch.Im
 	return found
 }
 
-// target returns what the entry leads to that the bytes begin with.
-func (t *JumpTable) target(b []byte) arch.ImageAddr {
+// target returns what the entry leads to that is at an address and that the bytes begin with.
+func (t *JumpTable) target(b []byte, at arch.ImageAddr) arch.ImageAddr {
 	var v uint64
 	switch t.EntrySize {
 	case 1:
@@ -151,7 +158,11 @@ func (t *JumpTable) target(b []byte) arch.ImageAddr {
 		return arch.ImageAddr(v)
 	}
 	e := arch.Extend{Bits: uint8(8 * t.EntrySize), Signed: t.Signed}
-	return t.Base + arch.ImageAddr(e.Of(int64(v))<<t.Scale)
+	base := t.Base
+	if t.Own {
+		base = at
+	}
+	return base + arch.ImageAddr(e.Of(int64(v))<<t.Scale)
 }
 
 // endsAt reports whether the table really ends where something else is referred to. If the word there could be one more
@@ -160,7 +171,7 @@ func (d *Decoder) endsAt(t *JumpTable, s *Section, end arch.ImageAddr) bool {
 	if uint64(s.End()-end) < uint64(t.EntrySize) || slices.Contains(d.leas, end) || slices.Contains(d.disps, end) {
 		return true
 	}
-	if _, ok := d.entry(t.target(s.Data[end-s.Addr:])); !ok {
+	if _, ok := d.entry(t.target(s.Data[end-s.Addr:], end)); !ok {
 		return true
 	}
 	return d.comparesWith(uint64(len(t.Entries)) - 1)

@@ -142,6 +142,9 @@ func (im *Image) scanAtom(a *Atom, r *scanResult) {
 	}
 	if im.Arch.Pieces != nil {
 		im.changes.regs[a.ID] &^= im.crossing.kept[a.ID]
+		if saves.leavesFrame(im.crossing.kept[a.ID], im.Arch.Pieces) {
+			im.changes.regs[a.ID] &^= im.Arch.Pieces.Saved
+		}
 	}
 }
 

@@ -136,6 +136,10 @@ func (f *flow) address(n int32, at arch.ImageAddr) value {
 	case m.Minus:
 	case base.kind == valueAddress && index.kind == valueEntry:
 		return f.target(n, base, index, *m)
+	case base.kind == valueElement && index.kind == valueEntry:
+		return f.ownTarget(n, base, index)
+	case base.kind == valueAddress:
+		return f.element(n, base)
 	case base.kind == valueEntry && index.kind == valueAddress && m.Scale == 0 && m.Extend.Bits == 0:
 		return f.target(n, index, base, *m)
 	}
@@ -246,8 +250,12 @@ func (f *flow) load(n int32, at arch.ImageAddr) (v, v2 value) {
 			v = value{kind: valueSlot, at: from.at}
 		}
 	default:
-		if base := s.reg(t.Mem.Base); t.Mem.Index >= 0 && base.kind == valueAddress && !t.Pair {
+		switch base := s.reg(t.Mem.Base); {
+		case t.Pair:
+		case t.Mem.Index >= 0 && base.kind == valueAddress:
 			v = f.entry(n, base)
+		case t.Mem.Index < 0 && base.kind == valueElement:
+			v = f.ownEntry(n, base)
 		}
 	}
 	return v, v2
@@ -308,12 +316,12 @@ func (f *flow) spill(off int64, r arch.Reg) {
 }
 
 // spoil forgets what memory may hold no longer behind a write to a place that is not known: addresses in words of the stack frame whose
-// place others may know. Addresses of pages are the compiler's own.
+// place others may know. Addresses of pages are the compiler's own, and so are numbers that only a linker makes.
 func (f *flow) spoil() {
 	for i := range f.s.slots {
 		w := &f.s.slots[i]
 		switch {
-		case w.kind == valuePage, w.kind == valueThreadPage:
+		case w.kind == valuePage, w.kind == valueThreadPage, w.kind == valueNumber && f.relaxed(w.from):
 		case w.off >= f.exposed:
 			w.value = value{from: w.from}
 		case w.kind != valueUnknown, w.bound != 0:

@@ -13,11 +13,22 @@ type tableEntry struct {
 	width  uint8   // bytes
 	signed bool
 	bound  uint64 // number of entries, by a range check of the index; 0: not known
+	// own is not zero where the entry is loaded from the address of an element (valueElement): value.same of that address.
+	own int32
+}
+
+// tableElement is the address of an element of a table: table + index << scale.
+type tableElement struct {
+	table arch.ImageAddr
+	from  nodeSet // what made the address
+	scale uint8
+	bound uint64 // as in tableEntry
 }
 
 // tableTarget is an address made of a label and an entry: label + (entry, extended) << scale.
 type tableTarget struct {
 	label  arch.ImageAddr
+	own    bool    // label is the table, and each entry counts from where it is itself
 	from   nodeSet // what made it
 	entry  int32   // node
 	scale  uint8
@@ -39,6 +50,43 @@ func (f *flow) entry(n int32, base value) value {
 	}
 	f.entries[n] = e
 	return value{kind: valueEntry, at: int64(n)}
+}
+
+// element notes that node n adds an index that is not known to an address.
+func (f *flow) element(n int32, base value) value {
+	m := &f.t.Mem
+	e := tableElement{table: arch.ImageAddr(base.at), from: base.from, scale: m.Scale}
+	if b := f.s.reg(m.Index).bound; b <= maxEntries {
+		e.bound = b
+	}
+	f.elements[n] = e
+	return value{kind: valueElement, at: int64(n)}
+}
+
+// ownEntry notes that node n loads the element of a table whose address is known.
+func (f *flow) ownEntry(n int32, base value) value {
+	e, w := f.elements[int32(base.at)], f.t.Mem.Width
+	if w != 4 || f.t.Mem.Disp != 0 || e.scale != w>>1 || base.same == 0 {
+		return value{}
+	}
+	f.entries[n] = tableEntry{table: e.table, from: e.from, width: w, signed: f.t.Signed, bound: e.bound, own: base.same}
+	return value{kind: valueEntry, at: int64(n)}
+}
+
+// ownTarget notes that node n adds an entry to the address that it was loaded from, as hand-written tables of code in another section have it
+// (.word label - .). All of it is in one block: value.same is the address of the same element, then.
+func (f *flow) ownTarget(n int32, element, entry value) value {
+	e, m := f.entries[int32(entry.at)], &f.t.Mem
+	if e.own == 0 || e.own != element.same || !f.straight(int32(element.at), n) || !f.straight(int32(entry.at), n) {
+		return value{}
+	}
+	f.targets[n] = tableTarget{label: e.table, own: true, from: e.from, entry: int32(entry.at), scale: m.Scale, extend: m.Extend}
+	return value{kind: valueTarget, at: int64(n)}
+}
+
+// straight reports whether control that comes to node n has just passed node k, in the same block.
+func (f *flow) straight(k, n int32) bool {
+	return k < n && f.partOf(k) == f.partOf(n) && !slices.Contains(f.leader[k+1:n+1], true)
 }
 
 // target notes that node n adds an entry to a label.
@@ -90,7 +138,7 @@ func (d *Decoder) takeSwitches() (found bool) {
 		at := f.place(j.node)
 		to := f.targets[j.target]
 		entry, ok := f.entries[to.entry]
-		if !ok || d.switches[at] != nil {
+		if !ok || to.own != (entry.own != 0) || d.switches[at] != nil {
 			continue
 		}
 		if t := d.switchTable(&to, &entry); t != nil {
@@ -181,7 +229,7 @@ func (d *Decoder) switchTable(to *tableTarget, e *tableEntry) *JumpTable {
 		return nil
 	}
 	size := arch.ImageAddr(e.width)
-	t := &JumpTable{Addr: e.table, EntrySize: int(size), Relative: true, Base: to.label, Scale: to.scale, Signed: e.signed}
+	t := &JumpTable{Addr: e.table, EntrySize: int(size), Relative: true, Own: to.own, Base: to.label, Scale: to.scale, Signed: e.signed}
 	if b := to.extend.Bits; b > 0 {
 		if b < 8*e.width {
 			return nil

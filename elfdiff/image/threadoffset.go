@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"slices"
 
 	"hotpatch/arch"
 )
@@ -30,6 +31,15 @@ func (f *flow) threadOffset() {
 	if index.kind == valueThread {
 		base, index = index, base
 	}
+	if base.kind == valueNumber && index.kind == valueUnknown {
+		base, index = index, base
+	}
+	if base.kind == valueUnknown && index.kind == valueNumber && f.relaxed(index.from) {
+		for _, n := range f.sets.sets[index.from] { // to what else it could be added there is nothing: it was spilled as well
+			f.offsets[n] = index.at
+		}
+		return
+	}
 	if base.kind == valueUnknown && index.kind == valueUnknown || index.kind == valueNumber && base.kind == valueUnknown {
 		f.mayBeOffset(base.from)
 		f.mayBeOffset(index.from)
@@ -50,10 +60,29 @@ func (f *flow) threadOffset() {
 	}
 }
 
+// relaxed reports whether a number was made of two pieces, the first of which is zero: no compiler makes a number so. It is an offset from the thread
+// pointer that a linker has put in the place of a load of it (movz #0, lsl #16; movk).
+func (f *flow) relaxed(from nodeSet) bool {
+	nodes := f.sets.sets[from]
+	for _, n := range nodes {
+		first := f.sets.sets[f.pieces[n]]
+		if !f.highFirst(n) || f.makers[n].kind != valueNumber || slices.ContainsFunc(first, func(k int32) bool { return f.makers[k].at != 0 || f.pieces[k] != 0 }) {
+			return false
+		}
+	}
+	return len(nodes) > 0
+}
+
+// highFirst reports whether a constant was made of pieces, the highest first, as offsets from the thread pointer are (TLSIE_MOVW_GOTTPREL_G1 and TLSLE_MOVW_TPREL_G2
+// to G0, in ELF for the Arm 64-bit Architecture): the last piece is the low 16 bits. Compilers begin numbers with those.
+func (f *flow) highFirst(n int32) bool {
+	return f.pieces[n] != 0 && f.does[n].Kind == arch.TransferInsert && f.does[n].Mask == 1<<16-1
+}
+
 // mayBeOffset notes that constants that are made of two parts are added to what may be the thread pointer.
 func (f *flow) mayBeOffset(from nodeSet) {
 	for _, n := range f.sets.sets[from] {
-		if f.makers[n].kind == valueNumber && f.pieces[n] != 0 {
+		if f.makers[n].kind == valueNumber && f.highFirst(n) {
 			f.offsets[n] = f.makers[n].at
 			f.lost[n] = "whether a constant is added to the thread pointer is not known"
 		}

@@ -12,6 +12,7 @@ type unitUses struct {
 	makers   map[int32]value   // what a node makes
 	lost     map[int32]string  // by node that makes a page: why some use of it is not known
 	paged    map[int32]bool    // the same: addresses are made of it
+	asked    map[int32]string  // the same: it is in a register in which the kernel may take an argument, and where
 	escaped  map[int32]bool    // by node that makes an address: it is used by itself
 	passedOn map[int32]bool    // the same: it is in a register in which arguments are passed, at a call, or results, at a return
 	owned    map[int32]bool    // the same: its object is accessed through it
@@ -24,6 +25,7 @@ type unitUses struct {
 	offsets  map[int32]int64   // by node that makes a constant, or a part of one: the offset from the thread pointer that it is
 	pieces   map[int32]nodeSet // by node that makes a constant of another one: what made that
 	begins   map[int32]bool    // constants of which addresses are made
+	elements map[int32]tableElement
 	entries  map[int32]tableEntry
 	targets  map[int32]tableTarget
 	jumps    []tableJump // by node
@@ -47,15 +49,17 @@ func (u *unitUses) reset() {
 	if u.makers == nil {
 		u.makers, u.lost = map[int32]value{}, map[int32]string{}
 		u.paged, u.escaped, u.passedOn, u.owned = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
+		u.asked = map[int32]string{}
 		u.anchored, u.tabled, u.indexed, u.compared = map[int32]bool{}, map[int32]bool{}, map[int32]bool{}, map[int32]bool{}
 		u.offsets, u.pieces, u.begins = map[int32]int64{}, map[int32]nodeSet{}, map[int32]bool{}
-		u.entries, u.targets = map[int32]tableEntry{}, map[int32]tableTarget{}
+		u.elements, u.entries, u.targets = map[int32]tableElement{}, map[int32]tableEntry{}, map[int32]tableTarget{}
 	}
 	if len(u.makers) > 0 || len(u.lost) > 0 {
 		clear(u.makers)
 		clear(u.lost)
 		clear(u.escaped)
 		clear(u.paged)
+		clear(u.asked)
 		clear(u.passedOn)
 		clear(u.owned)
 		clear(u.anchored)
@@ -68,7 +72,8 @@ func (u *unitUses) reset() {
 		clear(u.offsets)
 		clear(u.begins)
 	}
-	if len(u.entries) > 0 {
+	if len(u.elements) > 0 || len(u.entries) > 0 {
+		clear(u.elements)
 		clear(u.entries)
 		clear(u.targets)
 	}
@@ -128,11 +133,38 @@ func (f *flow) record(n int32, in *arch.Inst, at arch.ImageAddr) {
 	for regs := t.Reads &^ known & allValues; regs != 0; regs &= regs - 1 {
 		if from := s.regs[regs.First()].from; from != 0 {
 			at := f.place(n)
-			f.lose(from, fmt.Sprintf("what %s+%#x does with it is not known", at.Atom.Name, at.Off))
+			why := fmt.Sprintf("what %s+%#x does with it is not known", at.Atom.Name, at.Off)
+			if in.Flow == arch.FlowSyscall {
+				f.askKernel(from, why)
+				continue
+			}
+			f.lose(from, why)
 		}
 	}
 	f.passed(in, at)
 	f.crosses(n, in, at)
+}
+
+// askKernel notes what is in a register in which a system call may take an argument, of which it has up to six. An address may be one. Compiled code makes the
+// address of an object whole before it hands it over: of what remains of a page, of which addresses are made, the call knows nothing. See dropAsked.
+func (f *flow) askKernel(from nodeSet, why string) {
+	for _, n := range f.sets.sets[from] {
+		switch f.makers[n].kind {
+		case valuePage:
+			f.asked[n] = why
+		default:
+			f.lose(f.sets.one(n), why)
+		}
+	}
+}
+
+// dropAsked takes a page of which no address is made for what the kernel is asked about: assembly may mean a page.
+func (f *flow) dropAsked() {
+	for n, why := range f.asked {
+		if !f.paged[n] {
+			f.lose(f.sets.one(n), why)
+		}
+	}
 }
 
 // operand notes a use as the base of an operand. It returns the register, if the use is understood.

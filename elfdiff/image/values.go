@@ -20,6 +20,7 @@ const (
 	valueThreadPage           // the same, with an offset that is not yet whole
 	valueBlock                // the start of the module's thread-local storage, in whatever way the ABI counts; at: plus that
 	valueSlot                 // what the GOT slot at the address holds
+	valueElement              // the address of an element of a table, by an index that is not known; at: the node that makes it
 	valueEntry                // an entry of a jump table; at: the node that loads it
 	valueTarget               // an address made of an entry; at: the node that makes it
 )
