@@ -175,6 +175,8 @@ type Decoder struct {
 	// Where addresses are made in pieces:
 	flow   flow
 	rounds int
+	// followed is what the values in flow are of; -1 instructions: of nothing yet.
+	followed flowInput
 	// jumpsTried counts those of jumps when tables were last looked for in vain.
 	jumpsTried int
 	switches   map[Target]*JumpTable // by indirect jump
@@ -220,7 +222,7 @@ func (d *Decoder) reset(atoms []*Atom) {
 	d.work, d.jumps, d.leas, d.disps, d.inner = d.work[:0], d.jumps[:0], d.leas[:0], d.disps[:0], d.inner[:0]
 	d.used, d.table, d.tls, d.insts = d.used[:0], nil, tlsUse{}, d.insts[:0]
 	d.triedLeas, d.triedDisps = 0, 0
-	d.rounds, d.jumpsTried = 0, 0
+	d.rounds, d.jumpsTried, d.followed = 0, 0, flowInput{insts: -1}
 	clear(d.switches)
 	if len(d.seen) > 0 || len(d.tables) > 0 {
 		clear(d.seen)

@@ -232,6 +232,11 @@ func (f *flow) drain() error {
 // enter adds what the current state holds to what holds in front of block b.
 func (f *flow) enter(b int32) {
 	f.out = f.s.entries(f.out[:0])
+	f.enterWith(b)
+}
+
+// enterWith is enter where f.out is what the current state holds.
+func (f *flow) enterWith(b int32) {
 	to := &f.in[b]
 	changed := !to.reached
 	before := len(to.entries)
@@ -251,7 +256,6 @@ func (f *flow) enter(b int32) {
 // merge joins the values of entries, and the registers that are spent, to those of to. It reports whether that changes any.
 func (f *flow) merge(to *saved, entries []savedValue, spent arch.Regs) bool {
 	changed := to.spent&^spent != 0
-	old := to.entries
 	join := func(key int64, a, b value) value {
 		switch r := arch.Reg(min(key, maxRegs)); {
 		case to.spent.Has(r) && !spent.Has(r):
@@ -261,33 +265,39 @@ func (f *flow) merge(to *saved, entries []savedValue, spent arch.Regs) bool {
 		}
 		return f.join(a, b)
 	}
-	joined := f.joined[:0]
-	for len(old) > 0 || len(entries) > 0 {
+	joined, differs := f.joined[:0], false // joined is filled in from the first value on that differs from the old one
+	i := 0                                 // the next of the old ones
+	for i < len(to.entries) || len(entries) > 0 {
 		var e savedValue
 		var was value
-		switch {
+		before := i
+		switch old := to.entries[i:]; {
 		case len(entries) == 0 || len(old) > 0 && old[0].key < entries[0].key:
 			was = old[0].value
-			e = savedValue{old[0].key, join(old[0].key, old[0].value, value{})}
-			old = old[1:]
+			e = savedValue{old[0].key, join(old[0].key, was, value{})}
+			i++
 		case len(old) == 0 || entries[0].key < old[0].key:
 			e = savedValue{entries[0].key, join(entries[0].key, value{}, entries[0].value)}
 			entries = entries[1:]
 		default:
 			was = old[0].value
-			e = savedValue{old[0].key, join(old[0].key, old[0].value, entries[0].value)}
-			old, entries = old[1:], entries[1:]
+			if e = entries[0]; e.value != was {
+				e.value = join(e.key, was, e.value)
+			}
+			i, entries = i+1, entries[1:]
 		}
-		changed = changed || e.value != was
-		if !e.isNothing() {
+		if !differs && e.value != was {
+			joined, differs = append(joined, to.entries[:before]...), true
+		}
+		if differs && !e.isNothing() {
 			joined = append(joined, e)
 		}
 	}
-	if f.joined = joined; changed {
+	if f.joined = joined; differs {
 		to.entries = append(to.entries[:0], joined...)
 	}
 	to.spent &= spent
-	return changed
+	return changed || differs
 }
 
 // joinFrom returns a value that keeps what is known of a, but may be made of b.
@@ -444,9 +454,10 @@ func (f *flow) indirect(n int32) {
 // enterLabels enters every label whose address is taken with what holds at some indirect jump.
 func (f *flow) enterLabels() {
 	f.s.restore(&f.in[f.blocks()])
+	f.out = f.s.entries(f.out[:0])
 	for i := range f.d.inner {
 		if k := f.nodeAt(f.d.inner[i].to); k >= 0 {
-			f.enter(f.block[k])
+			f.enterWith(f.block[k])
 		}
 	}
 }

@@ -128,7 +128,21 @@ func (d *Decoder) followValues(whole bool) error {
 	if d.rounds++; d.rounds > maxRounds {
 		return &DecodeError{Atom: d.atoms[0], Msg: "it has more jump tables behind jump tables than any compiler makes"}
 	}
-	return d.flow.run(d, whole)
+	if from := (flowInput{whole: whole, insts: len(d.insts), inner: len(d.inner), switches: len(d.switches)}); from != d.followed {
+		d.followed = flowInput{insts: -1}
+		if err := d.flow.run(d, whole); err != nil {
+			return err
+		}
+		d.followed = from
+	}
+	return nil
+}
+
+// flowInput says how far a unit was decoded when the values in its registers were followed: as nothing of it is ever taken back, the values are the same where
+// the numbers are.
+type flowInput struct {
+	whole                  bool // the answer to followValues' question
+	insts, inner, switches int
 }
 
 // takeSwitches adds the tables that the values in registers lead to. It reports whether there are any.
