@@ -46,6 +46,8 @@ func Transfer(t *arch.Transfer, code []byte, in *arch.Inst) {
 		transferVector(t, &d, w)
 	case w>>16 == 0: // UDF
 		t.Kind = arch.TransferNone
+	case w&0xff30fc00 == 0x0420e000: // CNTB, CNTH, CNTW, CNTD
+		arith(t, xreg(w, 0), arch.NoReg, arch.NoReg)
 	default: // SVE, SME
 		t.Reads = arch.Regs(AllRegs)
 	}
@@ -420,6 +422,10 @@ func transferMemory(t *arch.Transfer, d *Inst, w uint32) {
 		case d.Store && d.Load: // CAS, CASP
 			t.Src, t.Src2 = xreg(w, 0), xreg(w, 16)
 			t.Reads = xreg(w|1, 0).Bit() | xreg(w|1<<16, 16).Bit()
+		case d.Store && group == 1 && w>>21&1 == 1: // STG and the like
+			t.Src = xregSP(w, 0)
+		case d.Store && group == 1: // STLUR
+			t.Src = xreg(w, 0)
 		case d.Store:
 			t.Src, t.Src2 = xreg(w, 0), xreg(w, 10)
 		}

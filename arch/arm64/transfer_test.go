@@ -49,6 +49,10 @@ func TestTransfer(t *testing.T) {
 		{text: "adc x0, x1, x2", word: 0x9a020020, kind: arch.TransferArith, dst: 0, src: 1, src2: 2, base: none, index: none, reads: 6},
 		{text: "fmov d0, x1", word: 0x9e670020, kind: arch.TransferArith, dst: none, src: 1, src2: none, base: none, index: none, reads: 2},
 		{text: "br x3", word: 0xd61f0060, kind: arch.TransferNone, dst: none, src: 3, src2: none, base: none, index: none, reads: 8},
+		{text: "stg x0, [x1, #32]", word: 0xd9202820, kind: arch.TransferArith, dst: none, src: 0, src2: none, base: 1, index: none, disp: 32, reads: 3},
+		{text: "st2g sp, [x3, #-32]", word: 0xd9bfe87f, kind: arch.TransferArith, dst: none, src: 31, src2: none, base: 3, index: none, disp: -32, reads: 1<<31 | 8},
+		{text: "stlur x2, [x1, #8]", word: 0xd9008022, kind: arch.TransferArith, dst: none, src: 2, src2: none, base: 1, index: none, disp: 8, reads: 6},
+		{text: "cntd x0", word: 0x04e0e3e0, kind: arch.TransferArith, dst: 0, src: none, src2: none, base: none, index: none, reads: 0},
 		{text: "ldaddal w0, w1, [x2]", word: 0xb8e00041, kind: arch.TransferArith, dst: none, src: 0, src2: none, base: 2, index: none, reads: 5},
 	} {
 		code := binary.LittleEndian.AppendUint32(nil, c.word)

@@ -12,6 +12,7 @@ import (
 type crossing struct {
 	in    []arch.Regs // read before they are written; what a function only saves in its stack frame is left out
 	any   []arch.Regs // read somewhere in it, whatever was written before
+	asked []arch.Regs // of those, not in them: in which a system call may take an argument; see flow.askKernel
 	out   []arch.Regs // read by callers behind the call, as what the function may have left there
 	kept  []arch.Regs // saved in the stack frame
 	own   []bool      // it makes a stack frame: see crossScan.end
@@ -30,12 +31,14 @@ type crossEdge struct {
 
 func (c *crossing) init(atoms int) {
 	c.in, c.any, c.out, c.kept = make([]arch.Regs, atoms), make([]arch.Regs, atoms), make([]arch.Regs, atoms), make([]arch.Regs, atoms)
+	c.asked = make([]arch.Regs, atoms)
 	c.own, c.edges = make([]bool, atoms), make([][]crossEdge, atoms)
 }
 
 // crossNode is one instruction of an atom.
 type crossNode struct {
 	reads, writes arch.Regs
+	asked         arch.Regs // in which a system call may take an argument, none of reads
 	mayBe         arch.Regs // in front of it; see crossEdge
 	live          arch.Regs // in front of it: read from there on before they are written
 	to            int32     // direct branch inside the atom: its node; else -1
@@ -72,6 +75,9 @@ func (s *crossScan) add(a *Atom, in *arch.Inst, t *arch.Transfer, off int) {
 	}
 	n := &s.nodes[k]
 	*n = crossNode{reads: t.Reads, writes: t.Writes, to: -1, flow: in.Flow, start: true}
+	if in.Flow == arch.FlowSyscall {
+		n.asked, n.reads = n.reads&p.Args, n.reads&^p.Args
+	}
 	if t.Kind == arch.TransferStore && t.Mem.Base == p.SP && !t.Vector {
 		stored := t.Src.Bit() | t.Src2.Bit()
 		if n.reads &^= stored & p.Saved; s.frame {
@@ -142,6 +148,7 @@ func (s *crossScan) end(a *Atom) {
 		}
 		c.in[a.ID] |= n.reads & n.mayBe
 		c.any[a.ID] |= n.reads
+		c.asked[a.ID] |= n.asked
 		if n.outside == nil {
 			continue
 		}
@@ -222,7 +229,7 @@ func (s *crossScan) backward() {
 		case arch.FlowJumpInd:
 			live |= s.ind | n.reads
 		default:
-			live = live&^n.writes | n.reads
+			live = live&^n.writes | n.reads | n.asked
 		}
 		s.join(&n.live, live)
 		if !n.led {
@@ -253,15 +260,16 @@ func (c *crossing) close(changed []arch.Regs, p *arch.Pieces) {
 		into[j] = slices.Compact(into[j])
 	}
 	untilStable(into, func(i int32) bool { // what i calls may read what it was given
-		in := c.in[i]
+		in, asked := c.in[i], c.asked[i]
 		for _, e := range c.edges[i] {
 			in |= e.mayBe & c.read(&e)
+			asked |= e.mayBe & c.asked[e.to]
 		}
 		if c.own[i] {
-			in = 0
+			in, asked = 0, 0
 		}
-		changed := in != c.in[i]
-		c.in[i] = in
+		changed := in != c.in[i] || asked != c.asked[i]
+		c.in[i], c.asked[i] = in, asked
 		return changed
 	})
 	for _, edges := range c.edges {
@@ -334,16 +342,17 @@ func untilStable(next [][]int32, update func(i int32) bool) {
 	}
 }
 
-// readAt returns the registers that code outside of the unit reads, to which an instruction calls or jumps, as what they held before.
-func (im *Image) readAt(to arch.ImageAddr) arch.Regs {
+// readAt returns the registers that code outside of the unit reads, to which an instruction calls or jumps, as what they held before, and those that it
+// may hand to the kernel.
+func (im *Image) readAt(to arch.ImageAddr) (read, asked arch.Regs) {
 	a := im.AtomAt(to)
 	switch {
 	case im.stubAt(to) != nil || a == nil || !a.IsCode():
-		return 0
+		return 0, 0
 	case a.Addr != to:
-		return im.crossing.any[a.ID]
+		return im.crossing.any[a.ID], im.crossing.asked[a.ID]
 	}
-	return im.crossing.in[a.ID]
+	return im.crossing.in[a.ID], im.crossing.asked[a.ID]
 }
 
 // crossUnit finds the crossing registers of a unit that is decoded.

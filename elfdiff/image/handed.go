@@ -77,7 +77,8 @@ func (w *addressWalk) handedAt(k int) arch.Regs {
 		results := w.a.Pieces.Results
 		return [...]arch.Regs{0, results & -results, results}[w.im.ResultWords(a)]
 	case callee != nil:
-		return w.im.readAt(callee.Addr)
+		read, asked := w.im.readAt(callee.Addr)
+		return read | asked
 	case p != nil:
 		return w.a.Pieces.Args
 	}

@@ -57,6 +57,8 @@ func TestLibcForms(t *testing.T) {
 		{function: "callssets", unknown: 1},
 		{function: "kernel", known: 1},
 		{function: "asks", unknown: 1},
+		{function: "callswakes", known: 1},
+		{function: "hands", unknown: 1},
 		{function: "spilled", known: 1},
 		{function: "number"},
 		{function: "either", unknown: 1},

@@ -277,15 +277,16 @@ func (f *flow) crosses(node int32, in *arch.Inst, at arch.ImageAddr) {
 		return
 	}
 	to := at + arch.ImageAddr(in.Target)
-	var read, left arch.Regs
+	var read, asked, left arch.Regs
 	switch in.Flow {
 	case arch.FlowCall:
-		read = f.im.readAt(to)
+		read, asked = f.im.readAt(to)
 	case arch.FlowJump, arch.FlowBranch:
 		if f.inUnit(to) {
 			return
 		}
-		read, left = f.im.readAt(to), f.left
+		read, asked = f.im.readAt(to)
+		left = f.left
 	case arch.FlowReturn, arch.FlowJumpInd:
 		if left = f.left; in.Flow == arch.FlowJumpInd && f.s.reg(f.t.Src).kind == valueTarget {
 			return
@@ -293,16 +294,21 @@ func (f *flow) crosses(node int32, in *arch.Inst, at arch.ImageAddr) {
 	default:
 		return
 	}
-	for regs := (read | left) & allValues; regs != 0; regs &= regs - 1 {
+	for regs := (read | asked | left) & allValues; regs != 0; regs &= regs - 1 {
 		r := regs.First()
 		from := f.s.regs[r].from
 		for _, n := range f.sets.sets[from] {
 			switch f.makers[n].kind {
 			case valuePage, valueThreadPage:
 				by := f.place(node)
-				f.lose(f.sets.one(n), fmt.Sprintf("%s+%#x leaves it in register %d to code of another function", by.Atom.Name, by.Off, r))
+				why := fmt.Sprintf("%s+%#x leaves it in register %d to code of another function", by.Atom.Name, by.Off, r)
+				if !(read | left).Has(r) {
+					f.asked[n] = why
+					continue
+				}
+				f.lose(f.sets.one(n), why)
 			default:
-				if read.Has(r) || !f.arch.Args.Has(r) {
+				if (read | asked).Has(r) || !f.arch.Args.Has(r) {
 					f.escaped[n] = true
 				}
 			}

@@ -122,6 +122,29 @@
 	ret
 	done asks
 
+	function wakes			// __lll_lock_wake_private
+	mov x8, #98
+	svc #0
+	ret
+	done wakes
+
+	function callswakes		// what remains of a page is no argument of the system call in another function either
+	stp x29, x30, [sp, #-16]!
+	adrp x4, object
+	ldr w0, [x4, :lo12:object]
+	bl wakes
+	ldp x29, x30, [sp], #16
+	ret
+	done callswakes
+
+	function hands			// it may be one
+	stp x29, x30, [sp, #-16]!
+	adrp x0, object
+	bl wakes
+	ldp x29, x30, [sp], #16
+	ret
+	done hands
+
 	function spilled		// the offset of a thread-local variable, and the thread pointer, over a call that writes to the stack frame
 	stp x29, x30, [sp, #-64]!
 	mov x29, sp
