@@ -21,6 +21,7 @@ var knowsMachines = map[string]string{
 	"internal/emulate":         "runs what arm64 has, with its dynamic relocations",
 	"internal/mutate":          "an oracle: what it knows must not come from what it checks",
 	"internal/references":      "an oracle",
+	"internal/toolchains":      "chooses compilers and their options by machine",
 	"internal/truth":           "an oracle",
 	"internal/victim":          "chooses compilers by machine",
 	"ptrace/borrow_amd64.go":   "registers of the host's kernel interface",

@@ -1,6 +1,13 @@
 // Package toolchains builds the programs under testdata/toolchains with the combinations of compilers, linkers and
-// options that the differ is to be exact for: a covering array, in which every pair of values of two axes occurs.
+// options that the differ is to be exact for: a covering array, in which every pair of values of two axes occurs. It does so for each
+// architecture, with those values that this one has.
 package toolchains
+
+import (
+	"debug/elf"
+	"slices"
+	"strings"
+)
 
 // Axis is a choice that is made once for each build.
 type Axis struct {
@@ -29,33 +36,64 @@ const (
 	shared = "shared"
 )
 
-// Axes are all choices. The kinds of executable are spelled out, since distributions configure compilers differently.
-func Axes() []Axis {
-	return []Axis{
-		{axisCode, []Value{
+// codes are the compilers. For arm64 there is no rustc, which would need another standard library.
+func codes(machine elf.Machine) []Value {
+	if machine == elf.EM_X86_64 {
+		return []Value{
 			{Name: gccC, Needs: "gcc"}, {Name: clangC, Needs: "clang"}, {Name: gccCXX, Needs: "g++"},
 			{Name: clangCXX, Needs: "clang++"}, {Name: rustc, Needs: "rustc"},
-		}},
+		}
+	}
+	// The objects that tell the truth have a section for each object, with which gcc makes no section anchors: so it makes none in the others.
+	anchors := []string{"-fno-section-anchors"}
+	return []Value{
+		{Name: gccC, Needs: "gcc", Compile: anchors}, {Name: clangC, Needs: "clang"},
+		{Name: gccCXX, Needs: "g++", Compile: anchors}, {Name: clangCXX, Needs: "clang++"},
+	}
+}
+
+// kinds are the kinds of linked file, spelled out, since distributions configure compilers differently. For arm64 there is no static program: how
+// exact comparisons of its C library are has not been measured.
+func kinds(machine elf.Machine) []Value {
+	all := []Value{
+		{Name: "pie", Compile: []string{"-fPIE"}, Link: []string{"-pie"}, Rust: []string{"-Crelocation-model=pie"}},
+		{Name: "no-pie", Compile: []string{"-fno-pie"}, Link: []string{"-no-pie"}, Rust: []string{"-Crelocation-model=static"}},
+		{Name: "static-pie", Compile: []string{"-fPIE"}, Link: []string{"-static-pie"},
+			Rust: []string{"-Crelocation-model=pie", "-Ctarget-feature=+crt-static"}},
+		{Name: "static", Compile: []string{"-fno-pie"}, Link: []string{"-no-pie", "-static"},
+			Rust: []string{"-Crelocation-model=static", "-Ctarget-feature=+crt-static"}},
+		{Name: shared, Compile: []string{"-fPIC"}, Link: []string{"-shared"}, Rust: []string{"-Crelocation-model=pic", "--crate-type=cdylib"}},
+	}
+	if machine == elf.EM_X86_64 {
+		return all
+	}
+	return slices.DeleteFunc(all, func(v Value) bool { return strings.HasPrefix(v.Name, "static") })
+}
+
+// levels are the levels of the architecture.
+func levels(machine elf.Machine) []Value {
+	if machine == elf.EM_X86_64 {
+		return []Value{
+			{Name: "x86-64"},
+			{Name: "v3", Compile: []string{"-march=x86-64-v3"}, Rust: []string{"-Ctarget-cpu=x86-64-v3"}},
+			{Name: "v4", Compile: []string{"-march=x86-64-v4"}, Rust: []string{"-Ctarget-cpu=x86-64-v4"}},
+		}
+	}
+	return []Value{{Name: "armv8"}, {Name: "v8.1", Compile: []string{"-march=armv8.1-a"}}, {Name: "v8.3", Compile: []string{"-march=armv8.3-a"}}}
+}
+
+// Axes are all choices for an architecture. Flags that only x86-64 has stand for the target's own (victim.Target.Spell).
+func Axes(machine elf.Machine) []Axis {
+	return []Axis{
+		{axisCode, codes(machine)},
 		{axisOpt, []Value{optimised("0"), optimised("1"), optimised("2"), optimised("3"), optimised("s")}},
-		{axisKind, []Value{
-			{Name: "pie", Compile: []string{"-fPIE"}, Link: []string{"-pie"}, Rust: []string{"-Crelocation-model=pie"}},
-			{Name: "no-pie", Compile: []string{"-fno-pie"}, Link: []string{"-no-pie"}, Rust: []string{"-Crelocation-model=static"}},
-			{Name: "static-pie", Compile: []string{"-fPIE"}, Link: []string{"-static-pie"},
-				Rust: []string{"-Crelocation-model=pie", "-Ctarget-feature=+crt-static"}},
-			{Name: "static", Compile: []string{"-fno-pie"}, Link: []string{"-no-pie", "-static"},
-				Rust: []string{"-Crelocation-model=static", "-Ctarget-feature=+crt-static"}},
-			{Name: shared, Compile: []string{"-fPIC"}, Link: []string{"-shared"}, Rust: []string{"-Crelocation-model=pic", "--crate-type=cdylib"}},
-		}},
+		{axisKind, kinds(machine)},
 		{axisLinker, []Value{
 			// GNU ld and gold also sort constants, which moves texts that nothing tells the ends of.
 			linker("bfd", "--sort-section=name"), linker("gold", "--sort-section=name"),
 			linker("lld", "--shuffle-sections=.text*=7", "--shuffle-sections=.data*=9"), linker("mold", "--shuffle-sections=7"),
 		}},
-		{axisArch, []Value{
-			{Name: "x86-64"},
-			{Name: "v3", Compile: []string{"-march=x86-64-v3"}, Rust: []string{"-Ctarget-cpu=x86-64-v3"}},
-			{Name: "v4", Compile: []string{"-march=x86-64-v4"}, Rust: []string{"-Ctarget-cpu=x86-64-v4"}},
-		}},
+		{axisArch, levels(machine)},
 		{axisCET, []Value{{Name: "no-cet", Compile: []string{"-fcf-protection=none"}}, {Name: "cet", Compile: []string{"-fcf-protection=full"}}}},
 		{axisPLT, []Value{{Name: "plt", Compile: []string{"-fplt"}}, {Name: "no-plt", Compile: []string{"-fno-plt"}}}},
 		{axisLTO, []Value{{Name: "no-lto"}, {Name: "lto", Compile: []string{"-flto"}, Link: []string{"-flto"}, Rust: []string{"-Clto=fat"}}}},
@@ -101,9 +139,18 @@ type Exclusion struct {
 	Why    string
 }
 
-// Exclusions are all combinations that are left out.
-func Exclusions() []Exclusion {
-	return []Exclusion{
+// Exclusions are all combinations that are left out for an architecture.
+func Exclusions(machine elf.Machine) []Exclusion {
+	var all []Exclusion
+	if machine == elf.EM_AARCH64 {
+		for _, cc := range [...]string{gccC, gccCXX} {
+			for _, linker := range [...]string{"lld", "mold"} {
+				all = append(all, Exclusion{map[string]string{axisCode: cc, axisLinker: linker},
+					"Debian's cross compilers find this linker by -B only, and then take the assembler beside it, which is the host's"})
+			}
+		}
+	}
+	return append(all, []Exclusion{
 		{map[string]string{axisLinker: "bfd", axisFolding: "icf"}, "GNU ld folds no code"},
 		{map[string]string{axisLinker: "gold", axisKind: "static-pie"}, "gold does not know --no-dynamic-linker"},
 		{map[string]string{axisLinker: "lld", axisCode: gccC, axisLTO: "lto"}, "lld does not read gcc's intermediate code"},
@@ -122,5 +169,5 @@ func Exclusions() []Exclusion {
 		{map[string]string{axisCode: rustc, axisPLT: "no-plt"}, "an option of unstable rustc only (-Zplt)"},
 		{map[string]string{axisCode: rustc, axisEntry: "patchable"}, "an option of unstable rustc only (-Zpatchable-function-entry)"},
 		{map[string]string{axisCode: rustc, axisSections: "one-text"}, "rustc puts each function into a section of its own, always"},
-	}
+	}...)
 }

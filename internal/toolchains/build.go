@@ -30,8 +30,9 @@ type Build struct {
 
 // Combination is a row with its meaning.
 type Combination struct {
-	axes []Axis
-	row  Row
+	target victim.Target
+	axes   []Axis
+	row    Row
 }
 
 func (c *Combination) is(axis, value string) bool { return c.row.value(c.axes, axis).Name == value }
@@ -48,7 +49,7 @@ func (c *Combination) options(of func(v *Value) []string) []string {
 }
 
 func (c *Combination) compileOptions() []string {
-	return append([]string{"-g", "-w"}, c.options(func(v *Value) []string { return v.Compile })...)
+	return append([]string{"-g", "-w"}, c.target.Spell(c.options(func(v *Value) []string { return v.Compile }))...)
 }
 
 // dir is the directory of the program's sources.
@@ -118,7 +119,7 @@ func (c *Combination) compile(t testing.TB, source string, options []string, v V
 	if v == Again {
 		key = append(key, "again")
 	}
-	dir := victim.Cached(t, c.row.value(c.axes, axisCode).Name, key, func(dir string) []string {
+	dir := c.target.Cached(t, c.row.value(c.axes, axisCode).Name, key, func(dir string) []string {
 		copySources(t, filepath.Dir(source), dir)
 		return append([]string{"-c", "-o", "object.o", filepath.Join(dir, filepath.Base(source)), "-ffile-prefix-map=" + dir + "=/src"}, options...)
 	})
@@ -135,7 +136,8 @@ func (c *Combination) link(t testing.TB, dir string, objects []string, more ...s
 	if c.is(axisKind, shared) {
 		args = append(args, "-Wl,-soname,libprogram.so")
 	}
-	victim.Run(t, dir, c.row.value(c.axes, axisCode).Name, append(args, more...)...)
+	cc := c.target.Tool(c.row.value(c.axes, axisCode).Name)
+	victim.Run(t, dir, cc[0], slices.Concat(cc[1:], args, more)...)
 	return out
 }
 

@@ -195,11 +195,11 @@ func (r Row) value(axes []Axis, axis string) *Value {
 	panic("toolchains: no axis " + axis) // a misspelt name
 }
 
-// Name lists the values of a row.
+// Name lists the values of a row. No comma is in it: paths have it, which options of linkers name.
 func (r Row) Name(axes []Axis) string {
 	names := make([]string, len(r))
 	for i := range r {
 		names[i] = axes[i].Values[r[i]].Name
 	}
-	return strings.Join(names, ",")
+	return strings.Join(names, " ")
 }

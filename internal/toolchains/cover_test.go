@@ -1,6 +1,7 @@
 package toolchains
 
 import (
+	"debug/elf"
 	"slices"
 	"testing"
 )
@@ -10,7 +11,7 @@ const maxRows = 50
 
 // Every pair of values occurs in some row, or no row without an exclusion can have it.
 func TestCover(t *testing.T) {
-	axes, exclusions := Axes(), Exclusions()
+	axes, exclusions := Axes(elf.EM_X86_64), Exclusions(elf.EM_X86_64)
 	for seed := range uint64(3) {
 		rows, pairs := Cover(axes, exclusions, seed)
 		if len(rows) > maxRows {
@@ -70,8 +71,8 @@ func excluded(axes []Axis, r Row, e Exclusion) bool {
 }
 
 func TestCoverIsRepeatable(t *testing.T) {
-	a, _ := Cover(Axes(), Exclusions(), 7)
-	b, _ := Cover(Axes(), Exclusions(), 7)
+	a, _ := Cover(Axes(elf.EM_X86_64), Exclusions(elf.EM_X86_64), 7)
+	b, _ := Cover(Axes(elf.EM_X86_64), Exclusions(elf.EM_X86_64), 7)
 	if !slices.EqualFunc(a, b, func(x, y Row) bool { return slices.Equal(x, y) }) {
 		t.Error("the same seed gives two arrays")
 	}
@@ -79,13 +80,13 @@ func TestCoverIsRepeatable(t *testing.T) {
 
 // A value that an axis lost, because its tool is not there, leaves an array of the others.
 func TestCoverWithoutAValue(t *testing.T) {
-	axes := Axes()
+	axes := Axes(elf.EM_X86_64)
 	for i := range axes {
 		if axes[i].Name == axisLinker {
 			axes[i].Values = slices.DeleteFunc(axes[i].Values, func(v Value) bool { return v.Name == "bfd" })
 		}
 	}
-	rows, _ := Cover(axes, Exclusions(), 1)
+	rows, _ := Cover(axes, Exclusions(elf.EM_X86_64), 1)
 	folded := 0
 	for _, r := range rows {
 		if r.value(axes, axisFolding).Name == "icf" {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"hotpatch/elfdiff/patch"
+	"hotpatch/internal/victim"
 )
 
 // inexactness is what comparisons in rows of certain values report beyond the truth. Nothing is ever allowed to be missed. What else is
@@ -183,7 +184,7 @@ func TestInexact(t *testing.T) {
 		words[x.why] = true
 		for axis, values := range x.values {
 			found := 0
-			for _, a := range Axes() {
+			for _, a := range Axes(elf.EM_X86_64) {
 				for _, v := range a.Values {
 					if a.Name == axis && slices.Contains(values, v.Name) {
 						found++
@@ -199,7 +200,7 @@ func TestInexact(t *testing.T) {
 
 // TestKnown holds that a change of another kind, of another name, or one too many is not explained.
 func TestKnown(t *testing.T) {
-	axes := Axes()
+	axes := Axes(elf.EM_X86_64)
 	row := make(Row, len(axes))
 	for i, a := range axes {
 		for k, v := range a.Values {
@@ -208,7 +209,7 @@ func TestKnown(t *testing.T) {
 			}
 		}
 	}
-	c := &Combination{axes, row}
+	c := &Combination{victim.Native(t), axes, row}
 	one := func(name string, kind patch.ReasonKind) finding {
 		return finding{change: &patch.Change{What: "function", Name: name, Reasons: []patch.Reason{{Kind: kind, Text: "x"}}}, names: []string{name}}
 	}

@@ -15,6 +15,7 @@ import (
 	"hotpatch/internal/builds"
 	"hotpatch/internal/trial"
 	"hotpatch/internal/truth"
+	"hotpatch/internal/victim"
 )
 
 var (
@@ -22,8 +23,11 @@ var (
 	seed    = flag.Uint64("seed", 1, "of the covering array")
 )
 
-// ordinaryRows is how many rows an ordinary run takes: the first ones, which cover most.
-const ordinaryRows = 30
+// How many rows an ordinary run takes: the first ones, which cover most; and one in an emulated machine.
+const (
+	ordinaryRows = 30
+	emulatedRows = 3
+)
 
 // available drops the values whose tools are not there, visibly.
 func available(t *testing.T, axes []Axis) []Axis {
@@ -45,16 +49,17 @@ func available(t *testing.T, axes []Axis) []Axis {
 // TestToolchains compares builds of the same sources, for which nothing may be reported, and builds before and after the
 // edit of one source, for which exactly what the compilers' own objects show may be. Patches that can be made are applied.
 func TestToolchains(t *testing.T) {
-	axes := available(t, Axes())
-	rows, pairs := Cover(axes, Exclusions(), *seed)
+	target := victim.Native(t)
+	axes := available(t, Axes(target.Machine))
+	rows, pairs := Cover(axes, Exclusions(target.Machine), *seed)
 	t.Logf("%d pairs of values in %d rows, each linked three times", pairs, len(rows))
-	if !*allRows && len(rows) > ordinaryRows {
-		rows = rows[:ordinaryRows]
+	if n := victim.Scale(ordinaryRows, emulatedRows); !*allRows && len(rows) > n {
+		rows = rows[:n]
 	}
 	for _, row := range rows {
 		t.Run(row.Name(axes), func(t *testing.T) {
 			t.Parallel()
-			check(t, &Combination{axes, row})
+			check(t, &Combination{target, axes, row})
 		})
 	}
 }

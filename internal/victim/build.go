@@ -42,7 +42,7 @@ func Build(t testing.TB, cc string, sources []string, flags ...string) string {
 func (g Target) Build(t testing.TB, cc string, sources []string, flags ...string) string {
 	t.Helper()
 	root := Root(t)
-	flags = g.spell(flags)
+	flags = g.Spell(flags)
 	key := []string{fmt.Sprintf("%q", sources)}
 	var args []string
 	// Sources come before the flags, so that -l options find what they are for.

@@ -65,8 +65,8 @@ func (g Target) Command(name string, args ...string) *exec.Cmd {
 	return exec.Command(tool[0], tool[1:]...)
 }
 
-// spell returns flags that x86-64's compilers have in the spelling of the target: tests name them in one way.
-func (g Target) spell(flags []string) []string {
+// Spell returns flags that x86-64's compilers have in the spelling of the target: tests name them in one way.
+func (g Target) Spell(flags []string) []string {
 	if g.Machine == elf.EM_X86_64 {
 		return flags
 	}

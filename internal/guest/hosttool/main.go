@@ -171,6 +171,8 @@ func command(tool string) []string {
 		return []string{"env", "GOOS=linux", "GOARCH=arm64", "go"}
 	case "clang", "clang++":
 		return []string{tool, "--target=aarch64-linux-gnu"}
+	case "ld.lld", "ld.mold": // one for all targets
+		return []string{tool}
 	case "cc":
 		tool = "gcc"
 	case "c++":

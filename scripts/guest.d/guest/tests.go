@@ -115,7 +115,7 @@ func (o *options) boot(k *kit, id string, cpu string, jobs []guest.Job, out io.W
 }
 
 // tools are the names under which the guest has internal/guest/hosttool.
-var tools = []string{"gcc", "g++", "musl-gcc", "cc", "c++", "clang", "clang++", "as", "ld", "ar", "nm", "objcopy", "objdump", "readelf", "strip", "addr2line", "go"}
+var tools = []string{"gcc", "g++", "musl-gcc", "cc", "c++", "clang", "clang++", "as", "ld", "ld.bfd", "ld.gold", "ld.lld", "ld.mold", "ar", "nm", "objcopy", "objdump", "readelf", "strip", "addr2line", "go"}
 
 // userland adds the libraries and the small programs of the packages.
 func (o *options) userland(a *guest.Archive) {
