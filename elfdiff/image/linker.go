@@ -15,10 +15,19 @@ func isLinkerName(name string) bool {
 		"__dso_handle", "__bss_start", "_edata", "edata", "_end", "end", "_etext", "etext", "__etext",
 		"__GNU_EH_FRAME_HDR", "__TMC_END__", "__data_start", "data_start",
 		"__preinit_array_start", "__preinit_array_end", "__init_array_start", "__init_array_end",
-		"__fini_array_start", "__fini_array_end", "__rela_iplt_start", "__rela_iplt_end", "_TLS_MODULE_BASE_":
+		"__fini_array_start", "__fini_array_end", "__rela_iplt_start", "__rela_iplt_end", "_TLS_MODULE_BASE_", "__tdata_start":
 		return true
 	}
-	return isSectionMark(name)
+	return isSectionMark(name) || isSecondMark(name)
+}
+
+// isSecondMark reports whether the name is another one for __bss_start or _end, as GNU ld for arm64 has them (ld/emulparams/aarch64linux.sh).
+func isSecondMark(name string) bool {
+	switch name {
+	case "__bss_start__", "__bss_end__", "_bss_end__", "__end__":
+		return true
+	}
+	return false
 }
 
 // isToolName reports whether a symbol names no function or object of the program, but a stub, a slot or a table that the linker or the
@@ -100,7 +109,11 @@ func (im *Image) linkerMark(addr arch.ImageAddr) string {
 	names := im.marks[addr]
 	best := ""
 	for _, n := range names {
-		if best == "" || isSectionMark(n) && !isSectionMark(best) || isSectionMark(n) == isSectionMark(best) && n < best {
+		if best == "" || isSecondMark(best) && !isSecondMark(n) {
+			best = n
+			continue
+		}
+		if isSecondMark(n) == isSecondMark(best) && (isSectionMark(n) && !isSectionMark(best) || isSectionMark(n) == isSectionMark(best) && n < best) {
 			best = n
 		}
 	}
