@@ -209,6 +209,11 @@ func (tr *tracer) repair(t *tracee) {
 // restart block. A filter that forgets it kills the thread at any stop, SIGSTOP's too; the call is then made to begin again instead. behind is where
 // the call returns to.
 func (tr *tracer) mayRestart(t *tracee, behind arch.Addr) bool {
+	return tr.mayCall(t, unix.SYS_RESTART_SYSCALL, t.regs.args(), behind)
+}
+
+// mayCall reports whether a stopped thread's seccomp filters allow a call that returns to behind.
+func (tr *tracer) mayCall(t *tracee, nr int, args [6]uint64, behind arch.Addr) bool {
 	switch _, e := ptraceAt(unix.PTRACE_SECCOMP_GET_FILTER, t.tid, 0, nil); e {
 	case 0:
 	case unix.EACCES, unix.EIO: // filters are not shown
@@ -220,11 +225,7 @@ func (tr *tracer) mayRestart(t *tracee, behind arch.Addr) bool {
 	if err != nil {
 		return false
 	}
-	var args [6]uint64
-	for i := range args {
-		args[i] = t.regs.Arg(i)
-	}
-	v, err := judge(filters, unix.SYS_RESTART_SYSCALL, args, behind)
+	v, err := judge(filters, uintptr(nr), args, behind)
 	return err == nil && v.allows()
 }
 
@@ -263,6 +264,10 @@ func (tr *tracer) keepTime(t *tracee, c *interruptible, behind arch.Addr) bool {
 		return false
 	}
 	left, known := tr.timeLeft(t, t.regs.Arg(c.timeout), behind)
+	args := t.regs.args()
+	if args[c.timeout] = left; !tr.mayCall(t, c.nr, args, behind) { // a filter may compare the whole register
+		return false
+	}
 	t.regs.setArg(c.timeout, left)
 	t.wait.pc, t.wait.sp, t.wait.left = behind, t.regs.SP(), left
 	return known

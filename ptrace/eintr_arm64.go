@@ -84,12 +84,7 @@ func (c *callRecord) is(r *Regs, behind arch.Addr) bool {
 
 // with reports whether the arguments are those of the call.
 func (c *callRecord) with(r *Regs) bool {
-	for i, a := range c.args {
-		if a != r.Arg(i) {
-			return false
-		}
-	}
-	return true
+	return c.args == r.args()
 }
 
 // next reports whether a stopped thread is about to make the call.
@@ -205,10 +200,7 @@ func (tr *tracer) beginAgain(t *tracee, was *interruption) bool {
 // makesAgain notes that a thread is about to make its call again because of us.
 func (tr *tracer) makesAgain(t *tracee) {
 	r := &t.regs
-	t.memory.again = callRecord{known: true, nr: r.callNR(), behind: r.PC() + arch.Addr(len(syscallInst)), sp: r.SP()}
-	for i := range t.memory.again.args {
-		t.memory.again.args[i] = r.Arg(i)
-	}
+	t.memory.again = callRecord{known: true, nr: r.callNR(), behind: r.PC() + arch.Addr(len(syscallInst)), sp: r.SP(), args: r.args()}
 }
 
 // endAgain ends a call that was to be made again, and that a handler ends, with EINTR. Preconditions: t is at the delivery of a signal that

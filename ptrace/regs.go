@@ -18,6 +18,14 @@ func errnoOf(v uint64) (uint64, syscall.Errno) {
 	return v, 0
 }
 
+// args returns the arguments of the system call.
+func (r *Regs) args() (args [6]uint64) {
+	for i := range args {
+		args[i] = r.Arg(i)
+	}
+	return args
+}
+
 // PACMasks are the bits of an address that its authentication code takes (arm64, FEAT_PAuth): set in neither of them is what is left of an
 // address that has been stripped. Both are zero where the processor or the kernel has no such codes, and on other architectures.
 type PACMasks struct {

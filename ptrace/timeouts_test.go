@@ -22,8 +22,9 @@ type waiter struct {
 func waiters(t *testing.T, timeout time.Duration, calls ...string) []*waiter {
 	t.Helper()
 	var out []*waiter
-	for _, call := range calls {
-		v := victim.Start(t, build(t, "timeouts.c"), call, strconv.Itoa(int(timeout.Milliseconds())))
+	for _, call := range calls { // each with the program's further arguments
+		name, more, _ := strings.Cut(call, " ")
+		v := victim.Start(t, build(t, "timeouts.c"), append([]string{name, strconv.Itoa(int(timeout.Milliseconds()))}, strings.Fields(more)...)...)
 		out = append(out, &waiter{v, t, open(t, v.PID), call})
 	}
 	for _, w := range out {
@@ -172,6 +173,25 @@ func TestStatCPU(t *testing.T) {
 	for n := range len(line) - len("3 0 0 0 0 0\n") - 1 {
 		if cpu, ok := statCPU([]byte(line[:n])); ok {
 			t.Fatalf("%q: %d", line[:n], cpu)
+		}
+	}
+}
+
+// TestStrictFilter: a seccomp filter that knows the timeout never sees another one. What has begun afresh for that is named.
+func TestStrictFilter(t *testing.T) {
+	timeout := time.Duration(victim.Scale(300, 2000)) * time.Millisecond
+	all := waiters(t, timeout, "epoll_wait strict", "epoll_pwait strict")
+	for range 3 {
+		for _, w := range all {
+			stops(t, w.p, 1)
+		}
+	}
+	for _, w := range all {
+		if d := w.took(); d < timeout-early {
+			t.Errorf("%s of %v took %v", w.call, timeout, d)
+		}
+		if len(w.p.Afresh()) != 1 {
+			t.Errorf("%s: begun afresh: %v", w.call, w.p.Afresh())
 		}
 	}
 }

@@ -135,7 +135,7 @@ func TestBusyReport(t *testing.T) {
 			if th.Func != c.function || th.Comm != "busy" || !strings.HasPrefix(th.Loop, c.loop) || c.loop == "" && th.Loop != "" {
 				t.Errorf("%+v", th)
 			}
-			if th.Stay < wait/20 || th.Stay > time.Since(begin)+time.Second {
+			if th.Stay < wait/time.Duration(victim.Scale(20, 100)) || th.Stay > time.Since(begin)+time.Second {
 				t.Errorf("there for %v, waited for %v", th.Stay, wait)
 			}
 			if help := strings.Join(busy.Help, "\n"); !strings.Contains(help, c.help[0]) {

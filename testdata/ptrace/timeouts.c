@@ -1,7 +1,12 @@
-// One system call that times out. usage: timeouts CALL MS; a line on standard input starts it.
+// One system call that times out. usage: timeouts CALL MS [strict]; a line on standard input starts it. Strictly, a seccomp filter kills the program that
+// makes one of epoll with another register for the timeout.
 // Prints "waiting", then "ok" and how many milliseconds it took, or "FAIL" if it returned anything but that its time is over.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/seccomp.h>
+#include <linux/filter.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <linux/aio_abi.h>
 #include <linux/futex.h>
 #include <poll.h>
@@ -44,6 +49,29 @@ static struct timespec *later(void)
 	return &ts;
 }
 
+#ifdef SYS_epoll_wait
+#define EPOLL_WAIT SYS_epoll_wait
+#else
+#define EPOLL_WAIT SYS_epoll_pwait
+#endif
+
+static int strict(void)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, EPOLL_WAIT, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[3])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)ms, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[3]) + 4),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog p = {sizeof f / sizeof *f, f};
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p);
+}
+
 #define CALLS(X)                                                                                       \
 	X(nanosleep, 0, 0, nanosleep(&ts, NULL))                                                       \
 	X(clock_nanosleep, 0, 0, clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL))                       \
@@ -82,6 +110,8 @@ int main(int argc, char **argv)
 	pf = (struct pollfd){.fd = pipes[0], .events = POLLIN};
 	puts("ready");
 	if (!fgets(line, sizeof line, stdin))
+		return 1;
+	if (argc > 3 && strict())
 		return 1;
 	puts("waiting");
 	int64_t begin = now();
