@@ -21,6 +21,9 @@ func isLinkerName(name string) bool {
 	return isSectionMark(name) || isSecondMark(name)
 }
 
+// isTableName reports whether the name is that of a table of the linker's, which GNU ld for arm64 has as absolute.
+func isTableName(name string) bool { return name == "_DYNAMIC" || name == "_GLOBAL_OFFSET_TABLE_" }
+
 // isSecondMark reports whether the name is another one for __bss_start or _end, as GNU ld for arm64 has them (ld/emulparams/aarch64linux.sh).
 func isSecondMark(name string) bool {
 	switch name {

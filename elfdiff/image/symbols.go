@@ -149,6 +149,10 @@ func (p *symParser) entry(i int, b []byte) error {
 		return nil
 	}
 	home, err := p.home(i, shndx)
+	if shndx == elf.SHN_ABS && isTableName(s.Name) && p.im.SectionAt(arch.ImageAddr(s.value)) != nil {
+		p.syms = append(p.syms, s)
+		return nil
+	}
 	if err != nil || home == nil {
 		return err
 	}

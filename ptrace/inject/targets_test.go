@@ -422,7 +422,7 @@ func TestLinkage(t *testing.T) {
 	}{
 		{name: "glibc", cc: "gcc"},
 		{name: "glibc static", cc: "gcc", flags: []string{"-static", "-Wl,--emit-relocs"}},
-		{name: "glibc static-PIE", cc: "gcc", flags: []string{"-static-pie"}},
+		{name: "glibc static-PIE", cc: "gcc", flags: []string{"-static-pie", "-DPAD=1024"}},
 		{name: "glibc not PIE", cc: "gcc", flags: []string{"-no-pie"}},
 		{name: "musl", cc: "musl-gcc"},
 		{name: "musl static", cc: "musl-gcc", flags: []string{"-static"}},
