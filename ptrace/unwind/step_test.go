@@ -89,6 +89,12 @@ func TestSingleStep(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			path := victim.Build(t, tt.cc, []string{"unwind/" + tt.source}, append(slices.Clone(tt.flags), "-Wl,-z,lazy")...)
 			var out bytes.Buffer
+			// The output is copied by a goroutine, which newStepper waits for when the test ends: before this.
+			t.Cleanup(func() {
+				if out.String() != tt.output {
+					t.Errorf("output %q, want %q: stepping changed the program", out.String(), tt.output)
+				}
+			})
 			s := newStepper(t, path, &out)
 			if r, ok := s.images[path].sections[tt.bare]; ok {
 				s.bare = append(s.bare, r)
@@ -98,12 +104,6 @@ func TestSingleStep(t *testing.T) {
 				s.shorten(s.images[path], &tt)
 			}
 			s.run()
-			// The output is copied by a goroutine, which ends after the program.
-			t.Cleanup(func() {
-				if out.String() != tt.output {
-					t.Errorf("output %q, want %q: stepping changed the program", out.String(), tt.output)
-				}
-			})
 			c := s.count
 			t.Logf("%d instructions, %d compared, %d without CFI, deepest %d, %d signals; active %d, idle by scan %d, by CFI %d, doubtful %d %v",
 				c.steps, c.compared, c.bare, c.deepest, c.signals, c.active, c.scan, c.cfi, c.doubt, c.why)
