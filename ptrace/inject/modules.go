@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -29,7 +30,8 @@ type module struct {
 	dynamic elf.Prog64   // PT_DYNAMIC; Memsz 0: none (a static program)
 	ehHdr   elf.Prog64   // PT_GNU_EH_FRAME; Memsz 0: none
 
-	dyn *dynamic // read on demand, see [module.dynamicSection]
+	head *ptrace.Mapping // what begins with the header
+	dyn  *dynamic        // read on demand, see [module.dynamicSection]
 }
 
 // name returns the base name of the module's file.
@@ -73,7 +75,9 @@ const phdrSize = 56
 
 // findModules finds the modules of a process: mappings that begin with an ELF header
 // whose PT_LOAD segments are mapped where it says. A file that was merely mapped for reading
-// is not a module. Modules are in increasing Start order.
+// is not a module, and neither is one with a segment that begins with the file's first page again: in small files all segments share
+// that page, and libraries lie so close to each other that there may be code where such a header seems to say. Modules are in increasing
+// Start order.
 func findModules(mem memory, maps []ptrace.Mapping) ([]*module, error) {
 	var out []*module
 	var head [4]byte
@@ -91,6 +95,9 @@ func findModules(mem memory, maps []ptrace.Mapping) ([]*module, error) {
 		if mem.ReadMem(head[:], mp.Start) != nil || string(head[:]) != elf.ELFMAG {
 			continue
 		}
+		if slices.ContainsFunc(out, func(m *module) bool { return m.mappedBy(mp) }) {
+			continue
+		}
 		m, err := readModule(mem, maps, mp)
 		if err != nil {
 			return nil, fmt.Errorf("module %s at %#x: %w", mp.Path, uint64(mp.Start), err)
@@ -99,9 +106,41 @@ func findModules(mem memory, maps []ptrace.Mapping) ([]*module, error) {
 			out = append(out, m)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Start < out[j].Start })
-	return out, nil
+	own := slices.DeleteFunc(slices.Clone(out), func(m *module) bool { return m.borrows(maps, out) })
+	sort.Slice(own, func(i, j int) bool { return own[i].Start < own[j].Start })
+	return own, nil
 }
+
+// mappedBy reports whether a mapping of the module's file is (a part of) one of its segments, at the place where the module has it. As the
+// first segment is the lowest one, a module is found ahead of whatever begins in its other segments.
+func (m *module) mappedBy(mp *ptrace.Mapping) bool {
+	if mp.Inode == 0 || !sameFile(mp, m.head) {
+		return false
+	}
+	return slices.ContainsFunc(m.Loads, func(l elf.Prog64) bool {
+		start := arch.ImageAddr(l.Vaddr).In(m.Bias)
+		return start < mp.End && mp.Start < start+arch.Addr(l.Filesz) && mp.Off+uint64(start-mp.Start) == l.Off
+	})
+}
+
+// borrows reports whether there is another module's code, of another file, where the header says that the module's is: then its file was
+// merely mapped for reading. Code that belongs to no module may be the module's: it may have been moved to huge pages.
+func (m *module) borrows(maps []ptrace.Mapping, all []*module) bool {
+	for i := range m.Loads {
+		l := &m.Loads[i]
+		if l.Flags&uint32(elf.PF_X) == 0 || l.Memsz == 0 {
+			continue
+		}
+		at := mappingAt(maps, arch.ImageAddr(l.Vaddr).In(m.Bias))
+		if !sameFile(at, m.head) && slices.ContainsFunc(all, func(o *module) bool { return o.mappedBy(at) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameFile reports whether two mappings are of one file, or both of none.
+func sameFile(a, b *ptrace.Mapping) bool { return a.Dev == b.Dev && a.Inode == b.Inode }
 
 // readModule reads the image whose ELF header is at the start of mp. It returns nil if no loaded
 // image is there: the header is foreign, or its segments are not mapped.
@@ -121,7 +160,7 @@ func readModule(mem memory, maps []ptrace.Mapping, mp *ptrace.Mapping) (*module,
 	}
 	m := &module{
 		Path: mp.Path, Machine: elf.Machine(h.Machine), Type: elf.Type(h.Type),
-		Phdr: mp.Start + arch.Addr(h.Phoff),
+		Phdr: mp.Start + arch.Addr(h.Phoff), head: mp,
 	}
 	var notes []elf.Prog64
 	for _, p := range phdrs {
@@ -136,7 +175,7 @@ func readModule(mem memory, maps []ptrace.Mapping, mp *ptrace.Mapping) (*module,
 			notes = append(notes, p)
 		}
 	}
-	if !m.place(mp) || !m.mapped(mp, maps) {
+	if !m.place(mp) || !m.mapped(maps) {
 		return nil, nil
 	}
 	for _, p := range notes {
@@ -173,9 +212,9 @@ func (m *module) place(mp *ptrace.Mapping) bool {
 	return m.End > m.Start
 }
 
-// mapped reports whether every executable segment is mapped executable where the header in the mapping head says, and is what the header's
+// mapped reports whether every executable segment is mapped executable where the header says, and is what the header's
 // file has there: in small files the code shares the header's page (lld, gold), so that its mapping begins with the header, too.
-func (m *module) mapped(head *ptrace.Mapping, maps []ptrace.Mapping) bool {
+func (m *module) mapped(maps []ptrace.Mapping) bool {
 	code := false
 	for i := range m.Loads {
 		l := &m.Loads[i]
@@ -187,7 +226,7 @@ func (m *module) mapped(head *ptrace.Mapping, maps []ptrace.Mapping) bool {
 		if at == nil || at.Perm&ptrace.PermExec == 0 {
 			return false
 		}
-		if at.Inode != 0 && at.Inode == head.Inode && at.Off+uint64(addr-at.Start) != l.Off {
+		if at.Inode != 0 && sameFile(at, m.head) && at.Off+uint64(addr-at.Start) != l.Off {
 			return false
 		}
 		code = true
