@@ -17,6 +17,7 @@ import (
 func TestLibraries(t *testing.T) {
 	loader := victim.Build(t, "gcc", []string{"libs/loader.c"}, "-O2", "-g", "-fPIE", "-pie", "-ldl")
 	for _, p := range pairs.Libraries(t) {
+		p = p.For(t, victim.Native(t))
 		for _, v := range []variant{
 			{"gcc", "gcc", nil},
 			{"no-plt", "gcc", []string{"-fno-plt"}},

@@ -152,9 +152,7 @@ func (p *Pair) BuildFor(t testing.TB, target victim.Target, cc string, flags ...
 		cc = map[string]string{"gcc": "g++", "clang": "clang++"}[cc]
 	}
 	flags = append(append([]string{"-O2", "-g", "-fPIE", "-pie", "-Wl,--build-id"}, p.Flags...), flags...)
-	if strings.HasPrefix(cc, "clang") { // which keeps the order by itself
-		flags = slices.DeleteFunc(flags, func(f string) bool { return f == "-fno-toplevel-reorder" })
-	}
+	flags = known(cc, flags)
 	old = target.Build(t, cc, p.Sources, append([]string{"-DV=1"}, flags...)...)
 	new = target.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, flags...), p.Flags2...)...)
 	return old, new
@@ -174,9 +172,18 @@ func (p *Pair) BuildLibraryFor(t testing.TB, target victim.Target, cc string, fl
 	for _, f := range p.Flags {
 		all = append(all, strings.ReplaceAll(f, "VERSIONS", script))
 	}
+	all = known(cc, all)
 	old = target.Build(t, cc, p.Sources, append([]string{"-DV=1"}, all...)...)
 	new = target.Build(t, cc, p.Sources, append(append([]string{"-DV=2"}, all...), p.Flags2...)...)
 	return old, new
+}
+
+// known leaves out what only gcc has to be told: clang keeps the order of definitions and has no section anchors by itself.
+func known(cc string, flags []string) []string {
+	if !strings.HasPrefix(cc, "clang") {
+		return flags
+	}
+	return slices.DeleteFunc(flags, func(f string) bool { return f == "-fno-toplevel-reorder" || f == "-fno-section-anchors" })
 }
 
 // titles joins the keyword of a type with its name.
