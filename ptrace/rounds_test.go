@@ -146,18 +146,17 @@ func TestRunOnEvents(t *testing.T) {
 		v := startRounds(t, 2, time.Millisecond, "spin")
 		p := open(t, v.PID)
 		const rounds = 20
-		for range rounds {
+		for i := range rounds {
 			goals := append([]Goal(nil), v.goals...)
 			_, err := p.Stop(StopOptions{}, func(s *Stopped) error {
-				before := number(t, s, v.signals)
 				if err := unix.Tgkill(v.PID, goals[0].TID, unix.SIGUSR1); err != nil {
 					return err
 				}
 				if err := s.RunOn(goals, roundEnd()); err != nil {
 					return err
 				}
-				if got := number(t, s, v.signals); got > before+1 {
-					t.Errorf("%d signals, were %d", got, before)
+				if got := number(t, s, v.signals); got > uint64(i)+1 { // a round may end before its own has been handled
+					t.Errorf("%d signals of %d", got, i+1)
 				}
 				return nil
 			})
