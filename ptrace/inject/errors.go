@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hotpatch/elfdiff/patch"
+	"hotpatch/ptrace"
 )
 
 var (
@@ -19,6 +20,9 @@ var (
 
 	// ErrNoPatch says that there is no patch to revert.
 	ErrNoPatch = errors.New("no such patch in the process")
+
+	// ErrExited says that the process has ended, or is about to: [ptrace.ErrExited].
+	ErrExited = ptrace.ErrExited
 
 	// errChanged says that the process is no longer as the plan saw it: plan again.
 	errChanged = errors.New("the process changed while it was being looked at")

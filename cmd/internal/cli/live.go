@@ -130,7 +130,7 @@ func (a *app) transaction(ctx context.Context, l *liveFlags, pid int, opt inject
 	switch {
 	case err == nil || errors.Is(err, patch.ErrRefused) || errors.Is(err, inject.ErrNoPatch):
 		return r, err
-	case r.Comm != "" && ended(pid): // it was there when the transaction began
+	case r.Comm != "" && (errors.Is(err, inject.ErrExited) || ended(pid)): // it was there when the transaction began
 		return r, &reworded{fmt.Sprintf("process %d (%s) ended before the %s was done", pid, r.Comm, r.Verb), err}
 	case ctx.Err() != nil && !errors.Is(err, inject.ErrAttention):
 		return r, fmt.Errorf("process %d: interrupted: nothing was changed", pid)
