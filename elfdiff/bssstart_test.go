@@ -1,9 +1,6 @@
 package elfdiff_test
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
 	"testing"
 
 	"hotpatch/elfdiff"
@@ -30,17 +27,8 @@ long _start(void) { set_one(1); set_two(2); return get_one() + get_two() + V; }
 	for _, target := range victim.Targets(t) {
 		t.Run(target.Name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			src := filepath.Join(dir, "v.c")
-			if err := os.WriteFile(src, []byte(source), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			build := func(version string) string {
-				out, cc := filepath.Join(dir, "v"+version), target.Tool("gcc")
-				run(t, cc[0], append(slices.Clone(cc[1:]), "-g", "-O2", "-DV="+version, "-nostdlib", "-fPIE", "-pie", "-Wl,--build-id", "-o", out, src)...)
-				return out
-			}
-			r, err := elfdiff.Diff(load(t, build("1")), load(t, build("2")), elfdiff.Options{})
+			old, new := freestanding(t, source, target.Tool("gcc"), "-O2", "-fPIE", "-pie")
+			r, err := elfdiff.Diff(old, new, elfdiff.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

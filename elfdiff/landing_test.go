@@ -2,7 +2,6 @@ package elfdiff_test
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -40,21 +39,11 @@ void _start(void) { work(1); for (;;) ; }
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			build := func(version string) string {
-				src, out := filepath.Join(dir, "v.c"), filepath.Join(dir, "v"+version)
-				if err := os.WriteFile(src, []byte(source), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				args := append([]string{"-g", "-O2", "-DV=" + version, "-nostdlib", "-fPIE", "-pie", "-Wl,--build-id", "-o", out, src}, c.flags...)
-				run(t, "aarch64-linux-gnu-gcc", args...)
-				return out
-			}
-			old := load(t, build("1"))
+			old, new := freestanding(t, source, []string{"aarch64-linux-gnu-gcc", "-O2", "-fPIE", "-pie"}, c.flags...)
 			if old.Guarded != c.refused {
 				t.Errorf("old build: guarded %v, want %v", old.Guarded, c.refused)
 			}
-			r, err := elfdiff.Diff(old, load(t, build("2")), elfdiff.Options{})
+			r, err := elfdiff.Diff(old, new, elfdiff.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,8 +1,6 @@
 package elfdiff_test
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -57,17 +55,8 @@ int _start(int n) { seta(n); setb(n); setc(n); other(n); kept(n); return getb() 
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			src := filepath.Join(dir, "v.c")
-			if err := os.WriteFile(src, []byte(source), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			build := func(version string) string {
-				out := filepath.Join(dir, "v"+version)
-				run(t, c.cc[0], append(slices.Clone(c.cc[1:]), "-g", "-DV="+version, "-nostdlib", "-Wl,--build-id", "-o", out, src)...)
-				return out
-			}
-			r, err := elfdiff.Diff(load(t, build("1")), load(t, build("2")), elfdiff.Options{})
+			old, new := freestanding(t, source, c.cc)
+			r, err := elfdiff.Diff(old, new, elfdiff.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -95,7 +95,7 @@ func (c *callRecord) next(t *tracee) bool {
 
 // memory is what is remembered of a thread from stop to stop.
 type memory struct {
-	blocked callRecord // in which it was seen last
+	blocked callRecord // in which it was seen last; without the arguments, which the stop tells
 	again   callRecord // which it makes again because of us, and which a handler is to end
 }
 
@@ -112,11 +112,8 @@ func (tr *tracer) forgetCall(t *tracee) { t.memory.blocked = callRecord{} }
 // remember notes what a thread is in that is about to be asked to stop, if that is a call to be repaired. Preconditions: it is traced, and
 // runs.
 func (tr *tracer) remember(t *tracee) {
-	if tr.interruptibleOf(t.tid) == nil {
-		return
-	}
 	if in, err := tr.p.syscallInfo(t.tid); err == nil && in.In && callOf(interruptibles[:], in.NR) != nil {
-		t.memory.blocked = callRecord{known: true, nr: in.NR, behind: in.PC, sp: in.SP, args: in.Args}
+		t.memory.blocked = callRecord{known: true, nr: in.NR, behind: in.PC, sp: in.SP}
 	}
 }
 

@@ -63,7 +63,7 @@ var requests = map[int]string{
 	unix.PTRACE_SYSCALL: "SYSCALL", unix.PTRACE_GETEVENTMSG: "GETEVENTMSG", unix.PTRACE_GETSIGINFO: "GETSIGINFO",
 	unix.PTRACE_GETREGSET: "GETREGSET", unix.PTRACE_SETREGSET: "SETREGSET", unix.PTRACE_SEIZE: "SEIZE",
 	unix.PTRACE_INTERRUPT: "INTERRUPT", unix.PTRACE_LISTEN: "LISTEN", unix.PTRACE_GET_RSEQ_CONFIGURATION: "RSEQ",
-	unix.PTRACE_SECCOMP_GET_FILTER: "SECCOMP_GET_FILTER", unix.PTRACE_SINGLESTEP: "SINGLESTEP", unix.PTRACE_SETOPTIONS: "SETOPTIONS",
+	unix.PTRACE_SECCOMP_GET_FILTER: "SECCOMP_GET_FILTER", unix.PTRACE_SETOPTIONS: "SETOPTIONS",
 	unix.PTRACE_SETSIGINFO: "SETSIGINFO", unix.PTRACE_GET_SYSCALL_INFO: "GET_SYSCALL_INFO",
 }
 
@@ -107,7 +107,7 @@ func after(op string, what int, where uintptr) {
 
 // releases are the requests that let a thread go. The kernel never denies them, so they fail only where a test
 // strikes them by themselves; reaping never does.
-var releases = [...]int{unix.PTRACE_CONT, unix.PTRACE_SINGLESTEP, unix.PTRACE_LISTEN, unix.PTRACE_DETACH}
+var releases = [...]int{unix.PTRACE_CONT, unix.PTRACE_LISTEN, unix.PTRACE_DETACH}
 
 // pass counts an instant, and reports whether the program has waited there.
 func (s *probing) pass(when, op string, what int, where uintptr) bool {

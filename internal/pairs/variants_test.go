@@ -75,7 +75,8 @@ const weakOffsets = "_nl_locale_subfreeres"
 const variantsEach = 2
 
 // TestVariants builds the pairs with other compilers, at other levels of optimisation and with other linkers and options. What the
-// report lists differs, but a patch has to give the answers that the program's header states, or be refused by name.
+// report lists differs, but a patch has to give the answers that the program's header states, or be refused by name. An emulated machine gets round to
+// every fifth program.
 func TestVariants(t *testing.T) {
 	for i, p := range pairs.Load(t) {
 		if i%victim.Scale(1, 5) != 0 && !*allVariants {
