@@ -48,6 +48,9 @@ func Transfer(t *arch.Transfer, code []byte, in *arch.Inst) {
 		t.Kind = arch.TransferNone
 	case w&0xff30fc00 == 0x0420e000: // CNTB, CNTH, CNTW, CNTD
 		arith(t, xreg(w, 0), arch.NoReg, arch.NoReg)
+	case w&0xff3ee000 == 0x0520a000: // LASTA, LASTB to a general register
+		arith(t, xreg(w, 0), arch.NoReg, arch.NoReg)
+		t.Vector, t.Wide = true, w>>22&3 == 3
 	default: // SVE, SME
 		t.Reads = arch.Regs(AllRegs)
 	}
@@ -471,6 +474,7 @@ func transferVector(t *arch.Transfer, d *Inst, w uint32) {
 	case d.Writes != 0:
 		arith(t, xreg(w, 0), arch.NoReg, arch.NoReg)
 		t.Vector = true
+		t.Wide = w&0xfffffc00 == 0x9e660000 || w&0xfffffc00 == 0x9eae0000 || w&0xffe0fc00 == 0x4e003c00 // FMOV (general) of 64 bits, UMOV of such
 		return
 	case w&0xbfe0fc00 == 0x0e000c00, w&0xffe0fc00 == 0x4e001c00: // DUP, INS (general)
 	case w&0x7f20fc00 == 0x1e200000 && (op == 2 || op == 3 || op == 7): // SCVTF, UCVTF, FMOV

@@ -114,6 +114,14 @@ func TestTransferKinds(t *testing.T) {
 		{text: "prfm pldl1keep, [x1, #256]", word: 0xf9808020, kind: arch.TransferNone},
 		{text: "fmov d0, x1", word: 0x9e670020, kind: arch.TransferArith, vector: true},
 		{text: "dup v0.2d, x1", word: 0x4e080c20, kind: arch.TransferArith, vector: true},
+		{text: "fmov x0, d1", word: 0x9e660020, kind: arch.TransferArith, writes: 1, vector: true, wide: true},
+		{text: "fmov x0, v1.d[1]", word: 0x9eae0020, kind: arch.TransferArith, writes: 1, vector: true, wide: true},
+		{text: "mov x0, v1.d[1]", word: 0x4e183c20, kind: arch.TransferArith, writes: 1, vector: true, wide: true},
+		{text: "mov w0, v1.s[1]", word: 0x0e0c3c20, kind: arch.TransferArith, writes: 1, vector: true},
+		{text: "fmov w0, s1", word: 0x1e260020, kind: arch.TransferArith, writes: 1, vector: true},
+		{text: "fcvtzs x0, d1", word: 0x9e780020, kind: arch.TransferArith, writes: 1, vector: true},
+		{text: "lasta x0, p0, z1.d", word: 0x05e0a020, kind: arch.TransferArith, writes: 1, vector: true, wide: true},
+		{text: "lastb w0, p0, z1.s", word: 0x05a1a020, kind: arch.TransferArith, writes: 1, vector: true},
 	} {
 		code := binary.LittleEndian.AppendUint32(nil, c.word)
 		in, err := Arch.Decode(code)

@@ -168,7 +168,8 @@ func (w *addressWalk) use(k int, regs arch.Regs) arch.Regs {
 			w.plain = false
 		}
 	}
-	if t.Kind == arch.TransferStore && !t.WriteBack && (t.Src.Bit()|t.Src2.Bit())&regs != 0 && inFrame(w.a, &t) {
+	stores := t.Kind == arch.TransferStore && !t.WriteBack && (t.Src.Bit()|t.Src2.Bit())&regs != 0 || t.Vector && t.Mem.Store && regs&inVector != 0
+	if stores && inFrame(w.a, &t) {
 		w.plain = w.plain && w.handedOver(k, &t)
 	}
 	if read := t.Reads; t.Kind != arch.TransferMove {
@@ -184,6 +185,9 @@ func (w *addressWalk) use(k int, regs arch.Regs) arch.Regs {
 	}
 	return out
 }
+
+// inVector is the bit of all vector registers in a set: one of them may hold the address. Nothing says when it no longer does.
+const inVector = arch.Regs(1) << 63
 
 // pointerEffect returns the registers that may hold the address behind an instruction, of those that do in front of it, and whether it
 // uses that as a pointer only, what its operand in memory needs aside.
@@ -208,10 +212,16 @@ func pointerEffect(t *arch.Transfer, regs arch.Regs) (out arch.Regs, plain bool)
 		if !t.HasMem && src == 0 {
 			return 0, false
 		}
-		return out, regs&(src|t.Reads&^(t.Mem.Base.Bit()|t.Mem.Index.Bit())) == 0
+		return out, regs&(inVector|src|t.Reads&^(t.Mem.Base.Bit()|t.Mem.Index.Bit())) == 0
 	}
 	used := src | t.Reads&^(t.Mem.Base.Bit()|t.Mem.Index.Bit())
-	return out, regs&used == 0 || t.Vector && t.Wide && t.Dst < 0 // movq to a vector register, from which it is stored
+	switch {
+	case takesVector(t):
+		return out, regs&(used|inVector) == 0
+	case regs&used != 0 && t.Vector && t.Wide && t.Dst < 0: // movq to a vector register, from which it is stored
+		return out | inVector, true
+	}
+	return out, regs&used == 0
 }
 
 // reloads reports whether instruction k loads what the one in front of it has just stored in the stack frame, and returns the register that was

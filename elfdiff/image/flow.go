@@ -104,6 +104,7 @@ func (f *flow) run(d *Decoder, whole bool) error {
 	f.recording = false
 	f.takeSteps()
 	f.dropAsked()
+	f.takeBack()
 	f.findBegins()
 	return nil
 }

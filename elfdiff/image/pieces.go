@@ -45,6 +45,8 @@ func (r *resolver) piece(ref *Ref, at arch.ImageAddr, op *arch.Operand) bool {
 	}
 	if !ok {
 		r.body.Pages = r.body.Pages[:first]
+	} else if op.Addr {
+		r.judgeParked(ref, n)
 	}
 	return ok
 }

@@ -132,6 +132,9 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 		return true
 	}
 	ref.Place = r.place(v, ref, link)
+	if ref.Kind == RefAddr && r.im.Arch.Pieces != nil {
+		r.judgeParked(ref, r.d.flow.first[r.d.partOf(r.body.Atom)]+ref.Inst)
+	}
 	if ref.Place.Kind == PlaceTLS {
 		r.im.generalDynamic(&ref.Place, code)
 		ref.Kind = RefTLS

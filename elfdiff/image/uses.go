@@ -29,6 +29,7 @@ type unitUses struct {
 	entries  map[int32]tableEntry
 	targets  map[int32]tableTarget
 	jumps    []tableJump // by node
+	parked   parked
 }
 
 // tableJump is an indirect jump to an address that was made of an entry of a table.
@@ -78,6 +79,7 @@ func (u *unitUses) reset() {
 		clear(u.targets)
 	}
 	u.partners, u.steps, u.jumps = u.partners[:0], u.steps[:0], u.jumps[:0]
+	u.parked.reset()
 }
 
 // lose notes that some use of the pages of a set is not known; of the addresses, that they are used by themselves.
@@ -129,6 +131,7 @@ func (f *flow) record(n int32, in *arch.Inst, at arch.ImageAddr) {
 		known |= t.Src.Bit()
 	}
 	f.pointerUses()
+	f.park(n, in)
 	f.threadOffset()
 	for regs := t.Reads &^ known & allValues; regs != 0; regs &= regs - 1 {
 		if from := s.regs[regs.First()].from; from != 0 {
