@@ -69,14 +69,38 @@ func (e *emitter) reserveCode() {
 		if !c.carried(&e.d.opt) {
 			continue
 		}
+		var operands []operand // where an address may serve to reach several constants
+		if e.d.new.im.Arch.Pieces != nil {
+			operands = c.new.operands()
+		}
 		for i := range c.new.refs {
-			if r := &c.new.refs[i]; r.to == image.PlaceAnon {
-				start, end := e.span(c.new.addr(r), exactWidth(r.kind, r.width))
-				want = append(want, block{start: start, end: end})
+			r := &c.new.refs[i]
+			if r.to != image.PlaceAnon {
+				continue
+			}
+			start, end := e.span(c.new.addr(r), exactWidth(r.kind, r.width))
+			want = append(want, block{start: start, end: end})
+			if i < len(operands) && operands[i].ref != nil {
+				want = e.reached(want, &operands[i], start)
 			}
 		}
 	}
 	e.reserve(want)
+}
+
+// reached appends the constants without a symbol that code reaches from the address of one, which starts there, by its distance from that. As the code
+// counts on the distance, all that lies between is carried with them.
+func (e *emitter) reached(want []block, o *operand, start arch.ImageAddr) []block {
+	im := e.d.new.im
+	for _, x := range im.Reached(o.body, o.ref) {
+		at := start + arch.ImageAddr(x.Disp)
+		if x.Disp == 0 || !im.Nameless(min(start, at), max(start, at)+1) {
+			continue // another object, with a reference of its own
+		}
+		first, end := e.span(at, uint64(x.Width))
+		want = append(want, block{start: min(start, first), end: max(start, end)})
+	}
+	return want
 }
 
 // reserveData plans the blocks for an object that is carried.
@@ -146,8 +170,13 @@ func (e *emitter) carryBlock(i int) error {
 	b := &e.blocks[i]
 	a := anonAtom(e.d.new.im, b.start, uint64(b.end-b.start))
 	data, ok := e.d.new.im.Bytes(a.Addr, a.Size)
-	if !ok || a.Size == 0 || a.Size > maxBlock || !readOnly(a) {
+	if !ok || a.Size == 0 || a.Size > maxBlock {
 		return fmt.Errorf("nothing with content is at %#x", uint64(b.start))
+	}
+	if !readOnly(a) {
+		if why := e.d.new.unwritten(b.start, b.end); why != "" {
+			return fmt.Errorf("the data at %#x has no name: %s", uint64(b.start), why)
+		}
 	}
 	align := uint64(1)
 	if a.Section.Align > 1 {

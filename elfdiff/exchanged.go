@@ -182,9 +182,17 @@ func (d *differ) resizedEnd(after []*image.Atom, old, new arch.ImageAddr) *image
 
 // operand returns an operand of the unit's code by the index of its reference; nil if it is none of the code.
 func (u *unit) operand(i int) *operand {
+	if all := u.operands(); i < len(all) {
+		return &all[i]
+	}
+	return nil
+}
+
+// operands returns the operands of the unit's code and exception tables, by the index of their references; nil if it cannot be decoded.
+func (u *unit) operands() []operand {
 	var c canonicalizer
-	if u.tokens(c.add) != nil || i >= len(c.operands) {
+	if u.tokens(c.add) != nil {
 		return nil
 	}
-	return &c.operands[i]
+	return c.operands
 }

@@ -13,7 +13,8 @@ type AddressUse struct {
 	// An address that is used otherwise may be one that the compiler made, from which an index that never is zero leads to the object.
 	Plain bool
 	// Accessed are the distances from the address at which memory is accessed for certain, wherever execution comes to the access: no other
-	// instruction gives the register a value there. That memory belongs to the object, too.
+	// instruction gives the register a value there. That memory belongs to the object, too. Of an access by an index that was compared, they are the first
+	// and the last byte to which it may lead.
 	Accessed []int64
 
 	walk *addressWalk // nil: the address was not followed; see Handed and Several
@@ -41,7 +42,11 @@ func (im *Image) AddressUse(b *Body, r *Ref) AddressUse {
 		w.step(k)
 	}
 	w.stepped()
-	return AddressUse{Plain: w.plain, Accessed: w.certain(), walk: &w}
+	at := w.certain()
+	if r.Indexed > 0 {
+		at = append(at, 0, int64(r.Indexed)-1)
+	}
+	return AddressUse{Plain: w.plain, Accessed: at, walk: &w}
 }
 
 // addressWalk follows an address through the registers of a body.

@@ -176,7 +176,10 @@ type Ref struct {
 	// Anchor: the address, of Kind RefAddr, only serves to reach other objects, whose own references have it for a base: a section anchor. Its place
 	// is then what happens to be there.
 	Anchor bool
-	Place  Place
+	// Indexed: memory is accessed at the address by an index that was compared with a constant; so many bytes from the address on are all that such an
+	// access may lead to. 0: there is none, or more.
+	Indexed uint16
+	Place   Place
 }
 
 // PageUse says that the field of a reference is added to the address of a page, or to an address made of one, that an instruction of the unit

@@ -17,11 +17,36 @@ type Displaced struct {
 // Displaced follows the address that a reference names, and what is computed of it, through all registers and words of the stack frame to which it may
 // come. It is nil on architectures whose instructions hold whole addresses.
 func (im *Image) Displaced(b *Body, r *Ref) []Displaced {
+	w := im.displacedWalk(b, r)
+	if w == nil {
+		return nil
+	}
+	return w.found
+}
+
+// Reached lists the distances from the address that a reference names at which the body makes addresses of it, or accesses memory (so many bytes), by constants alone.
+// It is nil on architectures whose instructions hold whole addresses.
+func (im *Image) Reached(b *Body, r *Ref) []Reached {
+	w := im.displacedWalk(b, r)
+	if w == nil {
+		return nil
+	}
+	return w.reached
+}
+
+// Reached is a distance from an address; see [Image.Reached].
+type Reached struct {
+	Disp  int64
+	Width uint8 // bytes; 0: an address is made, or it is not known
+}
+
+// displacedWalk follows the address that a reference names; nil on architectures whose instructions hold whole addresses.
+func (im *Image) displacedWalk(b *Body, r *Ref) *displacedWalk {
 	k := int(r.Inst)
 	if im.Arch.Pieces == nil || r.Kind != RefAddr {
 		return nil
 	}
-	w := displacedWalk{transfers: transfers{a: im.Arch, b: b}, in: make(map[int]*[maxRegs]displacement), slots: make(map[frameKey]displacement)}
+	w := &displacedWalk{transfers: transfers{a: im.Arch, b: b}, in: make(map[int]*[maxRegs]displacement), slots: make(map[frameKey]displacement)}
 	t := w.at(k)
 	if t.Kind != arch.TransferAddress || t.Dst < 0 {
 		return nil
@@ -41,7 +66,7 @@ func (im *Image) Displaced(b *Body, r *Ref) []Displaced {
 		}
 		clear(w.in) // what is loaded may be what was stored behind the load
 	}
-	return w.found
+	return w
 }
 
 // displacedKind says what a register has of the address.
@@ -121,6 +146,8 @@ type displacedWalk struct {
 	stored bool                           // slots have changed
 	work   []int
 	found  []Displaced
+	// reached are the constants that are added to the address alone.
+	reached []Reached
 }
 
 func (w *displacedWalk) enter(k int, regs *[maxRegs]displacement) {
@@ -197,6 +224,9 @@ func (w *displacedWalk) effect(k int, regs *[maxRegs]displacement) {
 		at.kind = indexed
 	}
 	at = at.plus(t.Mem.Disp)
+	if t.HasMem && at.kind == exactly {
+		w.reach(at.off[0], &t)
+	}
 	if t.HasMem && (t.Kind != arch.TransferAddress || !inPlace(&t) || !small(t.Mem.Disp)) {
 		w.note(k, at)
 	}
@@ -238,6 +268,17 @@ func (w *displacedWalk) note(k int, at displacement) {
 		if d := (Displaced{k, off}); off != 0 && (at.kind == indexed || !small(off)) && !slices.Contains(w.found, d) {
 			w.found = append(w.found, d)
 		}
+	}
+}
+
+// reach notes what the body reaches from the address by a constant alone.
+func (w *displacedWalk) reach(off int64, t *arch.Transfer) {
+	x := Reached{off, t.Mem.Width}
+	if t.Kind == arch.TransferAddress {
+		x.Width = 0
+	}
+	if !slices.Contains(w.reached, x) {
+		w.reached = append(w.reached, x)
 	}
 }
 

@@ -263,3 +263,8 @@ func (im *Image) Near(addr arch.ImageAddr, reach uint64) []*Atom {
 	}
 	return found
 }
+
+// Nameless reports whether the bytes from an address to another are of one section and of no atom.
+func (im *Image) Nameless(from, to arch.ImageAddr) bool {
+	return from < to && im.AtomAt(from) == nil && im.within(from, to-1, 1)
+}

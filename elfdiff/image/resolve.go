@@ -133,7 +133,9 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 	}
 	ref.Place = r.place(v, ref, link)
 	if ref.Kind == RefAddr && r.im.Arch.Pieces != nil {
-		r.judgeParked(ref, r.d.flow.first[r.d.partOf(r.body.Atom)]+ref.Inst)
+		n := r.d.flow.first[r.d.partOf(r.body.Atom)] + ref.Inst
+		ref.Indexed = r.d.flow.bounded[n]
+		r.judgeParked(ref, n)
 	}
 	if ref.Place.Kind == PlaceTLS {
 		r.im.generalDynamic(&ref.Place, code)

@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"hotpatch/arch"
@@ -30,6 +31,7 @@ type unitUses struct {
 	targets  map[int32]tableTarget
 	jumps    []tableJump // by node
 	parked   parked
+	bounded  map[int32]uint16 // by node that makes an address: see Ref.Indexed
 }
 
 // tableJump is an indirect jump to an address that was made of an entry of a table.
@@ -80,6 +82,7 @@ func (u *unitUses) reset() {
 	}
 	u.partners, u.steps, u.jumps = u.partners[:0], u.steps[:0], u.jumps[:0]
 	u.parked.reset()
+	clear(u.bounded)
 }
 
 // lose notes that some use of the pages of a set is not known; of the addresses, that they are used by themselves.
@@ -330,6 +333,7 @@ func (f *flow) pointerUses() {
 		}
 	}
 	if t.HasMem && t.Mem.Index >= 0 {
+		f.boundIndex()
 		use := f.indexed
 		if t.Mem.Minus { // the difference of two pointers, perhaps
 			use = f.compared
@@ -345,4 +349,26 @@ func (f *flow) pointerUses() {
 // pointerUse says how the address that a node makes is used.
 func (u *unitUses) pointerUse(n int32) pointerUse {
 	return pointerUse{based: u.owned[n] || u.anchored[n] || u.indexed[n], indexed: u.indexed[n], compared: u.compared[n]}
+}
+
+// boundIndex notes how much memory an access by an index may lead to, if the index was compared with a constant. Of the index, only the low 32 bits are known
+// to be bounded: with others it would lead to no object.
+func (f *flow) boundIndex() {
+	m := &f.t.Mem
+	base, index := f.s.reg(m.Base), f.s.reg(m.Index)
+	if f.t.Kind == arch.TransferAddress || m.Minus || m.Disp != 0 || base.kind != valueAddress || index.bound == 0 || index.bound > math.MaxUint16 {
+		return
+	}
+	size := (index.bound-1)<<m.Scale + uint64(m.Width)
+	if m.Width == 0 || size > math.MaxUint16 {
+		return
+	}
+	for _, n := range f.sets.sets[base.from] {
+		if f.makers[n].at == base.at {
+			if f.bounded == nil {
+				f.bounded = map[int32]uint16{}
+			}
+			f.bounded[n] = uint16(size)
+		}
+	}
 }
