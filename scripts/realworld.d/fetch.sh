@@ -37,16 +37,18 @@ apt_options() {
 own_release() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
 
 # fetch PACKAGE PATCH [RELEASE]: unpacks into $source the newest version of the package that the mirror still
-# has in the release (this machine's, if none is given) and whose series holds the patch. The patches are not applied.
+# has in the release (this machine's, if none is given), or that it had and that is kept here, and whose series holds the patch. The patches
+# are not applied.
 fetch() {
-    local package=$1 patch=$2 release=${3:-$(own_release)} options version
+    local package=$1 patch=$2 release=${3:-$(own_release)} options version versions
     local lock
     mkdir -p "$cache/apt/$release/lists/partial" "$cache/apt/$release/cache/archives/partial" "$cache/src"
     exec {lock}>"$cache/apt/lock" && flock "$lock" # one at a time
     write_sources "$release"
     mapfile -t options < <(apt_options "$release")
     apt-get -qq "${options[@]}" update || fail "apt-get update failed with $cache/apt/$release/sources.d"
-    for version in $(apt-cache "${options[@]}" showsrc --only-source "$package" | sed -n 's/^Version: //p' | sort -ruV); do
+    versions=$(apt-cache "${options[@]}" showsrc --only-source "$package" | sed -n 's/^Version: //p' | sort -ruV)
+    for version in $({ echo "$versions"; kept "$package" "${versions%%$'\n'*}"; } | sort -ruV); do
         source=$cache/src/$package-$version
         if [[ ! -d $source ]]; then
             rm -rf "$source.new" && mkdir -p "$source.new"
@@ -64,6 +66,14 @@ fetch() {
         fi
     done
     fail "$package: no version that can be fetched has the patch $patch"
+}
+
+# kept PACKAGE VERSION prints the versions that are unpacked already and have the same upstream version.
+kept() {
+    local dir
+    for dir in "$cache/src/$1-${2%-*}"-*; do
+        [[ ! -d $dir || $dir == *.new ]] || echo "${dir#"$cache/src/$1-"}"
+    done
 }
 
 # apply_series PATCH: in an unpacked tree, applies the patches of the series that come before PATCH.
