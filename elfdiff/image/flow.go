@@ -305,7 +305,7 @@ func (f *flow) merge(to *saved, entries []savedValue, spent arch.Regs) bool {
 func (f *flow) joinFrom(a, b value) value {
 	v := f.join(value{}, value{from: b.from})
 	v = f.join(v, value{from: a.from})
-	a.from, a.same = v.from, 0
+	a.from, a.same, a.copy = v.from, 0, 0
 	return a
 }
 
@@ -317,6 +317,9 @@ func (f *flow) join(a, b value) value {
 	}
 	if v.bound = a.bound; a.bound != b.bound {
 		v.bound = 0
+	}
+	if v.copy = a.copy; a.copy != b.copy {
+		v.copy = 0
 	}
 	v.same = 0
 	from, ok := f.sets.union(a.from, b.from)

@@ -15,6 +15,7 @@ func (f *flow) step(n int32, in *arch.Inst, at arch.ImageAddr) {
 	base := value{}
 	if t.WriteBack {
 		base = f.stepped(n, in)
+		base.copy = 0
 	}
 	f.store(in)
 	switch {
@@ -59,6 +60,9 @@ func (f *flow) result(n int32, in *arch.Inst, at arch.ImageAddr) (v, v2 value) {
 		if v = s.reg(t.Src); !t.Wide {
 			v = value{bound: v.bound, same: v.same}
 		}
+		if v.copy = 0; t.Src >= 0 && t.Part.Bits == 0 && t.Dst != f.arch.SP && t.Src != f.arch.SP {
+			v.copy = s.copyOf(t.Src, n)
+		}
 	case arch.TransferConst:
 		v = f.constant(n, t.Imm, 0)
 	case arch.TransferInsert:
@@ -78,6 +82,9 @@ func (f *flow) result(n int32, in *arch.Inst, at arch.ImageAddr) (v, v2 value) {
 	}
 	if in.TLSBase {
 		v = value{kind: valueThread}
+	}
+	if t.Kind != arch.TransferMove && t.Kind != arch.TransferSelect {
+		v.copy, v2.copy = 0, 0
 	}
 	if t.Limit != 0 && t.Limit < 1<<32 && v.bound == 0 {
 		v.bound = t.Limit + 1
@@ -310,7 +317,8 @@ func (f *flow) spill(off int64, r arch.Reg) {
 	if r >= 0 {
 		f.s.regs[r] = f.fresh(f.s.regs[r])
 	}
-	if v := f.s.reg(r); !f.s.store(off, v) {
+	v := f.s.reg(r)
+	if v.copy = 0; !f.s.store(off, v) {
 		f.lose(v.from, "it is put into a stack frame with too many values")
 	}
 }

@@ -36,10 +36,15 @@ type value struct {
 	bound uint64
 	// same is not zero for values that are equal within one run over a block.
 	same int32
+	// copy is not zero for registers of which one got its value from another: their low 32 bits are equal. It is one more than the node of the move
+	// that began it. Unlike same, it holds beyond a block; what a loop's former run left never does, as control first comes to a move without.
+	copy int32
 }
 
 // isNothing reports whether nothing is known, so that the value need not be kept.
-func (v *value) isNothing() bool { return v.kind == valueUnknown && v.from == 0 && v.bound == 0 }
+func (v *value) isNothing() bool {
+	return v.kind == valueUnknown && v.from == 0 && v.bound == 0 && v.copy == 0
+}
 
 // nodeSet is a set of nodes by its number in setTable; 0: the empty one.
 type nodeSet int32
@@ -189,8 +194,11 @@ func (s *state) restore(from *saved) {
 // entries appends what is to be kept of the state.
 func (s *state) entries(out []savedValue) []savedValue {
 	for i := range s.regs {
-		if v := s.regs[i]; !v.isNothing() {
-			v.same = 0
+		v := s.regs[i]
+		if v.same = 0; v.copy != 0 && !s.copied(i) {
+			v.copy = 0
+		}
+		if !v.isNothing() {
 			out = append(out, savedValue{int64(i), v})
 		}
 	}
@@ -201,6 +209,24 @@ func (s *state) entries(out []savedValue) []savedValue {
 		}
 	}
 	return out
+}
+
+// copied reports whether another register has the value of register r.
+func (s *state) copied(r int) bool {
+	for i := range s.regs {
+		if i != r && s.regs[i].copy == s.regs[r].copy {
+			return true
+		}
+	}
+	return false
+}
+
+// copyOf notes that node n, a move, gives the value of register r to another one. It returns what both have as value.copy.
+func (s *state) copyOf(r arch.Reg, n int32) int32 {
+	if s.regs[r].copy == 0 {
+		s.regs[r].copy = n + 1
+	}
+	return s.regs[r].copy
 }
 
 // slot returns the index of the word at off, or where it would be.
@@ -248,12 +274,13 @@ func (s *state) set(r arch.Reg, v value) {
 // bound notes that what was compared is less than n.
 func (f *flow) bound(n uint64) {
 	s := &f.s
-	c := &s.cmp
+	c, copied := &s.cmp, int32(0)
 	if c.reg >= 0 {
 		s.regs[c.reg].bound = n
+		copied = s.regs[c.reg].copy
 	}
 	for i := range s.regs {
-		if c.same != 0 && s.regs[i].same == c.same {
+		if c.same != 0 && s.regs[i].same == c.same || copied != 0 && s.regs[i].copy == copied {
 			s.regs[i].bound = n
 		}
 	}
