@@ -38,6 +38,8 @@ int _start(int n) { return other(n) + more(n); }
 		{"arm64", arm, "adrp x1, a-16; add x1, x1, :lo12:a-16; fmov d0, x1; mov x1, #0; fmov x1, d0; ldr %w0, [x1, #16]", "vector register"},
 		{"arm64 element", arm, "adrp x1, a-16; add x1, x1, :lo12:a-16; mov v0.d[1], x1; mov v1.16b, v0.16b; mov x0, v1.d[1]; ldr %w0, [x0, #16]", "vector register"},
 		{"arm64 adr", arm, "adr x1, a-16; fmov d0, x1; mov v0.d[1], v0.d[0]; fmov x1, v0.d[1]; ldr %w0, [x1, #16]", "cannot be carried"},
+		{"arm64 wide", append(arm[:2:2], "-fno-pie", "-no-pie", arm[4]), "movz x1, #:abs_g3:a-16; movk x1, #:abs_g2_nc:a-16; movk x1, #:abs_g1_nc:a-16; movk x1, #:abs_g0_nc:a-16; " +
+			"fmov d0, x1; mov x1, #0; fmov x1, d0; ldr %w0, [x1, #16]", "vector register"},
 		{"arm64 page", arm, "adrp x1, a; fmov d0, x1; fmov x0, d0; ldr %w0, [x0, :lo12:a]", "page"},
 		{"arm64 by the stack", arm, "adrp x1, a-16; add x1, x1, :lo12:a-16; fmov d0, x1; str d0, [sp, #-16]!; ldr x0, [sp], #16; ldr %w0, [x0, #16]", "vector register"},
 		{"arm64, it stays there", arm, "adrp x1, a; add x1, x1, :lo12:a; fmov d0, x1; str d0, [x1, #8]; fmov w0, s0; ldr %w0, [x1]", ""},

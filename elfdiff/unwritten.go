@@ -65,8 +65,11 @@ func (u *unit) mayWrite(start, end arch.ImageAddr) string {
 	for i := range u.refs {
 		r := &u.refs[i]
 		addr := u.addr(r)
-		if r.to == image.PlaceNone || r.kind == image.RefPage || addr+nearBy < start || addr >= end+nearBy {
+		if r.to == image.PlaceNone || addr+nearBy < start || addr >= end+nearBy {
 			continue
+		}
+		if r.kind == image.RefPage {
+			return fmt.Sprintf("the program may write to it: what %s does with the page at %#x is not known", u.name(), uint64(addr))
 		}
 		inside := addr >= start && addr < end
 		if !inside && r.kind != image.RefAddr {

@@ -46,6 +46,8 @@ int _start(long n) { return f(n) + other(n) + calls; }
 			"\"=&r\"(p) : \"r\"(n) : \"memory\"); return 0"}, "may write to it"},
 		{"written from below it", []string{"-DOTHER=__asm__ volatile(\"adrp %0, beside + 4; add %0, %0, :lo12:beside + 4; str %1, [%0, %1]\" : " +
 			"\"=&r\"(p) : \"r\"(n) : \"memory\"); return 0"}, "may write to it"},
+		{"written by a page of which not all is known", []string{"-DOTHER=__asm__ volatile(\"adrp %0, .Ldata; eor %0, %0, #16; str %1, [%0]\" : \"=&r\"(p) : " +
+			"\"r\"(n) : \"memory\"); return 0"}, "does with the page"},
 		{"handed on", []string{"-DOTHER=return callee(p)"}, "may write to it"},
 		{"stored", []string{"-DOTHER=*(long **)n = p; return 0"}, "may write to it"},
 		{"returned", []string{"-DOTHER=return (long)p"}, "may write to it"},

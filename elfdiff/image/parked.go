@@ -97,7 +97,7 @@ func (f *flow) placeName(n int32) string {
 // judgeParked says of a reference to an address that node n makes whether what becomes of it is known.
 func (r *resolver) judgeParked(ref *Ref, n int32) {
 	f := &r.d.flow
-	if why := f.lost[n]; why != "" && f.parked.addresses[n] && (ref.Kind == RefAddr || ref.Kind == RefTLS) {
+	if why := f.lost[n]; why != "" && f.parked.addresses[n] && ref.Kind != RefPage && ref.Kind != RefMem {
 		ref.Place = Place{Kind: PlaceUnknown, Addr: ref.Place.Addr, Why: why}
 	}
 }

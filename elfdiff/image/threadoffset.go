@@ -166,6 +166,7 @@ func (r *resolver) wideAddress(ref *Ref, at arch.ImageAddr) bool {
 	ref.Kind = RefImm
 	ref.Place = r.place(arch.ImageAddr(f.makers[n].at), ref, nil)
 	ref.Place.Number, ref.Place.Proven = !r.im.HasRelocs, r.im.HasRelocs
+	r.judgeParked(ref, n)
 	return true
 }
 
