@@ -75,7 +75,7 @@ func (e *emitter) reserveCode() {
 		}
 		for i := range c.new.refs {
 			r := &c.new.refs[i]
-			if r.to != image.PlaceAnon {
+			if r.to != image.PlaceAnon || e.writable(c.new.addr(r)) {
 				continue
 			}
 			start, end := e.span(c.new.addr(r), exactWidth(r.kind, r.width))
@@ -170,13 +170,8 @@ func (e *emitter) carryBlock(i int) error {
 	b := &e.blocks[i]
 	a := anonAtom(e.d.new.im, b.start, uint64(b.end-b.start))
 	data, ok := e.d.new.im.Bytes(a.Addr, a.Size)
-	if !ok || a.Size == 0 || a.Size > maxBlock {
+	if !ok || a.Size == 0 || a.Size > maxBlock || !readOnly(a) {
 		return fmt.Errorf("nothing with content is at %#x", uint64(b.start))
-	}
-	if !readOnly(a) {
-		if why := e.d.new.unwritten(b.start, b.end); why != "" {
-			return fmt.Errorf("the data at %#x has no name: %s", uint64(b.start), why)
-		}
 	}
 	align := uint64(1)
 	if a.Section.Align > 1 {

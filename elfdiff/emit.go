@@ -163,7 +163,11 @@ func (e *emitter) reference(sec int, o *operandAt) error {
 			return err // nil: the bytes stay as they are
 		}
 	}
-	sym, addend, err := e.bind(place, body, exactWidth(r.Kind, r.Width))
+	bind := func() (int, int64, error) { return e.bind(place, body, exactWidth(r.Kind, r.Width)) }
+	if place.Kind == image.PlaceAnon && e.writable(place.Addr) {
+		bind = func() (int, int64, error) { return e.nameless(o, place) }
+	}
+	sym, addend, err := bind()
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ int other[8] = {3}, table[5] = {2}, far[8] = {1};
 __attribute__((noinline)) long f(long n)
 {
 #if V == 2
-	__asm__ volatile("adrp x1, table; add x1, x1, :lo12:table; mov w2, w0; " INDEX "; ldr w0, [x1, x2, lsl #2]; 1:" : "+r"(n) : : "x1", "x2", "cc");
+	__asm__ volatile("adrp x1, table; add x1, x1, :lo12:table; mov w2, w0; " INDEX "; ldr w0, [x1, x2, lsl #2]; 1:" : "+r"(n) : : "x1", "x2", "x3", "cc");
 #endif
 	return n + V;
 }
@@ -36,6 +36,9 @@ int _start(long n) { return f(n) + sum(n); }
 		{"masked", "and w2, w2, #3", ""},
 		{"masked, more", "and w2, w2, #7", "ambiguous"},
 		{"not compared", "nop", "ambiguous"},
+		{"compared with more before", "cmp w2, #7; b.hi 1f; ldr w3, [x1, x2, lsl #2]; cmp w2, #3; b.hi 1f", "ambiguous"},
+		{"not compared before", "ldr w3, [x1, x0, lsl #2]; cmp w2, #4; b.hi 1f", "ambiguous"},
+		{"a vector instruction sets the flags", "cmp w2, #4; .inst 0x25641c60; b.hi 1f", "ambiguous"},
 		{"compared on one path", "cbz w0, 2f; cmp w2, #4; b.hi 1f; 2: add w2, w2, w0, lsr #1", "ambiguous"},
 		{"behind a step", "cmp w2, #4; b.hi 1f; add w2, w2, #40", "ambiguous"},
 	} {
@@ -46,10 +49,15 @@ int _start(long n) { return f(n) + sum(n); }
 			if err != nil {
 				t.Fatal(err)
 			}
+			found := false
 			for _, f := range r.Changes {
+				found = found || f.Name == "f"
 				if refused := f.Verdict == patch.Refused; f.Name == "f" && (refused != (c.about != "") || !strings.Contains(f.Why, c.about)) {
 					t.Errorf("%s: %v %s; want %q", f.Name, f.Verdict, f.Why, c.about)
 				}
+			}
+			if !found {
+				t.Error("f has not changed")
 			}
 		})
 	}

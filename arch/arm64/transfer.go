@@ -52,7 +52,7 @@ func Transfer(t *arch.Transfer, code []byte, in *arch.Inst) {
 		arith(t, xreg(w, 0), arch.NoReg, arch.NoReg)
 		t.Vector, t.Wide = true, w>>22&3 == 3
 	default: // SVE, SME
-		t.Reads = arch.Regs(AllRegs)
+		t.Reads, t.Flags = arch.Regs(AllRegs), true
 	}
 }
 
@@ -365,7 +365,7 @@ func transferMemory(t *arch.Transfer, d *Inst, w uint32) {
 	default:
 		t.Reads = arch.Regs(AllRegs)
 		if group := field(w, 28, 2); group == 1 && d.Writes != AllRegs { // CPYP, SETP and the like
-			t.Reads = t.Writes | xreg(w, 16).Bit()
+			t.Reads, t.Flags = t.Writes|xreg(w, 16).Bit(), true
 		}
 		return
 	}

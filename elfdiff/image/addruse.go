@@ -191,7 +191,8 @@ func (w *addressWalk) use(k int, regs arch.Regs) arch.Regs {
 	return out
 }
 
-// inVector is the bit of all vector registers in a set: one of them may hold the address. Nothing says when it no longer does.
+// inVector is the bit of all vector registers in a set, for x86-64: one of them may hold the address. A call through a register changes them all; else nothing says when
+// it no longer does. On arm64 an address in one is not plain.
 const inVector = arch.Regs(1) << 63
 
 // pointerEffect returns the registers that may hold the address behind an instruction, of those that do in front of it, and whether it
@@ -279,7 +280,13 @@ func stepsBase(t *arch.Transfer) bool {
 
 // overlap reports whether two operands in memory that count from the same base share a byte.
 func overlap(x, y *arch.Mem) bool {
-	return x.Disp < y.Disp+max(1, int64(y.Width)) && y.Disp < x.Disp+max(1, int64(x.Width))
+	width := func(m *arch.Mem) int64 {
+		if m.Width == 0 { // not known: what a vector register has at most
+			return 64
+		}
+		return int64(m.Width)
+	}
+	return x.Disp < y.Disp+width(y) && y.Disp < x.Disp+width(x)
 }
 
 // stepped adds the accesses behind constant steps of the register into which the address was put, up to useWindow instructions further on.

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"math"
 	"slices"
 	"sort"
 
@@ -30,14 +29,8 @@ func anyFlow() PointerFlow {
 // PointerFlow follows the address that a reference of a body names through all registers that it may come to, along
 // all paths. It is proof that something does not happen, as far as the body's control flow is known; that it happens need not be so.
 func (im *Image) PointerFlow(b *Body, r *Ref) PointerFlow {
-	return im.PointerFlowWithin(b, r, math.MinInt64, math.MaxInt64)
-}
-
-// PointerFlowWithin is [Image.PointerFlow] for an object that begins from bytes behind the address and ends to bytes behind it. What is accessed, or
-// made an address of, at a constant distance outside of that is another object: compilers that make addresses in pieces reach several from one.
-func (im *Image) PointerFlowWithin(b *Body, r *Ref, from, to int64) PointerFlow {
 	k := int(r.Inst)
-	t := &tracker{im: im, b: b, ops: transfers{a: im.Arch, b: b}, labels: holdsLabels(b, r.Place.Atom), from: from, to: to}
+	t := &tracker{im: im, b: b, ops: transfers{a: im.Arch, b: b}, labels: holdsLabels(b, r.Place.Atom)}
 	inst := t.ops.at(k)
 	var out regSets
 	switch {
@@ -76,10 +69,7 @@ const minWord = 4
 
 // regSets are general registers: those that hold the address or one computed from it, and those that hold a word
 // loaded through it.
-type regSets struct {
-	addr, val arch.Regs
-	moved     arch.Regs // of addr: those that may hold another address than the one that is followed
-}
+type regSets struct{ addr, val arch.Regs }
 
 func (s regSets) any() arch.Regs { return s.addr | s.val }
 
@@ -96,17 +86,7 @@ type tracker struct {
 	found PointerFlow
 	// labels says that the object is a table of the body's labels. Indirect jumps are then taken to go to such, which is evidence:
 	// nothing tells them from a tail call by a pointer that gets the table as its argument.
-	labels   bool
-	from, to int64 // see PointerFlowWithin
-}
-
-// outsideAt reports whether what instruction x accesses, or makes an address of, is at a known distance outside of the object.
-func (t *tracker) outsideAt(x *arch.Transfer, s regSets) bool {
-	m := &x.Mem
-	if m.Index >= 0 || !s.addr.Has(m.Base) || s.moved.Has(m.Base) {
-		return false
-	}
-	return m.Disp >= t.to || m.Disp < t.from && m.Disp+max(1, int64(m.Width)) <= t.from && (m.Width > 0 || x.Kind == arch.TransferAddress)
+	labels bool
 }
 
 // holdsLabels reports whether an object has the address of one of the body's labels; nil has none.
@@ -123,12 +103,11 @@ func (t *tracker) out(s regSets, regs arch.Regs) {
 // enter adds to what holds in front of an instruction.
 func (t *tracker) enter(k int, s regSets) {
 	have := &t.in[k]
-	if s.addr&^have.addr == 0 && s.val&^have.val == 0 && s.moved&^have.moved == 0 {
+	if s.addr&^have.addr == 0 && s.val&^have.val == 0 {
 		return
 	}
 	have.addr |= s.addr
 	have.val |= s.val
-	have.moved |= s.moved
 	t.work = append(t.work, int32(k))
 }
 
@@ -164,7 +143,7 @@ func (t *tracker) leave(k int, s regSets) {
 	case arch.FlowCallInd:
 		t.out(s, t.arguments())
 		scratch := arch.Regs(t.im.Arch.Call.Scratch)
-		s = regSets{s.addr &^ scratch, s.val &^ scratch, s.moved &^ scratch}
+		s = regSets{s.addr &^ scratch, s.val &^ scratch}
 		next()
 	case arch.FlowSyscall:
 		t.out(s, t.arguments())
@@ -272,20 +251,13 @@ func (t *tracker) step(k int, s regSets) regSets {
 		return s
 	}
 	x := t.ops.at(k)
-	through := x.HasMem && (x.Mem.Base.Bit()|x.Mem.Index.Bit())&s.addr != 0 && !t.outsideAt(x, s)
+	through := x.HasMem && (x.Mem.Base.Bit()|x.Mem.Index.Bit())&s.addr != 0
 	return t.effect(x, in.Flow, through, s)
 }
 
 // copyTo is the effect of giving register r what the registers of from hold.
 func (s regSets) copyTo(r arch.Reg, from arch.Regs) regSets {
-	return regSets{with(s.addr, r, s.addr&from != 0), with(s.val, r, s.val&from != 0), with(s.moved, r, s.moved&from != 0)}
-}
-
-// moveTo is copyTo for something that is made of what the registers hold.
-func (s regSets) moveTo(r arch.Reg, from arch.Regs) regSets {
-	s = s.copyTo(r, from)
-	s.moved |= s.addr & r.Bit()
-	return s
+	return regSets{with(s.addr, r, s.addr&from != 0), with(s.val, r, s.val&from != 0)}
 }
 
 // with returns a set of registers in which r is, or is not.
@@ -308,11 +280,10 @@ func (t *tracker) effect(x *arch.Transfer, flow arch.Flow, through bool, s regSe
 		return s
 	}
 	base := x.Mem.Base
-	inBase := regSets{addr: s.addr & base.Bit(), val: s.val & base.Bit()}
+	inBase := regSets{s.addr & base.Bit(), s.val & base.Bit()}
 	switch x.Kind {
 	case arch.TransferNone, arch.TransferInsert:
 		t.found.Writes = t.found.Writes || through && x.Mem.Store
-		s.moved |= s.addr & x.Writes
 		return s
 	case arch.TransferConst:
 		return s.copyTo(x.Dst, 0)
@@ -322,13 +293,7 @@ func (t *tracker) effect(x *arch.Transfer, flow arch.Flow, through bool, s regSe
 		}
 		return s.copyTo(x.Dst, src)
 	case arch.TransferAddress:
-		switch {
-		case t.outsideAt(x, s):
-			return s.copyTo(x.Dst, 0)
-		case x.Mem.Disp == 0 && x.Mem.Index < 0:
-			return s.copyTo(x.Dst, base.Bit())
-		}
-		return s.moveTo(x.Dst, base.Bit()|x.Mem.Index.Bit())
+		return s.copyTo(x.Dst, base.Bit()|x.Mem.Index.Bit())
 	case arch.TransferLoad:
 		s = t.load(x, through, s)
 	case arch.TransferStore:
@@ -346,7 +311,7 @@ func (t *tracker) effect(x *arch.Transfer, flow arch.Flow, through bool, s regSe
 		t.out(s, regs|x.Reads&^(base.Bit()|x.Mem.Index.Bit()))
 	}
 	if x.WriteBack { // the base is moved, and leads to where it led
-		s.addr, s.val, s.moved = s.addr|inBase.addr, s.val|inBase.val, s.moved|inBase.addr
+		s.addr, s.val = s.addr|inBase.addr, s.val|inBase.val
 	}
 	return s
 }
@@ -380,10 +345,8 @@ func (t *tracker) arithmetic(x *arch.Transfer, through bool, s regSets) regSets 
 		t.found.Yields = t.found.Yields || through // part of what is computed
 	}
 	switch {
-	case x.Dst >= 0 && x.Kind == arch.TransferSelect:
-		return s.copyTo(x.Dst, src)
 	case x.Dst >= 0:
-		return s.moveTo(x.Dst, src)
+		return s.copyTo(x.Dst, src)
 	case x.Vector:
 		t.out(s, src)
 	}

@@ -268,3 +268,28 @@ func (im *Image) Near(addr arch.ImageAddr, reach uint64) []*Atom {
 func (im *Image) Nameless(from, to arch.ImageAddr) bool {
 	return from < to && im.AtomAt(from) == nil && im.within(from, to-1, 1)
 }
+
+// Gap is a run of bytes of a section that no atom holds.
+type Gap struct {
+	Section        *Section // nil: there is no such run
+	Start, End     arch.ImageAddr
+	Before, Behind *Atom // of the same section; nil: the section's own start or end
+}
+
+// Gap returns the run of bytes around an address that no atom holds.
+func (im *Image) Gap(addr arch.ImageAddr) Gap {
+	s := im.SectionAt(addr)
+	if s == nil || im.AtomAt(addr) != nil {
+		return Gap{}
+	}
+	g := Gap{Section: s, Start: s.Addr, End: s.End()}
+	if a := im.NextAtom(addr); a != nil && a.Section == s {
+		g.End, g.Behind = a.Addr, a
+	}
+	for _, a := range im.Near(addr, uint64(addr-s.Addr)) {
+		if a.Section == s && a.End() <= addr && (g.Before == nil || a.End() > g.Start) {
+			g.Start, g.Before = a.End(), a
+		}
+	}
+	return g
+}

@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"math"
 
 	"hotpatch/arch"
 )
@@ -12,7 +13,7 @@ import (
 // parked is what a unit is found to put into vector registers, and to take out of them.
 type parked struct {
 	addresses map[int32]bool // nodes that make addresses which are put there
-	back      string         // where a general register gets 8 bytes of one; "": nowhere
+	back      string         // where a general register gets something of one; "": nowhere
 	stored    []frameSpan    // bytes of the stack frame that vector registers are stored to
 	loaded    []frameLoad    // and general registers loaded from
 }
@@ -33,12 +34,10 @@ func (p *parked) reset() {
 // park notes what node n does with vector registers.
 func (f *flow) park(n int32, in *arch.Inst) {
 	t, p := f.t, &f.parked
-	switch {
-	case takesVector(t):
-		if p.back == "" {
-			p.back = f.placeName(n)
-		}
-	case t.Vector && t.Kind == arch.TransferArith, t.Kind == arch.TransferOther && !t.HasMem && in.Flow == arch.FlowNext:
+	if t.Vector && t.Kind == arch.TransferArith && t.Dst >= 0 && !t.HasMem && p.back == "" {
+		p.back = f.placeName(n)
+	}
+	if t.Vector && t.Kind == arch.TransferArith && !t.HasMem || t.Kind == arch.TransferOther && !t.HasMem && in.Flow == arch.FlowNext {
 		for regs := t.Reads & allValues; regs != 0; regs &= regs - 1 { // all, of an instruction that is not known (SVE)
 			if from := f.s.reg(regs.First()).from; from != 0 {
 				if p.addresses == nil {
@@ -47,16 +46,33 @@ func (f *flow) park(n int32, in *arch.Inst) {
 				f.setAll(p.addresses, from)
 			}
 		}
-	case !t.HasMem || t.Mem.Index >= 0:
-	case t.Vector && t.Mem.Store:
-		if to := f.memory(0); to.kind == valueFrame {
-			p.stored = append(p.stored, frameSpan{to.at, int64(t.Mem.Width)})
-		}
-	case t.Kind == arch.TransferLoad && !t.Vector:
-		if of := f.memory(0); of.kind == valueFrame {
-			p.loaded = append(p.loaded, frameLoad{frameSpan{of.at, int64(t.Mem.Width)}, n})
-		}
 	}
+	switch span, ok := f.frameSpan(); {
+	case !ok:
+	case t.Vector && t.Mem.Store:
+		p.stored = append(p.stored, span)
+	case !t.Vector && t.Mem.Load:
+		p.loaded = append(p.loaded, frameLoad{span, n})
+	}
+}
+
+// frameSpan returns the bytes of the stack frame that the instruction accesses, perhaps; false: it accesses none.
+func (f *flow) frameSpan() (frameSpan, bool) {
+	const most = 64 // bytes that one instruction accesses
+	m := &f.t.Mem
+	if !f.t.HasMem || m.Base < 0 || f.t.Kind == arch.TransferAddress {
+		return frameSpan{}, false
+	}
+	base := f.s.reg(m.Base)
+	switch at := f.memory(0); {
+	case at.kind == valueFrame && m.Width == 0:
+		return frameSpan{at.at, most}, true
+	case at.kind == valueFrame:
+		return frameSpan{at.at, int64(m.Width)}, true
+	case base.kind == valueFrame, m.Base == f.arch.SP: // by an index, or in a frame that was aligned
+		return frameSpan{math.MinInt64 / 2, math.MaxInt64}, true
+	}
+	return frameSpan{}, false
 }
 
 // takesVector reports whether an instruction gives a general register 8 bytes of a vector register as they are.

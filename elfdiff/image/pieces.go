@@ -105,7 +105,7 @@ func (r *resolver) addressPiece(ref *Ref, n int32, p *partner, op *arch.Operand,
 	if op.Addr {
 		ref.Kind = RefAddr
 		_, made := f.makers[n]
-		ref.Indexed = f.bounded[n]
+		ref.Indexed = f.indexedBytes(n)
 		ref.Anchor = made && f.anchored[n] && !f.escaped[n] && !f.owned[n] && !f.tabled[n]
 	}
 	if link != nil && link.contradicts(v) {

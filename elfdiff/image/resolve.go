@@ -134,7 +134,7 @@ func (r *resolver) operand(ref *Ref, at arch.ImageAddr, di *arch.Inst, op *arch.
 	ref.Place = r.place(v, ref, link)
 	if ref.Kind == RefAddr && r.im.Arch.Pieces != nil {
 		n := r.d.flow.first[r.d.partOf(r.body.Atom)] + ref.Inst
-		ref.Indexed = r.d.flow.bounded[n]
+		ref.Indexed = r.d.flow.indexedBytes(n)
 		r.judgeParked(ref, n)
 	}
 	if ref.Place.Kind == PlaceTLS {

@@ -15,7 +15,6 @@ func (f *flow) step(n int32, in *arch.Inst, at arch.ImageAddr) {
 	base := value{}
 	if t.WriteBack {
 		base = f.stepped(n, in)
-		base.copy = 0
 	}
 	f.store(in)
 	switch {
@@ -82,9 +81,6 @@ func (f *flow) result(n int32, in *arch.Inst, at arch.ImageAddr) (v, v2 value) {
 	}
 	if in.TLSBase {
 		v = value{kind: valueThread}
-	}
-	if t.Kind != arch.TransferMove && t.Kind != arch.TransferSelect {
-		v.copy, v2.copy = 0, 0
 	}
 	if t.Limit != 0 && t.Limit < 1<<32 && v.bound == 0 {
 		v.bound = t.Limit + 1

@@ -31,7 +31,7 @@ type unitUses struct {
 	targets  map[int32]tableTarget
 	jumps    []tableJump // by node
 	parked   parked
-	bounded  map[int32]uint16 // by node that makes an address: see Ref.Indexed
+	bounded  map[int32]uint16 // by node that makes an address: see Ref.Indexed; unbounded
 }
 
 // tableJump is an indirect jump to an address that was made of an entry of a table.
@@ -351,24 +351,36 @@ func (u *unitUses) pointerUse(n int32) pointerUse {
 	return pointerUse{based: u.owned[n] || u.anchored[n] || u.indexed[n], indexed: u.indexed[n], compared: u.compared[n]}
 }
 
+// unbounded stands for more bytes than Ref.Indexed tells.
+const unbounded = math.MaxUint16
+
 // boundIndex notes how much memory an access by an index may lead to, if the index was compared with a constant. Of the index, only the low 32 bits are known
 // to be bounded: with others it would lead to no object.
 func (f *flow) boundIndex() {
 	m := &f.t.Mem
 	base, index := f.s.reg(m.Base), f.s.reg(m.Index)
-	if f.t.Kind == arch.TransferAddress || m.Minus || m.Disp != 0 || base.kind != valueAddress || index.bound == 0 || index.bound > math.MaxUint16 {
-		return
+	size := uint64(unbounded)
+	if base.kind == valueAddress && !m.Minus && m.Disp == 0 && m.Width > 0 && index.bound > 0 && index.bound < unbounded {
+		size = min(size, (index.bound-1)<<m.Scale+uint64(m.Width))
 	}
-	size := (index.bound-1)<<m.Scale + uint64(m.Width)
-	if m.Width == 0 || size > math.MaxUint16 {
-		return
-	}
-	for _, n := range f.sets.sets[base.from] {
-		if f.makers[n].at == base.at {
+	for _, r := range [...]arch.Reg{m.Base, m.Index} {
+		v := f.s.reg(r)
+		for _, n := range f.sets.sets[v.from] {
 			if f.bounded == nil {
 				f.bounded = map[int32]uint16{}
 			}
-			f.bounded[n] = uint16(size)
+			if r == m.Index || v.at != f.makers[n].at {
+				size = unbounded
+			}
+			f.bounded[n] = max(f.bounded[n], uint16(size))
 		}
 	}
+}
+
+// indexedBytes returns Ref.Indexed of a reference to the address that node n makes.
+func (u *unitUses) indexedBytes(n int32) uint16 {
+	if size := u.bounded[n]; size < unbounded {
+		return size
+	}
+	return 0
 }

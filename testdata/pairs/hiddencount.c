@@ -1,7 +1,9 @@
-// D6: a variable without a name, in assembly. One that is only read could not be told from a constant; this one is written elsewhere, and a copy of it would stay behind.
+// D6: a variable without a name, in assembly. The new code goes on with the one that the process has.
 // Changed: count
-// Verdict: refused may write to it
+// Verdict: ok
 // Before: 1
+// After: 4
+// Reverted: 3
 #include "pair.h"
 
 __asm__(".data\n.balign 8\n.Lcount: .quad 0\n.text\n");

@@ -1,5 +1,5 @@
-// D6: the first values of a local array, which are addresses: GCC for arm64 puts them into .data, without a name, where the program could write. Nothing does,
-// so that the payload may carry them.
+// D6: the first values of a local array, which are addresses: GCC for arm64 puts them into .data, without a name, where the program could write. The new code
+// uses those of the process.
 // Changed: named
 // Verdict: ok
 // Before: one three 1

@@ -1,0 +1,64 @@
+package elfdiff_test
+
+import (
+	"strings"
+	"testing"
+
+	"hotpatch/elfdiff"
+	"hotpatch/elfdiff/patch"
+)
+
+// TestNameless compares two versions of a function that reads data without a name, which the program could write to: what the running process has is used, if the two
+// builds have it in the same place.
+func TestNameless(t *testing.T) {
+	const source = `
+#define ADDRESS(p) __asm__("adrp %0, .Ldata; add %0, %0, :lo12:.Ldata" : "=r"(p))
+#if V == 1
+__asm__(".data\n.balign 8\n.type before, %object\n.size before, 8\nbefore: .quad 9\n.Ldata: .quad 1, 2, 3, 4\n.type behind, %object\n.size behind, 8\nbehind: .quad 9\n.text\n");
+#else
+__asm__(".data\n.balign 8\n" DATA "\n.text\n");
+#endif
+__attribute__((noinline)) long f(long n)
+{
+	const long *p = (const long *)n;
+	if (V == 2 || OLD)
+		ADDRESS(p);
+	return p[n & 3] + V;
+}
+int _start(long n) { return f(n); }
+`
+	const before, behind = ".type before, %object\\n.size before, 8\\nbefore: .quad 9\\n", ".type behind, %object\\n.size behind, 8\\nbehind: .quad 9"
+	const data = ".Ldata: .quad 1, 2, 3, 4\\n"
+	for _, c := range []struct {
+		name, data, old string
+		about           string // in the refusal; "": the function can be replaced
+	}{
+		{"the same", before + data + behind, "1", ""},
+		{"in another place", ".type more, %object\\n.size more, 16\\nmore: .quad 9, 9\\n" + before + data + behind, "1", ""},
+		{"other content", before + ".Ldata: .quad 1, 2, 3, 5\\n" + behind, "1", "something else"},
+		{"longer", before + ".Ldata: .quad 1, 2, 3, 4, 5\\n" + behind, "1", "in another place"},
+		{"something in front", before + ".quad 0\\n" + data + behind, "1", "in another place"},
+		{"other neighbours", behind + "\\n" + data + before, "1", "between other objects"},
+		{"another end", before + data, "1", "between other objects"},
+		{"new", before + data + behind, "0", "nothing corresponds"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			old, new := freestanding(t, source, []string{"aarch64-linux-gnu-gcc", "-O2", "-fPIE", "-pie", `-DDATA="` + c.data + `"`, "-DOLD=" + c.old})
+			r, err := elfdiff.Diff(old, new, elfdiff.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, f := range r.Changes {
+				found = found || f.Name == "f"
+				if refused := f.Verdict == patch.Refused; f.Name == "f" && (refused != (c.about != "") || !strings.Contains(f.Why, c.about)) {
+					t.Errorf("%s: %v %s; want %q", f.Name, f.Verdict, f.Why, c.about)
+				}
+			}
+			if !found {
+				t.Error("f has not changed")
+			}
+		})
+	}
+}
