@@ -38,7 +38,7 @@ int _start(long n) { return f(n) + sum(n); }
 		{"not compared", "nop", "ambiguous"},
 		{"compared with more before", "cmp w2, #7; b.hi 1f; ldr w3, [x1, x2, lsl #2]; cmp w2, #3; b.hi 1f", "ambiguous"},
 		{"not compared before", "ldr w3, [x1, x0, lsl #2]; cmp w2, #4; b.hi 1f", "ambiguous"},
-		{"a vector instruction sets the flags", "cmp w2, #4; .inst 0x25641c60; b.hi 1f", "ambiguous"},
+		{"a vector instruction sets the flags", "cmp w2, #4; .inst 0x25a40c60; b.hi 1f", "ambiguous"},
 		{"compared on one path", "cbz w0, 2f; cmp w2, #4; b.hi 1f; 2: add w2, w2, w0, lsr #1", "ambiguous"},
 		{"behind a step", "cmp w2, #4; b.hi 1f; add w2, w2, #40", "ambiguous"},
 	} {

@@ -254,7 +254,11 @@ func transferBranch(t *arch.Transfer, d *Inst, w uint32) {
 	case d.Flow == arch.FlowNext:
 		t.Reads = xreg(w, 0).Bit() | t.Writes
 	}
-	if t.Writes == 0 && d.Flow != arch.FlowSyscall {
+	switch {
+	case w&0xffffffe0 == 0xd50b7420 || w&0xffffffe0 == 0xd50b7460 || w&0xffffffe0 == 0xd50b7480: // DC ZVA, GVA, GZVA write to memory
+		t.Kind = arch.TransferOther
+		return
+	case t.Writes == 0 && d.Flow != arch.FlowSyscall:
 		t.Kind = arch.TransferNone
 	}
 	t.Flags = d.Flow == arch.FlowNext && w&0xfffff01f != 0xd503201f && d.Kind != ReadTP

@@ -87,6 +87,34 @@ type tracker struct {
 	// labels says that the object is a table of the body's labels. Indirect jumps are then taken to go to such, which is evidence:
 	// nothing tells them from a tail call by a pointer that gets the table as its argument.
 	labels bool
+	sites  []CallSite // of the body, with landing pads; see unwound
+	sited  bool       // sites is filled in
+}
+
+// unwound follows an exception from call k to its landing pad, where registers may hold what they held in front of the call.
+func (t *tracker) unwound(k int, s regSets) {
+	a := t.b.Atom
+	if !t.sited {
+		t.sited = true
+		if fde := t.im.CFI.Find(a.Addr); fde != nil {
+			if r := t.im.lsda(fde); r != nil {
+				t.sites = slices.DeleteFunc(r.sites(), func(c CallSite) bool { return c.Pad == 0 })
+			}
+		}
+	}
+	at := a.Addr + arch.ImageAddr(t.b.Insts[k].Off)
+	for i := range t.sites {
+		c := &t.sites[i]
+		if at < c.Start || at >= c.End {
+			continue
+		}
+		if pad := t.b.InstAt(int64(c.Pad - a.Addr)); c.Pad >= a.Addr && c.Pad < a.End() && pad >= 0 {
+			t.enter(pad, s)
+		} else { // in another part of the function
+			t.out(s, allRegs)
+			t.found.Writes = t.found.Writes || s.addr != 0
+		}
+	}
 }
 
 // holdsLabels reports whether an object has the address of one of the body's labels; nil has none.
@@ -139,9 +167,11 @@ func (t *tracker) leave(k int, s regSets) {
 		}
 	case arch.FlowCall: // the callee may be known to leave registers as they are (-fipa-ra)
 		t.out(s, t.arguments())
+		t.unwound(k, s)
 		next()
 	case arch.FlowCallInd:
 		t.out(s, t.arguments())
+		t.unwound(k, s)
 		scratch := arch.Regs(t.im.Arch.Call.Scratch)
 		s = regSets{s.addr &^ scratch, s.val &^ scratch}
 		next()

@@ -66,3 +66,24 @@ func flowIn(t *testing.T, im *Image, function, table string) (flow PointerFlow, 
 	}
 	return flow, refs
 }
+
+// TestPointerFlowCaught follows the address of an array to the landing pad of an exception.
+func TestPointerFlowCaught(t *testing.T) {
+	for cc, flag := range map[string]string{"g++": "-fno-reorder-blocks-and-partition", "clang++": "-fno-split-machine-functions"} { // all in one part
+		for _, level := range []string{"-O1", "-O2"} {
+			im, err := Load(victim.Build(t, cc, []string{"image/caught.cc"}, level, "-g", "-fPIE", "-pie", flag), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range []struct {
+				name   string
+				writes bool
+			}{{"written", true}, {"reads", false}} {
+				flow, refs := flowIn(t, im, c.name, "_ZL5table")
+				if refs == 0 || flow.Writes != c.writes || flow.Escapes {
+					t.Errorf("%s %s %s: %d references, %+v", cc, level, c.name, refs, flow)
+				}
+			}
+		}
+	}
+}
