@@ -79,9 +79,9 @@
 //     one's; one at a constant without a name that both builds have, for that. Where a variable shrank, an unchanged function that takes nothing
 //     but its end, where something else begins in both builds, goes on with the old end;
 //   - tables of distances are recognised by their use, or by their name (content.go);
-//   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go).;
-//   - data without a name where the program could write is taken for the old build's if the same operand leads as far into the same run of such data: a file without
-//     its local names could have two variables with the same first value exchanged there (nameless.go);
+//   - a constant without a name ends where the next begins, and is carried with some of what follows (content.go, block.go);
+//   - data without a name where the program could write is taken for the old build's if the same operand leads as far into the same run of such data, with the same
+//     first values. Where only some objects of the program were linked without their local names, two variables could have been exchanged there (nameless.go);
 //   - a constant that moved as far as a line of the function did is a line number (linenumber.go): the function stays as it was;
 //   - in a program that is linked for a fixed address and has no relocations, a field is an address if the old build has another value that leads
 //     to the same thing (fixed.go): a number would have to be edited by just as much. A field whose value lies more than 64 KiB beside all segments is

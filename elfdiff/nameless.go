@@ -2,6 +2,7 @@ package elfdiff
 
 import (
 	"fmt"
+	"slices"
 
 	"hotpatch/arch"
 	"hotpatch/elfdiff/image"
@@ -25,6 +26,9 @@ func (e *emitter) nameless(o *operandAt, p *image.Place) (sym int, addend int64,
 		return 0, 0, fmt.Errorf("the data at %#x has no name, and the program could write to it: %s", uint64(p.Addr), why)
 	}
 	d := e.d
+	if !d.old.namesLocals() || !d.new.namesLocals() {
+		return refuse("the file has no local names, so that a variable may be any other one; keep them (strip, if it must be, without -x and --strip-unneeded)")
+	}
 	q := e.formerPlace(o)
 	if q == nil || q.Kind != image.PlaceAnon {
 		return refuse("nothing corresponds to it in the old build")
@@ -49,4 +53,9 @@ func (d *differ) sameNeighbour(old, new *image.Atom) bool {
 		return old == new
 	}
 	return d.rev.of(new) == old || old.CRT && new.CRT && old.Name == new.Name
+}
+
+// namesLocals reports whether the symbols that only one file knows were kept (strip -x drops them), so that data without a name is none of the source's variables.
+func (s *side) namesLocals() bool {
+	return slices.ContainsFunc(s.im.Atoms, func(a *image.Atom) bool { return a.Local && !a.CRT })
 }

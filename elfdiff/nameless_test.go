@@ -41,10 +41,11 @@ int _start(long n) { return f(n); }
 		{"other neighbours", behind + "\\n" + data + before, "1", "between other objects"},
 		{"another end", before + data, "1", "between other objects"},
 		{"new", before + data + behind, "0", "nothing corresponds"},
+		{"without local names", before + data + behind, "1 -Wl,-x", "no local names"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			old, new := freestanding(t, source, []string{"aarch64-linux-gnu-gcc", "-O2", "-fPIE", "-pie", `-DDATA="` + c.data + `"`, "-DOLD=" + c.old})
+			old, new := freestanding(t, source, append([]string{"aarch64-linux-gnu-gcc", "-O2", "-fPIE", "-pie", `-DDATA="` + c.data + `"`}, strings.Fields("-DOLD="+c.old)...))
 			r, err := elfdiff.Diff(old, new, elfdiff.Options{})
 			if err != nil {
 				t.Fatal(err)
