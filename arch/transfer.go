@@ -111,9 +111,11 @@ type Transfer struct {
 	Wide      bool // the operation is on the whole register (64 bits); else the rest becomes zero or stays
 	HasMem    bool
 	Mem       Mem
-	Dst2      Reg    // TransferLoad of a pair: gets what is behind that of Dst; see Pair
-	Pair      bool   // of a load or store: half of Mem.Width goes to Dst or comes from Src, the other half to Dst2 or from Src2
-	Vector    bool   // vector registers are filled or stored, and no general one but for the base's new value; TransferArith: they get the result, or it is made of one (Dst; Wide: 8 bytes of it as they are)
+	Dst2      Reg  // TransferLoad of a pair: gets what is behind that of Dst; see Pair
+	Pair      bool // of a load or store: half of Mem.Width goes to Dst or comes from Src, the other half to Dst2 or from Src2
+	// Vector: vector registers are filled or stored, and no general one but for the base's new value; TransferArith: they get the result, or Dst gets
+	// something of one (Wide: 8 bytes as they are).
+	Vector    bool
 	Step      int64  // WriteBack: bytes
 	WriteBack bool   // Mem.Base gets the value Mem.Base + Step, too (pre- and post-indexed accesses)
 	Signed    bool   // TransferLoad: what is loaded is sign-extended; else the rest of Dst becomes zero

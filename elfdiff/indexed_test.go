@@ -1,11 +1,7 @@
 package elfdiff_test
 
 import (
-	"strings"
 	"testing"
-
-	"hotpatch/elfdiff"
-	"hotpatch/elfdiff/patch"
 )
 
 // TestIndexed compares two versions of a function of which only the new one reads a table, by an index. Another table is near, at another distance in the
@@ -45,20 +41,7 @@ int _start(long n) { return f(n) + sum(n); }
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			old, new := freestanding(t, source, []string{"aarch64-linux-gnu-gcc", "-O2", "-fPIE", "-pie", "-fno-toplevel-reorder", "-fno-section-anchors", `-DINDEX="` + c.index + `"`})
-			r, err := elfdiff.Diff(old, new, elfdiff.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			found := false
-			for _, f := range r.Changes {
-				found = found || f.Name == "f"
-				if refused := f.Verdict == patch.Refused; f.Name == "f" && (refused != (c.about != "") || !strings.Contains(f.Why, c.about)) {
-					t.Errorf("%s: %v %s; want %q", f.Name, f.Verdict, f.Why, c.about)
-				}
-			}
-			if !found {
-				t.Error("f has not changed")
-			}
+			wantVerdict(t, old, new, "f", c.about)
 		})
 	}
 }

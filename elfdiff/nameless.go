@@ -23,7 +23,7 @@ func (e *emitter) writable(addr arch.ImageAddr) bool {
 // two objects with names that it is in; and these gaps must be alike.
 func (e *emitter) nameless(o *operandAt, p *image.Place) (sym int, addend int64, err error) {
 	refuse := func(why string) (int, int64, error) {
-		return 0, 0, fmt.Errorf("the data at %#x has no name, and the program could write to it: %s", uint64(p.Addr), why)
+		return 0, 0, fmt.Errorf("the data at %#x has no name, and the program could write to it: %s; a static const array has a name, and is carried", uint64(p.Addr), why)
 	}
 	d := e.d
 	if !d.old.namesLocals() || !d.new.namesLocals() {

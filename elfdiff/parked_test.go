@@ -1,11 +1,7 @@
 package elfdiff_test
 
 import (
-	"strings"
 	"testing"
-
-	"hotpatch/elfdiff"
-	"hotpatch/elfdiff/patch"
 )
 
 // TestParked compares two versions of a function that keeps an address in a vector register for a while, as compilers do when they run out of
@@ -59,21 +55,7 @@ int _start(int n) { return other(n) + more(n); }
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			old, new := freestanding(t, source, append(c.cc, `-DPARKED="`+c.code+`"`))
-			r, err := elfdiff.Diff(old, new, elfdiff.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			found := false
-			for _, f := range r.Changes {
-				found = found || f.Name == "other"
-				refused := f.Verdict == patch.Refused
-				if f.Name == "other" && (refused != (c.about != "") || !strings.Contains(f.Why, c.about)) {
-					t.Errorf("other: %v %s; want %q", f.Verdict, f.Why, c.about)
-				}
-			}
-			if !found {
-				t.Error("other has not changed")
-			}
+			wantVerdict(t, old, new, "other", c.about)
 		})
 	}
 }
